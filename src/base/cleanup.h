@@ -1,0 +1,21 @@
+/* Ownership helpers: acquire into a CLEANUP() variable, give away with TAKE(). */
+#pragma once
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CLEANUP(f) __attribute__((cleanup(f)))
+#define TAKE(p) ({ __auto_type t_ = (p); (p) = NULL; t_; })
+#define TAKE_FD(fd) ({ int t_ = (fd); (fd) = -1; t_; })
+#define ARRAY_LEN(a) (sizeof(a) / sizeof(a)[0])
+
+static inline void free_p(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd); /* nothing was written through it that close could lose */
+}

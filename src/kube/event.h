@@ -1,0 +1,18 @@
+/*
+ * Event recorder: core/v1 Events, sent from a thread of its own; equal ones within 10 minutes raise `count` of the first instead of
+ * making another. At most 1,000 wait; more are dropped and counted. Threads: any.
+ */
+#pragma once
+
+#include <jansson.h>
+
+struct error;
+struct event_recorder;
+struct kube_client;
+
+int event_recorder_new(struct kube_client *c, const char *component, struct event_recorder **ret, struct error *err);
+/** @type is "Normal" or "Warning". @obj gives apiVersion, kind, namespace, name, uid. Never blocks on the network. Message is cut at 1,024 bytes. */
+__attribute__((format(printf, 5, 6)))
+void event_emit(struct event_recorder *r, const json_t *obj, const char *type, const char *reason, const char *fmt, ...);
+/** Send what waits (at most 2 s), stop, free. Accepts NULL. */
+void event_recorder_free(struct event_recorder *r);

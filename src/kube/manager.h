@@ -1,0 +1,65 @@
+/*
+ * Manager and controllers: shared informers, workers that call reconcile with a key, ordered start and stop.
+ *
+ * Reconcile is level-based: it gets a key, reads the informers (or the server), writes, and returns. A negative return is queued again
+ * with back-off (-ESTALE, a conflict, without a log line at error level); requeue_after_ns > 0 is queued again after that time.
+ * Threads: set up by the owner before manager_start(); reconcile on worker threads, never two at once for one key.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kube/informer.h"
+
+struct controller;
+struct error;
+struct event_recorder;
+struct kube_client;
+struct kube_resource;
+struct logger;
+struct manager;
+
+struct manager_options {
+	struct kube_client *client; /* borrowed */
+	struct logger *log;
+};
+
+int manager_new(const struct manager_options *o, struct manager **ret, struct error *err);
+struct kube_client *manager_client(struct manager *m);
+/** The shared informer of @r, made at the first call. Before manager_start(). NULL on no memory. Owned by the manager. */
+struct informer *manager_informer(struct manager *m, const struct kube_resource *r);
+/** The same with options (label selector, transform) when it does not exist yet; options of the first caller win. */
+struct informer *manager_informer_with(struct manager *m, const struct kube_resource *r, const struct informer_options *o);
+
+struct reconcile_result {
+	int64_t requeue_after_ns; /* 0: only when something changes */
+};
+
+struct controller_options {
+	const char *name;      /* "statefulset"; label of logs and metrics */
+	int workers;           /* 0: 2 */
+	int (*reconcile)(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
+	void *ctx;
+};
+
+/** Register a controller. Owned by the manager. */
+int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err);
+/** Each change of an object of @r queues its own key. */
+int controller_watch(struct controller *c, const struct kube_resource *r);
+/** Each change of an object of @r queues its controlling owner when that is of @owner's kind and group. */
+int controller_watch_owned(struct controller *c, const struct kube_resource *r, const struct kube_resource *owner);
+/** Each change of an object of @r (old and new state) is given to @map, which queues what it concerns by controller_enqueue(). */
+int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
+			    void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx);
+/** Queue ns/name now. Any thread. */
+void controller_enqueue(struct controller *c, const char *ns, const char *name);
+void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns);
+
+/** Start informers, wait until they are synced (at most 60 s), start the controllers' workers. */
+int manager_start(struct manager *m, struct error *err);
+/** Stop workers (after what they are doing, at most 30 s), then informers. */
+void manager_stop(struct manager *m);
+/** Accepts NULL; stops first. */
+void manager_free(struct manager *m);

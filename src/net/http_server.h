@@ -1,0 +1,80 @@
+/*
+ * HTTP/1.1 server: libuv, OpenSSL, http-parser. One loop thread does the I/O; handlers run on a pool of worker threads and may block.
+ * TLS with optional client certificates. Every connection has limits: head 64 KiB, body @max_body, @idle_timeout, a bounded output queue.
+ *
+ * Threads: http_server_new/free by the owner; everything on an exchange or stream by any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+struct http_server;
+struct http_exchange; /* one request and the right to answer it */
+struct http_stream;   /* an answer without an end, such as a watch */
+
+/** A request as received. Valid until the exchange is answered. */
+struct http_request {
+	const char *method;       /* "GET" ... */
+	const char *path;         /* percent-decoded, starts with '/'; no NUL inside (400 otherwise) */
+	const char *raw_query;    /* without '?', "" when absent */
+	const char *body;         /* NUL-terminated; "" when absent */
+	size_t body_n;
+	const char *peer_cn;      /* subject CN of the verified client certificate, or NULL */
+	const char *const *peer_o; /* its O values, NULL-terminated; NULL without a certificate */
+	const char *peer_address; /* "127.0.0.1:1234", or "unix" */
+};
+
+/** Called on a worker thread for each request; must end in exactly one http_reply*() or http_stream_begin(), now or later, from any thread. */
+typedef void (*http_handler)(void *ctx, struct http_exchange *x);
+
+struct http_server_options {
+	const char *address;      /* "127.0.0.1"; "unix:/path" for a socket (0600) */
+	uint16_t port;            /* 0: any free one */
+	const char *cert_pem, *key_pem; /* server certificate; NULL: plain HTTP */
+	const char *client_ca_pem; /* ask for client certificates of this CA (not required); NULL: do not ask */
+	size_t max_body;          /* 0: 3 MiB; larger bodies: 413, by @on_error */
+	size_t max_connections;   /* 0: 4096; more: accepted and closed */
+	size_t workers;           /* handler threads; 0: 8 */
+	size_t max_pending;       /* requests waiting for a worker; 0: 4096; more: 503 */
+	int64_t idle_timeout_ns;  /* of a connection between requests or within one that stalls; 0: 120 s */
+	size_t stream_queue_max;  /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
+	http_handler handler;
+	/** Body of an error that the server itself answers (400, 413, 503 ...): a malloc'ed text; NULL: plain text is sent. */
+	char *(*on_error)(void *ctx, int status, const char *message, const char **ret_content_type);
+	void *ctx;
+};
+
+/** Bind, listen and start. -EADDRINUSE and so on with the address in the message. Strings are copied. */
+int http_server_new(const struct http_server_options *o, struct http_server **ret, struct error *err);
+/** The port it listens on. */
+uint16_t http_server_port(const struct http_server *s);
+/** Stop accepting, end streams, wait at most 5 s for exchanges, free. Accepts NULL. */
+void http_server_free(struct http_server *s);
+
+const struct http_request *http_exchange_request(struct http_exchange *x);
+/** Request header @name (any case), or NULL. Several of one name are joined by ", ". Borrowed. */
+const char *http_exchange_header(struct http_exchange *x, const char *name);
+/** Decoded query parameter (first of that name), or NULL. Borrowed from the exchange. */
+const char *http_exchange_query(struct http_exchange *x, const char *name);
+/** Add a header to the answer to come. */
+void http_exchange_add_header(struct http_exchange *x, const char *name, const char *value);
+
+/** Answer and end the exchange. @body is copied. Large bodies are gzipped only when the client accepts it and they exceed 128 KiB. */
+void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t n);
+
+/**
+ * Begin a chunked answer and end the exchange. @on_close (may be NULL) is called exactly once, on the loop thread, when the peer is gone
+ * or http_stream_end() was called; the stream is freed after it returns. It must not block.
+ */
+struct http_stream *http_stream_begin(struct http_exchange *x, int status, const char *content_type,
+				      void (*on_close)(void *ctx), void *ctx);
+/** Queue one chunk (copied). 0; -EPIPE when closed; -ENOBUFS when the peer does not read (the stream is then cut). */
+int http_stream_write(struct http_stream *s, const void *data, size_t n);
+/** Keep the stream usable from another thread: each ref needs an unref; the memory lives until the last one. */
+struct http_stream *http_stream_ref(struct http_stream *s);
+struct http_stream *http_stream_unref(struct http_stream *s);
+/** End the answer after what is queued. */
+void http_stream_end(struct http_stream *s);
