@@ -1,0 +1,38 @@
+/* A subcommand of the binary: one file each, listed in commands.c. */
+#pragma once
+
+#include <stdbool.h>
+
+struct command {
+	const char *name;
+	const char *summary;  /* one line for `sluice help` */
+	const char *usage;    /* the whole help text of `sluice help NAME` and `sluice NAME --help`, ends with a newline */
+	bool hidden;          /* a role that `up` starts: not in the list that users see first */
+	/** argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command cmd_api, cmd_agent, cmd_cache, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help, cmd_run,
+	cmd_up, cmd_version;
+
+/** One option of a command, declared as a table. */
+struct option_spec {
+	const char *name;              /* "data-dir", given as --data-dir VALUE or --data-dir=VALUE; or "o" for -o VALUE */
+	enum { OPT_STRING, OPT_FLAG, OPT_INT, OPT_DURATION, OPT_QUANTITY } type;
+	void *value;                   /* const char **, bool *, int64_t * (durations in ns, quantities in bytes) */
+};
+
+/**
+ * Parse argv[1..] by @specs (ends with .name == NULL): options may stand before and after the other words, which are moved to
+ * argv[1..*ret_words]. On wrong usage prints what is wrong and how to get help on stderr and returns -EINVAL; --help prints
+ * @cmd's usage and returns 1 (the caller then exits with 0).
+ */
+int options_parse(const struct command *cmd, int argc, char **argv, const struct option_spec *specs, int *ret_words);
+
+/**
+ * Block SIGINT and SIGTERM in this and all later threads and return a signalfd that becomes readable for them. -errno on failure.
+ * Roles poll() it in main and end cleanly with status 0.
+ */
+int stop_signal_fd(void);
+/** Wait until @fd of stop_signal_fd() tells; returns the signal. */
+int stop_signal_wait(int fd);
