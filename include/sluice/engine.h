@@ -1,0 +1,338 @@
+/*
+ * The Runtime framework's contract: what a cache system ("engine") must tell us so that Datasets can be served by it.
+ *
+ * An engine is what its cache system alone knows. The template engine (src/runtime/template.c) owns the lifecycle
+ *
+ *     validate → Setup → CreateVolume → Sync, again and again → DeleteVolume → Shutdown
+ *
+ * and calls the methods listed once below, in ENGINE_METHODS. From that list come the vtable, the prototypes of the template's
+ * defaults and ENGINE_REGISTER(): an engine that forgets a method does not compile. A default is taken visibly:
+ *
+ *     ENGINE_DEFAULT(jindo, sync_metadata);
+ *
+ * Threads:   methods are called on any worker thread, never two at once for one dataset; an engine owns no mutable globals.
+ *            query_figures() alone runs beside them, on a pool of its own, and therefore gets no engine.
+ * Returns:   every method returns an int. Negative: an errno, the reason in @err (place, reason, what to do next); the pass ends and
+ *            is tried again with back-off. Questions answer 1 (yes, ready, done) or 0 (no, not yet); with 0 they may say why in @err.
+ *            "Not yet" is no error: whoever waits is woken by a watch, or by ctx->requeue_after_ns.
+ * Ownership: everything reached through reconcile_ctx is valid for the call only. "New" trees belong to the caller.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kube/resource.h"
+
+#define SLUICE_ENGINE_ABI 1u
+#define SLUICE_PUBLIC __attribute__((visibility("default")))
+
+struct engine;
+struct event_recorder;
+struct kube_client;
+struct logger;
+
+/* --- what the world offers ------------------------------------------------------------------------------------------------------ */
+
+/**
+ * The API as engines and the framework use it: reads come from the informers (or, for kinds that are not cached, from the server),
+ * writes go to the server. Tests script it. All functions may be called from any thread.
+ */
+struct engine_api {
+	/** New tree or NULL when absent. @ns is "" for cluster scope. */
+	json_t *(*get)(void *ctx, const struct kube_resource *r, const char *ns, const char *name);
+	/** New array of all objects in @ns (NULL: everywhere) whose labels match @selector (NULL: all); NULL on no memory. */
+	json_t *(*list)(void *ctx, const struct kube_resource *r, const char *ns, const char *selector);
+	/** Server-side apply as field manager "sluice", forced. */
+	int (*apply)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj, struct error *err);
+	/** Merge patch of the object, or of its status with @sub "status". A resourceVersion inside makes it conditional (-ESTALE). */
+	int (*patch)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub, const json_t *patch,
+		     struct error *err);
+	/** Delete. An absent object is 0: what was wanted is true. */
+	int (*remove)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, struct error *err);
+	/** An Event on @obj; never blocks. */
+	void (*event)(void *ctx, const json_t *obj, const char *type, const char *reason, const char *message);
+	void *ctx;
+};
+
+/** What the operator allows and decides. Strings and lists are borrowed and never change. */
+struct engine_limits {
+	const char *mount_root;                /* MOUNT_ROOT: host directory below which fuse mounts appear, "/runtime-mnt" */
+	const char *const *allowed_images;     /* prefixes of images that may run privileged; NULL-terminated */
+	const char *const *allowed_host_paths; /* directories that local:// and hostPath may name; NULL-terminated */
+	int port_min, port_max;                /* ports for workers on the host's network: port_min <= port < port_max */
+};
+
+/* --- one pass ------------------------------------------------------------------------------------------------------------------- */
+
+/** What a mount's source is doing, as the engine sees it. */
+struct figures_mount {
+	char *path, *source, *message;
+	bool failed, listing;
+};
+
+/** An engine's answer to "how are you?". Numbers are exact; -1 means unknown. Freed by engine_figures_clear(). */
+struct engine_figures {
+	bool ready;                        /* every mount can be read */
+	int64_t ufs_bytes, ufs_files;
+	bool ufs_complete;                 /* the two above are final, not still being counted */
+	int64_t capacity_bytes, cached_bytes;
+	int64_t hit_bytes, miss_bytes;     /* read from the cache, and past it, since the engine started */
+	int64_t local_hit_bytes;           /* the part of hit_bytes that came from the reader's own node */
+	struct figures_mount *mounts;      /* at most ENGINE_MAX_MOUNTS */
+	size_t n_mounts;
+	int64_t asked_mono_ns;             /* when the answer came */
+};
+
+#define ENGINE_MAX_MOUNTS 256
+
+SLUICE_PUBLIC void engine_figures_clear(struct engine_figures *f);
+
+/** Everything one reconcile knows. Filled by the reconciler, handed down to every method. */
+struct reconcile_ctx {
+	int64_t deadline_mono_ns;          /* the pass should be over by then */
+	struct logger *log;                /* carries controller, namespace and name */
+	const char *ns, *name;             /* the key: of Dataset, Runtime, claim */
+	const char *category;              /* "Accelerate" */
+	const char *runtime_type;          /* "reservoir" */
+	const char *finalizer;             /* "reservoir-runtime-controller-finalizer" */
+	const struct kube_resource *runtime_resource;
+	const struct engine_api *api;
+	const struct engine_limits *limits;
+
+	const json_t *runtime;             /* as read at the start of the pass */
+	const json_t *dataset;             /* NULL: there is none */
+
+	/* What the pass wants the two statuses to be; sent once, at its end, when something changed. */
+	json_t *runtime_status;
+	json_t *dataset_status;
+
+	const struct engine_figures *figures; /* last answer; NULL: none yet, or too old */
+	const char *figures_error;            /* why the last question failed; NULL: it did not */
+
+	int64_t requeue_after_ns;          /* 0: when something changes; lower it by reconcile_again() */
+};
+
+/** Come back after @delay_ns at the latest. */
+SLUICE_PUBLIC void reconcile_again(struct reconcile_ctx *ctx, int64_t delay_ns);
+
+/** A change of the mounts between what is served (status) and what is wanted (spec). Borrowed from the pass's trees. */
+struct ufs_change {
+	json_t *added, *removed; /* arrays of cache paths; new trees owned by the caller */
+};
+
+/* --- the contract --------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * M(engine, method, arguments...) has a default in the template; OWN(...) has none: only the engine can know.
+ * A method's name as the template calls it is engine_default_<method>.
+ */
+#define ENGINE_METHODS(M, OWN, X)                                                                                                   \
+	/* ---- master and workers ---- */                                                                                          \
+                                                                                                                                    \
+	/* Asked at the start of every Setup: must the master's objects be made? The default says yes while the engine has a        \
+	 * master (traits.master_suffix) and runtime.status.masterPhase is "". A masterless engine answers 0. */                    \
+	M(X, should_setup_master, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                   \
+	/* After should_setup_master said 1. Leaves true: the master's objects exist or have been sent. Must bear being called      \
+	 * again. The default, for masterless engines, does nothing. */                                                             \
+	M(X, setup_master, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                          \
+	/* In Setup and in every Sync. 1 when at least one master is ready (and when there is no master by design). Leaves the      \
+	 * master's numbers, phase and conditions in ctx->runtime_status. */                                                        \
+	M(X, check_master_ready, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                    \
+	/* Must the workers' and mounts' objects be made? The default says yes while status.workerPhase is "". */                   \
+	M(X, should_setup_workers, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                  \
+	/* Leaves true: the objects of workers and fuse (and what they need, configuration first) have been sent with the wanted    \
+	 * number of replicas. Idempotent. */                                                                                       \
+	OWN(X, setup_workers, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                       \
+	/* In Setup and in every Sync. 1 when at least one worker is ready, or none is wanted. Leaves numbers, phase and            \
+	 * conditions of workers and fuse in ctx->runtime_status. */                                                                \
+	M(X, check_workers_ready, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                   \
+	/* Before workers are created and on scaling. Returns how many nodes can take a worker now; what is missing is named in     \
+	 * a condition (WorkersInitialized, False), and the runtime is queued again when nodes change. @desired >= 0. The default   \
+	 * counts nodes that pass selector, affinity, taints and placement. */                                                      \
+	M(X, assign_nodes_to_cache, struct engine *e, struct reconcile_ctx *ctx, int desired, struct error *err)                    \
+                                                                                                                                    \
+	/* ---- storage underneath ---- */                                                                                          \
+                                                                                                                                    \
+	/* In Setup, once masters are ready: is there anything to prepare? The default says no. */                                  \
+	M(X, should_check_ufs, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                      \
+	/* Leaves true: every mount of the Dataset is mounted in the cache's namespace. Idempotent. */                              \
+	M(X, prepare_ufs, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                           \
+	/* In Sync. 1 when Dataset.spec.mounts and what is served differ; then fills @ret (two new arrays). The default compares    \
+	 * the paths of spec.mounts and status.mounts. */                                                                           \
+	M(X, should_update_ufs, struct engine *e, struct reconcile_ctx *ctx, struct ufs_change *ret, struct error *err)             \
+	/* Make it so; 1 when the change is served, 0 while it is under way. The template moves the Dataset to Updating meanwhile.  \
+	 * The default says that this engine cannot change mounts (-EOPNOTSUPP), naming the field. */                               \
+	M(X, update_on_ufs_change, struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change, struct error *err) \
+	/* In Sync: has the engine lost its mounts (a restarted master)? The default says no. */                                    \
+	M(X, should_sync_dataset_mounts, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                            \
+	M(X, sync_dataset_mounts, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                   \
+	/* In Sync: bring ufsTotal and fileNum of ctx->dataset_status up to date. The default prints total_storage_bytes() and      \
+	 * total_file_nums(), "[Calculating]" while they are not known. */                                                          \
+	M(X, sync_metadata, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                         \
+                                                                                                                                    \
+	/* ---- status and health ---- */                                                                                           \
+                                                                                                                                    \
+	/* In every Sync. 1: master and workers have a ready replica and the fuse's object exists; 0: not, with the reason in       \
+	 * @err (no change of phase); negative: their state could not be found out or they are gone (the Dataset becomes Failed,    \
+	 * and Bound again once this answers 1). */                                                                                 \
+	M(X, check_runtime_healthy, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                 \
+	/* Before a data operation: does the cache system answer? */                                                                \
+	M(X, check_runtime_ready, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                   \
+	/* Leaves cacheStates, selector, cacheAffinity, conditions and numbers in ctx->runtime_status. 1 when the runtime may       \
+	 * be bound. */                                                                                                             \
+	M(X, check_and_update_runtime_status, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                       \
+	/* Leaves the runtime's cacheStates in ctx->dataset_status. */                                                              \
+	M(X, update_cache_of_dataset, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                               \
+	/* Move the Dataset to @phase ("Bound", "Failed", ...) by the table of legal moves, with its conditions. */                 \
+	M(X, update_dataset_status, struct engine *e, struct reconcile_ctx *ctx, const char *phase, struct error *err)              \
+	/* End of Setup: phase Bound, status.runtimes, status.mounts. */                                                            \
+	M(X, bind_to_dataset, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                       \
+                                                                                                                                    \
+	/* ---- change ---- */                                                                                                      \
+                                                                                                                                    \
+	/* In every Sync: make spec.replicas true (also when it came through the scale subresource); conditions WorkersScaledIn     \
+	 * and WorkersScaledOut, an Event "Succeed". The default patches the worker StatefulSet. */                                 \
+	M(X, sync_replicas, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                         \
+	/* In every Sync: make every other change of the specs true. 1 when something was changed: the rest of this Sync waits      \
+	 * for the next pass. */                                                                                                    \
+	OWN(X, sync_runtime, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                        \
+	/* Node labels that say where the cache is, equal to where worker pods are. */                                              \
+	M(X, sync_schedule_info_to_cache_nodes, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                     \
+	/* Before anything else in each pass. Refuse what cannot take effect: -EINVAL, the field's path first in the message        \
+	 * ("spec.mounts[0].readOnly: ..."). Leaves nothing changed. */                                                             \
+	OWN(X, validate, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                            \
+                                                                                                                                    \
+	/* ---- volume and end ---- */                                                                                              \
+                                                                                                                                    \
+	/* PV and PVC exist. Called in every pass after Setup. */                                                                   \
+	M(X, create_volume, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                         \
+	/* 1 when PVC and PV are gone, 0 while something holds them (named in @err). */                                             \
+	M(X, delete_volume, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                         \
+	/* 1 when nothing of the runtime is left (objects, node labels), 0 while pods still end (named in @err). */                 \
+	M(X, shutdown, struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                              \
+                                                                                                                                    \
+	/* ---- data operations ---- */                                                                                             \
+                                                                                                                                    \
+	/* What @operation (a DataLoad, DataMigrate, ... object) runs for this engine: a new pod template in @ret.                  \
+	 * -EOPNOTSUPP when the engine has no such operation (the default: none). */                                                \
+	M(X, data_operation_spec, struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret,               \
+	  struct error *err)                                                                                                        \
+                                                                                                                                    \
+	/* ---- UnderFileSystemService; -ENODATA: not known yet. The defaults read ctx->figures. ---- */                            \
+                                                                                                                                    \
+	M(X, used_storage_bytes, struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)                      \
+	M(X, free_storage_bytes, struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)                      \
+	M(X, total_storage_bytes, struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)                     \
+	M(X, total_file_nums, struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)                         \
+                                                                                                                                    \
+	/* ---- figures ---- */                                                                                                     \
+                                                                                                                                    \
+	/* Whom to ask: a new array of strings (URLs, pod names; at most ENGINE_MAX_TARGETS) that query_figures() understands;      \
+	 * empty while nobody can be asked. */                                                                                      \
+	OWN(X, figures_targets, struct engine *e, struct reconcile_ctx *ctx, json_t **ret, struct error *err)                       \
+	/* Ask one target, on the figures' pool: may block until @deadline_mono_ns, and no longer. No state of the engine is        \
+	 * there: the engine may be gone when the answer comes. Answers of several targets are summed up by the pool. */            \
+	OWN(X, query_figures, const char *target, int64_t deadline_mono_ns, struct engine_figures *ret, struct error *err)
+
+#define ENGINE_MAX_TARGETS 64
+
+/* --- the vtable and its registration -------------------------------------------------------------------------------------------- */
+
+/** Names and constants of an engine that the template works with. */
+struct engine_traits {
+	const char *app;            /* label app of its objects: "reservoir" */
+	const char *master_suffix;  /* "<name><suffix>" is the master StatefulSet; NULL: masterless */
+	const char *worker_suffix;  /* "-worker" */
+	const char *fuse_suffix;    /* "-fuse" */
+	const char *worker_role;    /* label role of worker pods: "reservoir-worker" */
+	const char *fuse_role;
+	const char *fuse_dir;       /* last part of the fuse's mount point: MOUNT_ROOT/<runtime type>/<ns>/<name>/<fuse_dir> */
+	const char *mount_type;     /* as /proc/self/mountinfo shows it: "fuse.reservoir-fuse" */
+};
+
+#define ENGINE_MEMBER_(X, method, ...) int (*method)(__VA_ARGS__);
+
+struct engine_ops {
+	uint32_t abi;               /* SLUICE_ENGINE_ABI it was built with */
+	uint32_t size;              /* sizeof this struct at that time: new members go last */
+	const char *name;           /* engine name: "reservoir" */
+	const struct engine_traits *traits;
+	/** Make the engine's own state (e->priv) from the specs; an error becomes a condition and an Event and is tried again. */
+	int (*build)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	/** Free e->priv; must bear a half-built one. */
+	void (*free)(struct engine *e);
+	ENGINE_METHODS(ENGINE_MEMBER_, ENGINE_MEMBER_, )
+};
+
+#define ENGINE_PROTOTYPE_(X, method, ...) SLUICE_PUBLIC int X##_##method(__VA_ARGS__);
+#define ENGINE_NOTHING_(X, method, ...)
+ENGINE_METHODS(ENGINE_PROTOTYPE_, ENGINE_NOTHING_, engine_default)
+
+#define ENGINE_ENTRY_(X, method, ...) .method = X##_##method,
+
+/**
+ * Define `const struct engine_ops <name>_engine` from <name>_traits, <name>_build, <name>_free and one <name>_<method> for each method.
+ */
+#define ENGINE_REGISTER(X)                              \
+	const struct engine_ops X##_engine = {          \
+		.abi = SLUICE_ENGINE_ABI,               \
+		.size = sizeof(struct engine_ops),      \
+		.name = #X,                             \
+		.traits = &X##_traits,                  \
+		.build = X##_build,                     \
+		.free = X##_free,                       \
+		ENGINE_METHODS(ENGINE_ENTRY_, ENGINE_ENTRY_, X) \
+	}
+
+/** Take the template's default for @method, by name. */
+#define ENGINE_DEFAULT(X, method) extern __typeof__(engine_default_##method) X##_##method __asm__("engine_default_" #method)
+
+/* --- the outer interface -------------------------------------------------------------------------------------------------------- */
+
+/**
+ * What the reconciler calls. The template engine implements it over struct engine_ops; an engine that does not fit the template
+ * implements it itself. Returns as above; @setup 1 when the Dataset may be bound, @sync 0 or negative, @delete_volume and @shutdown 1
+ * when done.
+ */
+struct engine_lifecycle {
+	const char *(*id)(const struct engine *e);
+	int (*validate)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	int (*setup)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	int (*create_volume)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	int (*sync)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	int (*delete_volume)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	int (*shutdown)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
+	void (*free)(struct engine *e);
+};
+
+/** A live engine: one Dataset's. Rebuilt when the runtime's or the dataset's generation changes. */
+struct engine {
+	const struct engine_lifecycle *lifecycle;
+	const struct engine_ops *ops;      /* of the template; NULL for an engine with a lifecycle of its own */
+	char *id, *ns, *name;              /* id: "ns/name" */
+	char *runtime_uid;
+	int64_t runtime_generation, dataset_generation;
+	void *priv;                        /* the engine's own */
+};
+
+/**
+ * How an engine is built by name: `build` makes the engine @id ("ns/name") from what @ctx holds. Entries made by ENGINE_FACTORY()
+ * build the template engine over @ops.
+ */
+struct engine_factory {
+	const char *name;
+	const struct engine_ops *ops;
+	int (*build)(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret, struct error *err);
+};
+
+/** Build the template engine over @f->ops. */
+SLUICE_PUBLIC int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret,
+					struct error *err);
+#define ENGINE_FACTORY(X) {.name = #X, .ops = &X##_engine, .build = engine_template_build}
+
+/** Free an engine by its lifecycle. Accepts NULL. */
+SLUICE_PUBLIC void engine_free(struct engine *e);
