@@ -57,6 +57,7 @@ struct field {
 	const char *name;            /* JSON name; NULL ends a table */
 	const struct schema *schema; /* type of the value */
 	size_t offset;               /* in the C struct; FIELD_NO_OFFSET: not decoded */
+	bool pointer;                /* the C member points to the value, NULL when absent (api/field.h) */
 	const char *doc;
 	uint32_t pb;                 /* protobuf field number; 0: not in that form */
 	uint32_t pb_outer;           /* number of the embedded message that JSON flattens; 0: none */
