@@ -51,6 +51,9 @@ struct kube_list_options {
 /** The whole List object. @o may be NULL. */
 int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o, json_t **ret, struct error *err);
 int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, json_t **ret, struct error *err);
+/** POST to a subresource that acts on an object ("binding" of a pod). */
+int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
+		    const json_t *obj, json_t **ret, struct error *err);
 /** PUT: only for status of objects that one writer owns, and Leases; prefer patch and apply. */
 int kube_update(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
 		const json_t *obj, json_t **ret, struct error *err);

@@ -1,0 +1,19 @@
+/* Inside src/kube only: what a client is made of. */
+#pragma once
+
+#include <pthread.h>
+#include <stdint.h>
+
+/* A page of 500 of the largest objects (3 MiB each) is not expected; 256 MiB ends a server that never stops. */
+#define KUBE_ANSWER_MAX (256u << 20)
+
+struct http_client;
+
+struct kube_client {
+	struct http_client *http;
+	char *server;
+	char *token_file; /* NULL: the token does not change */
+	pthread_mutex_t lock; /* guards token and token_read_ns */
+	char *token;
+	int64_t token_read_ns;
+};
