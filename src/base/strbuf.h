@@ -13,6 +13,7 @@ struct strbuf {
 	char *p;
 	size_t n, cap, max;
 	bool failed;
+	bool too_big; /* failed because of the maximum, not of memory */
 };
 
 #define STRBUF_INIT(limit) ((struct strbuf){.max = (limit)})
