@@ -1,0 +1,50 @@
+/* What the parts of the store share: connections, statements, the writer. */
+#pragma once
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "local/store.h"
+
+#define STORE_READERS 8
+
+struct store_pending;
+
+struct store {
+	int lock_fd;
+	char *path;
+	int64_t history;
+	void (*on_commit)(void *ctx, struct store_event *const *events, size_t n);
+	void *ctx;
+
+	/* The writer's thread alone uses these. */
+	sqlite3 *db;
+	sqlite3_stmt *current, *bytes, *add_event, *set_object, *del_object, *drop_replaced, *drop_removed, *set_compacted;
+	pthread_t writer;
+	bool writer_started;
+
+	_Atomic int64_t revision, compacted; /* newest on disk; written by the writer after its commit */
+
+	pthread_mutex_t lock; /* guards the queue and `stopping` */
+	pthread_cond_t work, done;
+	struct store_pending *head, **tail;
+	bool stopping;
+
+	pthread_mutex_t readers_lock; /* guards `readers` */
+	pthread_cond_t reader_free;
+	sqlite3 *readers[STORE_READERS]; /* idle connections; NULL: in use or not opened yet */
+	size_t readers_idle, readers_open;
+};
+
+/** Translate SQLite's last error of @db. Returns the code set. */
+int store_sql_error(sqlite3 *db, int rc, const char *what, struct error *err);
+/** Open one connection with our settings. */
+int store_connect(const char *path, bool create, sqlite3 **ret, struct error *err);
+/** A new event owning copies of everything. NULL on no memory. */
+struct store_event *store_event_new(int64_t revision, enum store_change type, const struct store_key *key, const void *data, size_t n,
+				    const void *prev, size_t prev_n);
+void store_bind_text(sqlite3_stmt *st, int at, const char *s);
+
+/** Prepare the writer's statements and start its thread; stop and join it. */
+int store_writer_start(struct store *s, struct error *err);
+void store_writer_stop(struct store *s);
