@@ -12,7 +12,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_api, cmd_agent, cmd_cache, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help, cmd_run,
+extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help, cmd_run,
 	cmd_up, cmd_version;
 
 /** One option of a command, declared as a table. */

@@ -1,0 +1,39 @@
+# A thin front for meson: the verbs people type.
+BUILD ?= build
+TEST_BUILD ?= build-test
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := all
+.PHONY: all run test bench install clean help build-packages
+
+help: ## say what each verb does
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+all: build-packages $(BUILD)/build.ninja ## build the program: build/sluice
+	@ninja -C $(BUILD)
+
+build-packages:
+	@build-aux/install-packages.sh build
+
+$(BUILD)/build.ninja: | build-packages
+	@meson setup $(BUILD) --prefix $(PREFIX)
+
+run: all ## the main job on real input: a mounted, cached dataset and its speeds
+	@build-aux/install-packages.sh run
+	@examples/demo/run.sh $(BUILD)/sluice
+
+test: build-packages ## unit, conformance and end-to-end tests with ASan and UBSan
+	@build-aux/install-packages.sh run test
+	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Db_sanitize=address,undefined -Db_lundef=false --werror
+	@ninja -C $(TEST_BUILD)
+	@test/run.sh $(TEST_BUILD)
+
+bench: all ## measure against the disk and curl, and write docs/benchmarks.md
+	@build-aux/install-packages.sh run test
+	@test/bench/run.sh $(BUILD)/sluice
+
+install: all ## install the program below PREFIX (default /usr/local)
+	@meson install -C $(BUILD) --no-rebuild
+
+clean: ## remove what was built
+	@rm -rf $(BUILD) $(TEST_BUILD)
