@@ -1,0 +1,77 @@
+/* StorageClass, CSIDriver, CSINode. */
+#include "api/kubernetes/table.h"
+
+static const struct field storage_v1_csi_driver_fields[] = {
+	TYPE_META,
+	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
+	OBJ("spec", 2, storage_v1_csi_driver_spec, REQUIRED, DOC("What the object should be.")),
+	FIELD_END,
+};
+TYPE(storage_v1_csi_driver, "storage.v1.CSIDriver", .doc = "What the cluster must know of a storage plug-in.");
+
+static const struct field storage_v1_csi_driver_spec_fields[] = {
+	BOOL("attachRequired", 1, DEFAULT("true"), DOC("Whether volumes must be attached first.")),
+	BOOL("podInfoOnMount", 2, DEFAULT("false"), DOC("Whether the plug-in is told about the pod.")),
+	STRINGS("volumeLifecycleModes", 3, SET, DEFAULT("[\"Persistent\"]"), DOC("Persistent, Ephemeral or both.")),
+	BOOL("storageCapacity", 4, DEFAULT("false")),
+	STRING("fsGroupPolicy", 5, DEFAULT("\"ReadWriteOnceWithFSType\""), ONE_OF("ReadWriteOnceWithFSType", "File", "None"),
+		DOC("Whether the group of the files is changed.")),
+	LIST("tokenRequests", 6, storage_v1_token_request),
+	BOOL("requiresRepublish", 7, DEFAULT("false")),
+	BOOL("seLinuxMount", 8, DEFAULT("false")),
+	INT64("nodeAllocatableUpdatePeriodSeconds", 9),
+	FIELD_END,
+};
+TYPE(storage_v1_csi_driver_spec, "storage.v1.CSIDriverSpec");
+
+static const struct field storage_v1_csi_node_fields[] = {
+	TYPE_META,
+	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
+	OBJ("spec", 2, storage_v1_csi_node_spec, REQUIRED, DOC("What the object should be.")),
+	FIELD_END,
+};
+TYPE(storage_v1_csi_node, "storage.v1.CSINode", .doc = "The storage plug-ins of a node.");
+
+static const struct field storage_v1_csi_node_driver_fields[] = {
+	STRING("name", 1, REQUIRED),
+	STRING("nodeID", 2, REQUIRED),
+	STRINGS("topologyKeys", 3),
+	OBJ("allocatable", 4, storage_v1_volume_node_resources),
+	FIELD_END,
+};
+TYPE(storage_v1_csi_node_driver, "storage.v1.CSINodeDriver");
+
+static const struct field storage_v1_csi_node_spec_fields[] = {
+	LIST("drivers", 1, storage_v1_csi_node_driver, REQUIRED, KEYED("name"), MERGE("name")),
+	FIELD_END,
+};
+TYPE(storage_v1_csi_node_spec, "storage.v1.CSINodeSpec");
+
+static const struct field storage_v1_storage_class_fields[] = {
+	TYPE_META,
+	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
+	STRING("provisioner", 2, REQUIRED, .min_length = 1, IMMUTABLE, DOC("Who makes the volumes.")),
+	STRING_MAP("parameters", 3, IMMUTABLE, DOC("What the provisioner must know.")),
+	STRING("reclaimPolicy", 4, ONE_OF("Retain", "Delete"), DEFAULT("\"Delete\""), IMMUTABLE,
+		DOC("What happens to volumes when their claims are gone.")),
+	STRINGS("mountOptions", 5, DOC("Options for the mounts.")),
+	BOOL("allowVolumeExpansion", 6, DOC("Whether claims may grow.")),
+	STRING("volumeBindingMode", 7, ONE_OF("Immediate", "WaitForFirstConsumer"), DEFAULT("\"Immediate\""), IMMUTABLE,
+		DOC("Whether binding waits for a pod.")),
+	LIST("allowedTopologies", 8, core_v1_topology_selector_term, DOC("Where volumes may be made.")),
+	FIELD_END,
+};
+TYPE(storage_v1_storage_class, "storage.v1.StorageClass", .doc = "A kind of storage that claims may ask for.");
+
+static const struct field storage_v1_token_request_fields[] = {
+	STRING("audience", 1, REQUIRED),
+	INT64("expirationSeconds", 2),
+	FIELD_END,
+};
+TYPE(storage_v1_token_request, "storage.v1.TokenRequest");
+
+static const struct field storage_v1_volume_node_resources_fields[] = {
+	INT32("count", 1),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_node_resources, "storage.v1.VolumeNodeResources");
