@@ -175,15 +175,27 @@ static int call_send(struct kube_client *c, struct call *k, struct kube_request 
 	return 0;
 }
 
+/* What ends a call before its usual deadline. */
+struct limits {
+	int64_t timeout_ns;
+	const atomic_bool *cancel;
+};
+
 static int call_send_body(struct kube_client *c, struct call *k, const char *method, const char *content_type, const json_t *body,
-			  int64_t timeout_ns, json_t **ret, struct error *err)
+			  const struct limits *lim, json_t **ret, struct error *err)
 {
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(body, &n);
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", k->what);
 	struct kube_request q = {
-		.method = method, .content_type = content_type, .body = text, .body_n = n, .timeout_ns = timeout_ns};
+		.method = method,
+		.content_type = content_type,
+		.body = text,
+		.body_n = n,
+		.timeout_ns = lim != NULL ? lim->timeout_ns : 0,
+		.cancel = lim != NULL ? lim->cancel : NULL,
+	};
 	return call_send(c, k, &q, ret, err);
 }
 
@@ -236,8 +248,8 @@ int kube_list(struct kube_client *c, const struct kube_resource *r, const char *
 	return kube_list_cancelable(c, r, ns, o, NULL, ret, err);
 }
 
-static int create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, int64_t timeout_ns,
-		  json_t **ret, struct error *err)
+static int create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
+		  const struct limits *lim, json_t **ret, struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
 	const char *name = obj_name(obj);
@@ -249,19 +261,19 @@ static int create(struct kube_client *c, const struct kube_resource *r, const ch
 	(void)snprintf(k.what, sizeof k.what, "create %s %s%s%s", r->plural, r->namespaced ? ns : "", r->namespaced ? "/" : "",
 		       name[0] != '\0' ? name : json_str(obj, "metadata.generateName", ""));
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
-	return call_send_body(c, &k, "POST", "application/json", obj, timeout_ns, ret, err);
+	return call_send_body(c, &k, "POST", "application/json", obj, lim, ret, err);
 }
 
 int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, json_t **ret,
 		struct error *err)
 {
-	return create(c, r, ns, obj, 0, ret, err);
+	return create(c, r, ns, obj, NULL, ret, err);
 }
 
 int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, int64_t timeout_ns,
-		       struct error *err)
+		       const atomic_bool *cancel, struct error *err)
 {
-	return create(c, r, ns, obj, timeout_ns, NULL, err);
+	return create(c, r, ns, obj, &(struct limits){timeout_ns, cancel}, NULL, err);
 }
 
 int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
@@ -272,7 +284,7 @@ int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const 
 	if (rc < 0)
 		return rc;
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
-	return call_send_body(c, &k, "POST", "application/json", obj, 0, ret, err);
+	return call_send_body(c, &k, "POST", "application/json", obj, NULL, ret, err);
 }
 
 int kube_update(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
@@ -283,11 +295,12 @@ int kube_update(struct kube_client *c, const struct kube_resource *r, const char
 	if (rc < 0)
 		return rc;
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
-	return call_send_body(c, &k, "PUT", "application/json", obj, 0, ret, err);
+	return call_send_body(c, &k, "PUT", "application/json", obj, NULL, ret, err);
 }
 
 static int patch_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
-			enum kube_patch_type type, const json_t *patch, int64_t timeout_ns, json_t **ret, struct error *err)
+			enum kube_patch_type type, const json_t *patch, const struct limits *lim, json_t **ret,
+			struct error *err)
 {
 	static const char *const content_types[] = {
 		[KUBE_PATCH_JSON] = "application/json-patch+json",
@@ -299,19 +312,19 @@ static int patch_within(struct kube_client *c, const struct kube_resource *r, co
 	if (rc < 0)
 		return rc;
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
-	return call_send_body(c, &k, "PATCH", content_types[type], patch, timeout_ns, ret, err);
+	return call_send_body(c, &k, "PATCH", content_types[type], patch, lim, ret, err);
 }
 
 int kube_patch(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
 	       enum kube_patch_type type, const json_t *patch, json_t **ret, struct error *err)
 {
-	return patch_within(c, r, ns, name, sub, type, patch, 0, ret, err);
+	return patch_within(c, r, ns, name, sub, type, patch, NULL, ret, err);
 }
 
 int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const json_t *patch,
-		      int64_t timeout_ns, struct error *err)
+		      int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
 {
-	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, timeout_ns, NULL, err);
+	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, &(struct limits){timeout_ns, cancel}, NULL, err);
 }
 
 int kube_apply(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
@@ -323,7 +336,7 @@ int kube_apply(struct kube_client *c, const struct kube_resource *r, const char 
 		return rc;
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
 	add_query(&k.path, &k.sep, "force", "true");
-	return call_send_body(c, &k, "PATCH", "application/apply-patch+yaml", obj, 0, ret, err);
+	return call_send_body(c, &k, "PATCH", "application/apply-patch+yaml", obj, NULL, ret, err);
 }
 
 /* DeleteOptions as a tree; NULL on no memory. */
@@ -356,7 +369,7 @@ int kube_delete(struct kube_client *c, const struct kube_resource *r, const char
 	JSON_AUTO body = delete_options(o != NULL ? o : &dflt);
 	if (body == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", k.what);
-	return call_send_body(c, &k, "DELETE", "application/json", body, 0, NULL, err);
+	return call_send_body(c, &k, "DELETE", "application/json", body, NULL, NULL, err);
 }
 
 int kube_is_served(struct kube_client *c, const struct kube_resource *r, struct error *err)

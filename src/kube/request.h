@@ -41,8 +41,8 @@ int kube_list_path(const struct kube_resource *r, const char *ns, const struct k
 /** kube_list() that a stop flag can end. */
 int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
 			 const atomic_bool *cancel, json_t **ret, struct error *err);
-/** POST or PATCH (@method) of @body to an object or collection with a stop flag and a deadline; *@ret may be NULL. */
+/** kube_create() and a merge patch with a stop flag (may be NULL) and a deadline of their own. */
 int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, int64_t timeout_ns,
-		       struct error *err);
+		       const atomic_bool *cancel, struct error *err);
 int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const json_t *patch,
-		      int64_t timeout_ns, struct error *err);
+		      int64_t timeout_ns, const atomic_bool *cancel, struct error *err);

@@ -1,0 +1,277 @@
+/* A controller: informer events become keys in a queue, workers give them to reconcile. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/controller_private.h"
+#include "kube/manager.h"
+#include "kube/resource.h"
+#include "kube/workqueue.h"
+
+#define WORKERS_DEFAULT 2
+#define WORKERS_MAX	64
+#define KEY_MAX		576
+
+/* Where keys come from; the context of one informer handler. */
+struct source {
+	struct source *next;
+	struct controller *controller;
+	const struct kube_resource *owner; /* of controller_watch_owned(), else NULL */
+	void (*map)(void *ctx, struct controller *c, const json_t *obj);
+	void *ctx;
+};
+
+struct controller {
+	struct manager *manager;
+	char *name;
+	int (*reconcile)(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
+	void *ctx;
+	struct workqueue *queue;
+	struct source *sources;
+	pthread_t workers[WORKERS_MAX];
+	int n_workers, n_started;
+	atomic_bool stopping;
+	pthread_mutex_t lock; /* guards running */
+	pthread_cond_t ended;
+	int running;
+};
+
+const char *controller_name(const struct controller *c)
+{
+	return c->name;
+}
+
+void controller_free(struct controller *c)
+{
+	if (c == NULL)
+		return;
+	for (struct source *s = c->sources, *next; s != NULL; s = next) {
+		next = s->next;
+		free(s);
+	}
+	workqueue_free(c->queue);
+	pthread_cond_destroy(&c->ended);
+	pthread_mutex_destroy(&c->lock);
+	free(c->name);
+	free(c);
+}
+
+static void controller_free_p(struct controller **c)
+{
+	controller_free(*c);
+}
+
+int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err)
+{
+	CLEANUP(controller_free_p) struct controller *c = calloc(1, sizeof *c);
+	if (c == NULL)
+		return error_set(err, -ENOMEM, "controller %s: out of memory", o->name);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->ended, &attr);
+	pthread_condattr_destroy(&attr);
+	c->manager = m;
+	c->reconcile = o->reconcile;
+	c->ctx = o->ctx;
+	c->n_workers = o->workers <= 0 ? WORKERS_DEFAULT : o->workers > WORKERS_MAX ? WORKERS_MAX : o->workers;
+	c->name = strdup(o->name);
+	c->queue = workqueue_new(0, 0);
+	if (c->name == NULL || c->queue == NULL || manager_add_controller(m, c) < 0)
+		return error_set(err, -ENOMEM, "controller %s: out of memory", o->name);
+	*ret = TAKE(c);
+	return 0;
+}
+
+/* --- events become keys --- */
+
+void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns)
+{
+	char key[KEY_MAX];
+	if (snprintf(key, sizeof key, "%s/%s", ns != NULL ? ns : "", name) >= (int)sizeof key)
+		return; /* longer than any server allows: such an object cannot exist */
+	int rc = workqueue_add_after(c->queue, key, delay_ns);
+	if (rc == -ENOMEM)
+		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory", LOG_STR("controller", c->name),
+		    LOG_STR("key", key));
+}
+
+void controller_enqueue(struct controller *c, const char *ns, const char *name)
+{
+	controller_enqueue_after(c, ns, name, 0);
+}
+
+static void on_own(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
+{
+	struct source *s = ctx;
+	(void)ev;
+	(void)old;
+	controller_enqueue(s->controller, obj_namespace(obj), obj_name(obj));
+}
+
+static void enqueue_owner(struct source *s, const json_t *obj)
+{
+	const json_t *ref = obj_controller_ref(obj);
+	if (ref == NULL || !str_same(json_str(ref, "kind", NULL), s->owner->kind))
+		return;
+	/* the group alone counts: the same owner may be named in another version */
+	const char *api_version = json_str(ref, "apiVersion", "");
+	const size_t n = strlen(s->owner->group);
+	const bool same_group =
+		n == 0 ? strchr(api_version, '/') == NULL : strncmp(api_version, s->owner->group, n) == 0 && api_version[n] == '/';
+	if (same_group)
+		controller_enqueue(s->controller, s->owner->namespaced ? obj_namespace(obj) : "", json_str(ref, "name", ""));
+}
+
+static void on_owned(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
+{
+	(void)ev;
+	if (old != NULL)
+		enqueue_owner(ctx, old); /* it may have changed hands */
+	enqueue_owner(ctx, obj);
+}
+
+static void on_mapped(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
+{
+	struct source *s = ctx;
+	(void)ev;
+	if (old != NULL)
+		s->map(s->ctx, s->controller, old);
+	s->map(s->ctx, s->controller, obj);
+}
+
+static int add_source(struct controller *c, const struct kube_resource *r, informer_handler fn, const struct source *what)
+{
+	struct informer *inf = manager_informer(c->manager, r);
+	struct source *s = malloc(sizeof *s);
+	if (inf == NULL || s == NULL) {
+		free(s);
+		return -ENOMEM;
+	}
+	*s = *what;
+	s->controller = c;
+	s->next = c->sources;
+	c->sources = s;
+	return informer_add_handler(inf, fn, s);
+}
+
+int controller_watch(struct controller *c, const struct kube_resource *r)
+{
+	return add_source(c, r, on_own, &(struct source){0});
+}
+
+int controller_watch_owned(struct controller *c, const struct kube_resource *r, const struct kube_resource *owner)
+{
+	return add_source(c, r, on_owned, &(struct source){.owner = owner});
+}
+
+int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
+			    void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx)
+{
+	return add_source(c, r, on_mapped, &(struct source){.map = map, .ctx = ctx});
+}
+
+/* --- workers --- */
+
+static void finish(struct controller *c, const char *key, int rc, const struct reconcile_result *res, const struct error *err,
+		   int64_t took_ns)
+{
+	struct logger *log = manager_log(c->manager);
+	if (rc < 0) {
+		const bool quiet = rc == -ESTALE || atomic_load_explicit(&c->stopping, memory_order_relaxed);
+		LOG(log, quiet ? LOG_LVL_DEBUG : LOG_LVL_ERROR, "reconcile failed, trying again", LOG_STR("controller", c->name),
+		    LOG_STR("key", key), LOG_STR("err", err->msg), LOG_DUR("duration", took_ns));
+		(void)workqueue_add_rate_limited(c->queue, key); /* fails only at the end or on no memory: a change comes again */
+		return;
+	}
+	workqueue_forget(c->queue, key);
+	if (res->requeue_after_ns > 0)
+		(void)workqueue_add_after(c->queue, key, res->requeue_after_ns); /* as above */
+}
+
+static void work_on(struct controller *c, char *key)
+{
+	struct reconcile_result res = {0};
+	struct error err = {0};
+	char *slash = strchr(key, '/');
+	const int64_t start = clock_mono_ns();
+	*slash = '\0';
+	int rc = c->reconcile(c->ctx, key, slash + 1, &res, &err);
+	*slash = '/';
+	finish(c, key, rc, &res, &err, clock_mono_ns() - start);
+	workqueue_done(c->queue, key);
+}
+
+static void *worker(void *arg)
+{
+	struct controller *c = arg;
+	for (;;) {
+		CLEANUP(free_p) char *key = NULL;
+		int rc = workqueue_get(c->queue, &key);
+		if (rc == -ESHUTDOWN)
+			break;
+		if (rc == 0)
+			work_on(c, key);
+		else
+			(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* no memory: give others time to free some */
+	}
+	pthread_mutex_lock(&c->lock);
+	c->running--;
+	pthread_cond_broadcast(&c->ended);
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+int controller_start(struct controller *c, struct error *err)
+{
+	for (; c->n_started < c->n_workers; c->n_started++) {
+		pthread_mutex_lock(&c->lock);
+		c->running++;
+		pthread_mutex_unlock(&c->lock);
+		int rc = pthread_create(&c->workers[c->n_started], NULL, worker, c);
+		if (rc != 0) {
+			pthread_mutex_lock(&c->lock);
+			c->running--;
+			pthread_mutex_unlock(&c->lock);
+			return error_set(err, -rc, "controller %s: start a worker: %s", c->name, strerror(rc));
+		}
+		char name[16];
+		(void)snprintf(name, sizeof name, "c-%.13s", c->name);		       /* the kernel allows 15 bytes */
+		(void)pthread_setname_np(c->workers[c->n_started], name);	       /* only for people who look */
+	}
+	return 0;
+}
+
+void controller_stop(struct controller *c)
+{
+	atomic_store_explicit(&c->stopping, true, memory_order_relaxed);
+	workqueue_shutdown(c->queue);
+}
+
+int controller_join(struct controller *c, int64_t deadline_mono_ns)
+{
+	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC, .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
+	int rc = 0;
+	pthread_mutex_lock(&c->lock);
+	while (c->running > 0 && rc == 0)
+		rc = pthread_cond_timedwait(&c->ended, &c->lock, &at);
+	const bool all = c->running == 0;
+	pthread_mutex_unlock(&c->lock);
+	if (!all)
+		return -ETIMEDOUT;
+	for (; c->n_started > 0; c->n_started--)
+		(void)pthread_join(c->workers[c->n_started - 1], NULL); /* it has left its loop */
+	return 0;
+}

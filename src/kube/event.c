@@ -1,0 +1,359 @@
+#include "kube/event.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/request.h"
+
+#define WAITING_MAX 1000
+#define SENT_MAX    4096
+#define MESSAGE_MAX 1024
+#define SAME_NS	    (600 * NSEC_PER_SEC)
+#define FLUSH_NS    (2 * NSEC_PER_SEC)
+#define SEND_NS	    (10 * NSEC_PER_SEC)
+#define ATTEMPTS    3
+
+/* One event to send, or a count to add to one that waits or was sent. */
+struct item {
+	struct item *next;
+	char *key; /* everything that makes two events equal */
+	json_t *object; /* involvedObject */
+	char *ns, *type, *reason, *message;
+	int64_t first_ns, last_ns, count;
+};
+
+struct sent {
+	char *name, *ns;
+	int64_t count, last_ns;
+};
+
+struct event_recorder {
+	struct kube_client *client;
+	char *component;
+	pthread_t thread;
+	atomic_bool cut; /* ends the call that is under way */
+
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;  /* something waits, stopping, or the thread has ended */
+	struct item *head, **tail;
+	struct map *waiting; /* key -> struct item, borrowed */
+	uint64_t dropped;
+	bool stopping, ended;
+
+	struct map *sent; /* the thread alone: key -> struct sent */
+	uint64_t serial;
+};
+
+static void item_free(struct item *it)
+{
+	if (it == NULL)
+		return;
+	json_decref(it->object);
+	free(it->key);
+	free(it->ns);
+	free(it->type);
+	free(it->reason);
+	free(it->message);
+	free(it);
+}
+
+static void item_free_p(struct item **it)
+{
+	item_free(*it);
+}
+
+static void sent_free(void *p)
+{
+	struct sent *s = p;
+	free(s->name);
+	free(s->ns);
+	free(s);
+}
+
+/* --- emitting: any thread --- */
+
+static json_t *involved(const json_t *obj)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "apiVersion", json_str(obj, "apiVersion", ""), "kind",
+			      json_str(obj, "kind", ""), "name", obj_name(obj), "uid", obj_uid(obj), "resourceVersion",
+			      obj_resource_version(obj));
+	if (o != NULL && obj_namespace(obj)[0] != '\0' && json_put_str(o, "namespace", obj_namespace(obj)) < 0) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+/* Cut at a character's border. */
+static void cut_message(char *s, size_t max)
+{
+	size_t n = strlen(s);
+	if (n <= max)
+		return;
+	for (n = max; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80;)
+		n--;
+	s[n] = '\0';
+}
+
+static struct item *item_new(const json_t *obj, const char *type, const char *reason, const char *fmt, va_list ap)
+{
+	CLEANUP(item_free_p) struct item *it = calloc(1, sizeof *it);
+	if (it == NULL)
+		return NULL;
+	if (vasprintf(&it->message, fmt, ap) < 0) {
+		it->message = NULL;
+		return NULL;
+	}
+	cut_message(it->message, MESSAGE_MAX);
+	const char *ns = obj_namespace(obj);
+	it->object = involved(obj);
+	it->ns = strdup(ns[0] != '\0' ? ns : "default");
+	it->type = strdup(type);
+	it->reason = strdup(reason);
+	it->key = str_printf("%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s", ns, json_str(obj, "kind", ""), obj_name(obj), obj_uid(obj), type,
+			     reason, it->message);
+	it->first_ns = it->last_ns = clock_wall_ns();
+	it->count = 1;
+	if (it->object == NULL || it->ns == NULL || it->type == NULL || it->reason == NULL || it->key == NULL)
+		return NULL;
+	return TAKE(it);
+}
+
+/* Takes @it. False: there is no room. */
+static bool queue_locked(struct event_recorder *r, struct item *it)
+{
+	struct item *same = map_get(r->waiting, it->key);
+	if (same != NULL) {
+		same->count++;
+		same->last_ns = it->last_ns;
+		item_free(it);
+		return true;
+	}
+	if (r->stopping || map_size(r->waiting) >= WAITING_MAX || map_set(r->waiting, it->key, it) < 0) {
+		item_free(it);
+		return false;
+	}
+	*r->tail = it;
+	r->tail = &it->next;
+	pthread_cond_broadcast(&r->wake);
+	return true;
+}
+
+void event_emit(struct event_recorder *r, const json_t *obj, const char *type, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	struct item *it = item_new(obj, type, reason, fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&r->lock);
+	if (it == NULL || !queue_locked(r, it))
+		r->dropped++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* --- sending: the recorder's thread --- */
+
+/* The name kubectl users know: the object's, a dot and a number that does not come again. */
+static char *event_name(struct event_recorder *r, const struct item *it)
+{
+	const uint64_t stamp = (uint64_t)clock_wall_ns() + r->serial++;
+	return str_printf("%.236s.%016llx", json_str(it->object, "name", ""), (unsigned long long)stamp);
+}
+
+static json_t *event_object(const struct event_recorder *r, const struct item *it, const char *name)
+{
+	char first[32], last[32];
+	clock_format_rfc3339(it->first_ns, first);
+	clock_format_rfc3339(it->last_ns, last);
+	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:O, s:s, s:s, s:{s:s}, s:s, s:s, s:I, s:s, s:s, s:s}", "apiVersion", "v1", "kind",
+			 "Event", "metadata", "name", name, "namespace", it->ns, "involvedObject", it->object, "reason", it->reason,
+			 "message", it->message, "source", "component", r->component, "firstTimestamp", first, "lastTimestamp",
+			 last, "count", (json_int_t)it->count, "type", it->type, "reportingComponent", r->component,
+			 "reportingInstance", "");
+}
+
+static int send_new(struct event_recorder *r, const struct item *it, struct error *err)
+{
+	CLEANUP(free_p) char *name = event_name(r, it);
+	JSON_AUTO ev = name != NULL ? event_object(r, it, name) : NULL;
+	if (ev == NULL)
+		return error_set(err, -ENOMEM, "event: out of memory");
+	int rc = kube_create_within(r->client, &KUBE_EVENT, it->ns, ev, SEND_NS, &r->cut, err);
+	if (rc < 0)
+		return rc;
+	if (map_size(r->sent) >= SENT_MAX) { /* only equal ones are lost: they begin anew */
+		map_free(r->sent);
+		r->sent = map_new(sent_free);
+	}
+	struct sent *s = calloc(1, sizeof *s);
+	if (s != NULL)
+		*s = (struct sent){.name = TAKE(name), .ns = strdup(it->ns), .count = it->count, .last_ns = it->last_ns};
+	if (s != NULL && (r->sent == NULL || s->ns == NULL || map_set(r->sent, it->key, s) < 0))
+		sent_free(s); /* no memory: the next equal one becomes an event of its own */
+	return 0;
+}
+
+static int send_count(struct event_recorder *r, const struct item *it, struct sent *s, struct error *err)
+{
+	char last[32];
+	clock_format_rfc3339(it->last_ns, last);
+	JSON_AUTO patch = json_pack("{s:I, s:s}", "count", (json_int_t)(s->count + it->count), "lastTimestamp", last);
+	if (patch == NULL)
+		return error_set(err, -ENOMEM, "event: out of memory");
+	int rc = kube_merge_within(r->client, &KUBE_EVENT, s->ns, s->name, patch, SEND_NS, &r->cut, err);
+	if (rc == 0) {
+		s->count += it->count;
+		s->last_ns = it->last_ns;
+	}
+	return rc;
+}
+
+static int send_item(struct event_recorder *r, const struct item *it, struct error *err)
+{
+	struct sent *s = r->sent != NULL ? map_get(r->sent, it->key) : NULL;
+	if (s != NULL && it->first_ns - s->last_ns <= SAME_NS) {
+		int rc = send_count(r, it, s, err);
+		if (rc != -ENOENT)
+			return rc;
+	}
+	return send_new(r, it, err);
+}
+
+/* Worth another try: the server may come back. A refusal (a namespace that ends, say) is final. */
+static bool passing(int rc)
+{
+	return rc != -EINVAL && rc != -EPERM && rc != -ENOENT && rc != -EACCES && rc != -EOPNOTSUPP && rc != -ECANCELED &&
+	       rc != -EEXIST && rc != -ENOMEM;
+}
+
+static void pause_or_stop(struct event_recorder *r, int64_t ns)
+{
+	const int64_t until = clock_mono_ns() + ns;
+	const struct timespec at = {.tv_sec = until / NSEC_PER_SEC, .tv_nsec = until % NSEC_PER_SEC};
+	int rc = 0;
+	pthread_mutex_lock(&r->lock);
+	while (!r->stopping && rc == 0)
+		rc = pthread_cond_timedwait(&r->wake, &r->lock, &at);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void send_or_drop(struct event_recorder *r, const struct item *it)
+{
+	struct error err = {0};
+	int rc = 0;
+	for (int i = 0; i < ATTEMPTS; i++) {
+		rc = send_item(r, it, &err);
+		if (rc == 0 || !passing(rc))
+			break;
+		if (i + 1 < ATTEMPTS)
+			pause_or_stop(r, (i + 1) * 300 * NSEC_PER_MSEC);
+	}
+	if (rc == 0)
+		return;
+	LOG(NULL, LOG_LVL_DEBUG, "event is lost", LOG_STR("reason", it->reason), LOG_STR("err", err.msg));
+	pthread_mutex_lock(&r->lock);
+	r->dropped++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static struct item *next_item(struct event_recorder *r)
+{
+	pthread_mutex_lock(&r->lock);
+	while (r->head == NULL && !r->stopping)
+		pthread_cond_wait(&r->wake, &r->lock);
+	struct item *it = r->head;
+	if (it != NULL) {
+		r->head = it->next;
+		if (r->head == NULL)
+			r->tail = &r->head;
+		(void)map_remove(r->waiting, it->key); /* it is there: queued items are */
+	}
+	pthread_mutex_unlock(&r->lock);
+	return it;
+}
+
+static void *sender(void *arg)
+{
+	struct event_recorder *r = arg;
+	for (struct item *it; (it = next_item(r)) != NULL; item_free(it)) {
+		if (!atomic_load_explicit(&r->cut, memory_order_relaxed))
+			send_or_drop(r, it);
+	}
+	pthread_mutex_lock(&r->lock);
+	r->ended = true;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+static void recorder_destroy(struct event_recorder *r)
+{
+	map_free(r->waiting);
+	map_free(r->sent);
+	free(r->component);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+int event_recorder_new(struct kube_client *c, const char *component, struct event_recorder **ret, struct error *err)
+{
+	struct event_recorder *r = calloc(1, sizeof *r);
+	if (r == NULL)
+		return error_set(err, -ENOMEM, "event recorder: out of memory");
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	r->client = c;
+	r->tail = &r->head;
+	r->component = strdup(component);
+	r->waiting = map_new(NULL);
+	r->sent = map_new(sent_free);
+	int rc = r->component == NULL || r->waiting == NULL || r->sent == NULL ? ENOMEM : 0;
+	if (rc == 0)
+		rc = pthread_create(&r->thread, NULL, sender, r);
+	if (rc != 0) {
+		recorder_destroy(r);
+		return error_set(err, -rc, "event recorder: %s", strerror(rc));
+	}
+	(void)pthread_setname_np(r->thread, "events"); /* only for people who look */
+	*ret = r;
+	return 0;
+}
+
+void event_recorder_free(struct event_recorder *r)
+{
+	if (r == NULL)
+		return;
+	const int64_t until = clock_mono_ns() + FLUSH_NS;
+	const struct timespec at = {.tv_sec = until / NSEC_PER_SEC, .tv_nsec = until % NSEC_PER_SEC};
+	int rc = 0;
+	pthread_mutex_lock(&r->lock);
+	r->stopping = true;
+	pthread_cond_broadcast(&r->wake);
+	while (!r->ended && rc == 0)
+		rc = pthread_cond_timedwait(&r->wake, &r->lock, &at);
+	pthread_mutex_unlock(&r->lock);
+	atomic_store_explicit(&r->cut, true, memory_order_relaxed);
+	(void)pthread_join(r->thread, NULL); /* cannot fail: we own it and it was not joined */
+	recorder_destroy(r);
+}
