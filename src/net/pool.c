@@ -1,0 +1,122 @@
+#include "net/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct pool {
+	pthread_mutex_t lock; /* guards head, tail, pending, stopping */
+	pthread_cond_t ready; /* head != NULL or stopping */
+	struct pool_item *head, **tail;
+	size_t pending, max_pending;
+	bool stopping;
+	void (*run)(void *ctx, struct pool_item *it);
+	void *ctx;
+	size_t n_threads;
+	pthread_t threads[];
+};
+
+static struct pool_item *pool_next(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	while (p->head == NULL && !p->stopping)
+		pthread_cond_wait(&p->ready, &p->lock);
+	struct pool_item *it = p->stopping ? NULL : p->head;
+	if (it != NULL) {
+		p->head = it->next;
+		if (p->head == NULL)
+			p->tail = &p->head;
+		p->pending--;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return it;
+}
+
+static void *pool_main(void *arg)
+{
+	struct pool *p = arg;
+	for (struct pool_item *it; (it = pool_next(p)) != NULL;)
+		p->run(p->ctx, it);
+	return NULL;
+}
+
+/* Signals are the main thread's business, and a write to a dead socket must give EPIPE instead of SIGPIPE. */
+static int start_threads(struct pool *p, size_t n)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = 0;
+	while (p->n_threads < n && rc == 0) {
+		rc = -pthread_create(&p->threads[p->n_threads], NULL, pool_main, p);
+		p->n_threads += rc == 0;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+int pool_new(size_t workers, size_t max_pending, void (*run)(void *ctx, struct pool_item *it), void *ctx, struct pool **ret)
+{
+	struct pool *p = calloc(1, sizeof *p + workers * sizeof p->threads[0]);
+	if (p == NULL)
+		return -ENOMEM;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->ready, NULL);
+	p->tail = &p->head;
+	p->max_pending = max_pending;
+	p->run = run;
+	p->ctx = ctx;
+	int rc = start_threads(p, workers);
+	if (rc < 0) {
+		(void)pool_stop(p); /* nothing was submitted */
+		pool_free(p);
+		return rc;
+	}
+	*ret = p;
+	return 0;
+}
+
+int pool_submit(struct pool *p, struct pool_item *it)
+{
+	int rc = 0;
+	it->next = NULL;
+	pthread_mutex_lock(&p->lock);
+	if (p->stopping) {
+		rc = -ESHUTDOWN;
+	} else if (p->pending >= p->max_pending) {
+		rc = -ENOBUFS;
+	} else {
+		*p->tail = it;
+		p->tail = &it->next;
+		p->pending++;
+		pthread_cond_signal(&p->ready);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+struct pool_item *pool_stop(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_cond_broadcast(&p->ready);
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < p->n_threads; i++)
+		pthread_join(p->threads[i], NULL);
+	p->n_threads = 0;
+	struct pool_item *rest = p->head;
+	p->head = NULL;
+	p->tail = &p->head;
+	return rest;
+}
+
+void pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	pthread_cond_destroy(&p->ready);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
