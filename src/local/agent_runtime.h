@@ -1,0 +1,55 @@
+/*
+ * Containers by runc, each under a conmon of its own that outlives this process, keeps the log and writes the exit code down.
+ *
+ * Threads: any, but not two calls at once for one container. Every call has a deadline.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct agent_paths;
+struct error;
+struct process_result;
+
+#define CONTAINER_ID_MAX 64
+
+/** A new id: 32 hex digits. */
+void runtime_new_id(char out[static CONTAINER_ID_MAX + 1]);
+
+/**
+ * Make the container @id from @config, stopped in front of its first instruction. Its bundle (with rootfs/) must exist.
+ * Errors carry the runtime's own words.
+ */
+int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path, struct error *err);
+/** Let it run. */
+int runtime_start(const struct agent_paths *p, const char *id, struct error *err);
+/** Send @sig to its first process; a container that has ended is -ESRCH. */
+int runtime_signal(const struct agent_paths *p, const char *id, int sig, struct error *err);
+/** Kill what is left of it and drop runc's state; the bundle stays. Absent is fine. */
+int runtime_delete(const struct agent_paths *p, const char *id, struct error *err);
+
+enum runtime_state { RUNTIME_RUNNING, RUNTIME_EXITED, RUNTIME_LOST };
+
+struct runtime_exit {
+	int code;
+	int64_t finished_wall_ns;
+	bool oom_killed;
+};
+
+/** What its monitor says. LOST: the monitor is gone without a word (a reboot, a kill -9). @ret is filled when EXITED. */
+enum runtime_state runtime_look(const struct agent_paths *p, const char *id, struct runtime_exit *ret);
+/** A pidfd of its monitor, readable when that has ended, or a negative errno (-ESRCH). */
+int runtime_monitor_fd(const struct agent_paths *p, const char *id);
+
+/**
+ * Run @argv inside with the container's user, environment and rights. A command that takes longer than @timeout_ns is killed, inside too:
+ * -ETIMEDOUT. Output beyond @max bytes is -EFBIG.
+ */
+int runtime_exec(const struct agent_paths *p, const char *id, const char *const *argv, size_t max, int64_t timeout_ns,
+		 struct process_result *ret, struct error *err);
+/** Make conmon open its log file anew (after it was renamed). */
+int runtime_reopen_log(const struct agent_paths *p, const char *id, struct error *err);
