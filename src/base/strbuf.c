@@ -115,10 +115,24 @@ static void add_json_char(struct strbuf *b, unsigned char c)
 	}
 }
 
+/* How many bytes from @s on stand for themselves in a JSON string. */
+static size_t plain_run(const unsigned char *s, size_t n)
+{
+	size_t i = 0;
+	while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
+		i++;
+	return i;
+}
+
 void strbuf_add_json(struct strbuf *b, const char *s, size_t n)
 {
 	strbuf_addc(b, '"');
 	for (size_t i = 0; i < n && !b->failed;) {
+		const size_t run = plain_run((const unsigned char *)s + i, n - i);
+		strbuf_add(b, s + i, run);
+		i += run;
+		if (i == n)
+			break;
 		const size_t len = utf8_length((const unsigned char *)s + i, n - i);
 		if (len == 1)
 			add_json_char(b, (unsigned char)s[i]);
