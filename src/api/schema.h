@@ -42,6 +42,7 @@ struct schema {
 	const char *doc;             /* one sentence of our own; NULL: none */
 	const struct field *fields;  /* SCHEMA_OBJECT: ends with .name == NULL */
 	const struct schema *items;  /* SCHEMA_LIST, SCHEMA_MAP */
+	const struct field *items_rules; /* what the field of a list or map cannot say of its items: only its constraints count; NULL: none */
 	size_t size;                 /* sizeof the C struct it decodes into; 0: never decoded */
 	bool map_atomic;             /* x-kubernetes-map-type: atomic */
 	bool preserve_unknown;       /* keeps members that no field names */
@@ -97,6 +98,14 @@ struct violations {
 
 __attribute__((format(printf, 4, 5)))
 void violation_add(struct violations *vs, const char *path, const char *reason, const char *fmt, ...);
+
+/*
+ * Kubernetes' own types ("core.v1.Pod") obey Go's rules: null is absent, numbers and flags may be left out, messages have the wording of
+ * its validation. All others obey those of CRDs. A Kubernetes type inside another kind (a Toleration in a Dataset) is checked for its
+ * types and required members alone, as a CRD would.
+ */
+/** Whether @s is a type of Kubernetes itself. */
+bool schema_is_native(const struct schema *s);
 
 /** Fill in defaults where members are absent (or null and not nullable), at any depth. 0 or -ENOMEM. */
 int schema_default(const struct schema *s, json_t *value);
