@@ -37,6 +37,7 @@ struct controller {
 	char *name;
 	int (*reconcile)(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
 	void *ctx;
+	void (*free_ctx)(void *ctx);
 	struct workqueue *queue;
 	struct source *sources;
 	pthread_t workers[WORKERS_MAX];
@@ -56,6 +57,8 @@ void controller_free(struct controller *c)
 {
 	if (c == NULL)
 		return;
+	if (c->free_ctx != NULL)
+		c->free_ctx(c->ctx); /* before the queue goes: it may still be given keys until then */
 	for (struct source *s = c->sources, *next; s != NULL; s = next) {
 		next = s->next;
 		free(s);
@@ -91,6 +94,7 @@ int controller_new(struct manager *m, const struct controller_options *o, struct
 	c->queue = workqueue_new(0, 0);
 	if (c->name == NULL || c->queue == NULL || manager_add_controller(m, c) < 0)
 		return error_set(err, -ENOMEM, "controller %s: out of memory", o->name);
+	c->free_ctx = o->free_ctx; /* only now: on failure the context stays the caller's */
 	*ret = TAKE(c);
 	return 0;
 }

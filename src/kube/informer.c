@@ -295,7 +295,7 @@ static int watch_once(struct informer *inf, struct error *err)
 
 static void report_failure(struct informer *inf, int rc, const struct error *err)
 {
-	if (inf->reported == rc)
+	if (inf->reported == rc || stopping(inf))
 		return;
 	inf->reported = rc;
 	LOG(inf->log, rc == -EAGAIN ? LOG_LVL_DEBUG : LOG_LVL_WARN, "watch fails, trying again",

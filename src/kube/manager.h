@@ -42,9 +42,11 @@ struct controller_options {
 	int workers;           /* 0: 2 */
 	int (*reconcile)(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
 	void *ctx;
+	/** Called once by manager_free() when neither workers nor the manager's informers can use @ctx any more. May be NULL. */
+	void (*free_ctx)(void *ctx);
 };
 
-/** Register a controller. Owned by the manager. */
+/** Register a controller. Owned by the manager. On failure @o->ctx stays the caller's. */
 int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err);
 /** Each change of an object of @r queues its own key. */
 int controller_watch(struct controller *c, const struct kube_resource *r);

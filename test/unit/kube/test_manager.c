@@ -1,0 +1,218 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "fake_api.h"
+#include "json/json.h"
+#include "kube/event.h"
+#include "kube/manager.h"
+
+#define OWNED(name, uid) \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\",\"resourceVersion\":\"3\",\"ownerReferences\":[{\"apiVersion\":" \
+	"\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"owner-of-" name "\",\"uid\":\"" uid "\",\"controller\":true}]}}"
+
+static void objects(struct fake_api *f, struct fake_request *q)
+{
+	if (strstr(q->line, "watch=true") != NULL) {
+		fake_stream_begin(q->fd);
+		fake_hold(f, q->fd);
+	} else if (strstr(q->line, "/statefulsets") != NULL)
+		fake_reply(q->fd, 200, "",
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\","
+			   "\"resourceVersion\":\"1\"}}]}");
+	else if (strstr(q->line, "/nodes") != NULL)
+		fake_reply(q->fd, 200, "",
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"2\"}}]}");
+	else
+		fake_reply(q->fd, 200, "", "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" OWNED("p", "u1") "]}");
+}
+
+struct work {
+	pthread_mutex_t lock;
+	char seen[512]; /* first passes, sorted by nothing: looked up by strstr */
+	atomic_int calls, fails_left, again_left;
+	bool freed;
+};
+
+static int reconcile(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
+{
+	struct work *w = ctx;
+	pthread_mutex_lock(&w->lock);
+	const size_t n = strlen(w->seen);
+	(void)snprintf(w->seen + n, sizeof w->seen - n, "[%s/%s]", ns, name);
+	pthread_mutex_unlock(&w->lock);
+	atomic_fetch_add(&w->calls, 1);
+	if (strcmp(name, "web") == 0 && atomic_fetch_sub(&w->fails_left, 1) > 0)
+		return error_set(err, -EIO, "not yet");
+	if (strcmp(name, "web") == 0 && atomic_fetch_sub(&w->again_left, 1) > 0)
+		ret->requeue_after_ns = NSEC_PER_MSEC;
+	return 0;
+}
+
+static void mark_freed(void *ctx)
+{
+	((struct work *)ctx)->freed = true;
+}
+
+static void node_to_set(void *ctx, struct controller *c, const json_t *obj)
+{
+	assert_string_equal((const char *)ctx, "context");
+	assert_string_equal(obj_name(obj), "n1");
+	controller_enqueue(c, "ns", "of-node");
+}
+
+static void keys_come_from_all_sources_and_failures_come_again(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct work w = {.fails_left = 3, .again_left = 2};
+	pthread_mutex_init(&w.lock, NULL);
+	fake_start(&f, objects, NULL);
+	struct kube_client *client = fake_client(&f, NULL);
+	struct manager *m = NULL;
+	struct controller *c = NULL;
+	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
+	assert_int_equal(controller_new(m, &(struct controller_options){.name = "test", .reconcile = reconcile, .ctx = &w, .free_ctx = mark_freed},
+					&c, NULL),
+			 0);
+	assert_int_equal(controller_watch(c, &KUBE_STATEFULSET), 0);
+	assert_int_equal(controller_watch_owned(c, &KUBE_POD, &KUBE_STATEFULSET), 0);
+	assert_int_equal(controller_watch_owned(c, &KUBE_POD, &KUBE_DAEMONSET), 0); /* another kind: nothing comes from it */
+	assert_int_equal(controller_watch_mapped(c, &KUBE_NODE, node_to_set, (void *)"context"), 0);
+	assert_ptr_equal(manager_informer(m, &KUBE_POD), manager_informer(m, &KUBE_POD));
+	struct error err = {0};
+	if (manager_start(m, &err) < 0)
+		fail_msg("start: %s", err.msg);
+	/* web: 3 failures, 2 that ask to come again, 1 more; owner-of-p and of-node once each */
+	assert_true(fake_wait(&w.calls, 8));
+	manager_stop(m);
+	assert_int_equal(atomic_load(&w.calls), 8);
+	assert_non_null(strstr(w.seen, "[ns/web]"));
+	assert_non_null(strstr(w.seen, "[ns/owner-of-p]"));
+	assert_non_null(strstr(w.seen, "[ns/of-node]"));
+	assert_false(w.freed);
+	manager_free(m);
+	assert_true(w.freed);
+	kube_client_free(client);
+	fake_stop(&f);
+	pthread_mutex_destroy(&w.lock);
+}
+
+/* --- events --- */
+
+struct sent {
+	pthread_mutex_t lock;
+	char posts[4096], patches[1024];
+	atomic_int n;
+	atomic_bool open; /* answer; until then the first request waits */
+};
+
+static void take_events(struct fake_api *f, struct fake_request *q)
+{
+	struct sent *s = f->ctx;
+	while (!atomic_load(&s->open) && !atomic_load(&f->stop))
+		(void)poll(NULL, 0, 2);
+	const bool post = str_has_prefix(q->line, "POST ");
+	char *to = post ? s->posts : s->patches;
+	const size_t size = post ? sizeof s->posts : sizeof s->patches;
+	pthread_mutex_lock(&s->lock);
+	const size_t n = strlen(to);
+	(void)snprintf(to + n, size - n, "%s\n", q->body);
+	pthread_mutex_unlock(&s->lock);
+	fake_reply(q->fd, 200, "", "{}");
+	atomic_fetch_add(&s->n, 1);
+}
+
+static void equal_events_become_a_count(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct sent s = {.open = true};
+	pthread_mutex_init(&s.lock, NULL);
+	fake_start(&f, take_events, &s);
+	struct kube_client *c = fake_client(&f, NULL);
+	struct event_recorder *r = NULL;
+	assert_int_equal(event_recorder_new(c, "comp", &r, NULL), 0);
+	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", "p", "namespace", "ns",
+				  "uid", "u");
+	event_emit(r, obj, "Warning", "Bad", "value %d", 1);
+	assert_true(fake_wait(&s.n, 1));
+	event_emit(r, obj, "Warning", "Bad", "value %d", 1);
+	assert_true(fake_wait(&s.n, 2));
+	event_emit(r, obj, "Warning", "Bad", "value %d", 2);
+	event_recorder_free(r);
+	assert_int_equal(atomic_load(&s.n), 3);
+	assert_true(str_has_prefix(f.lines[0], "POST /api/v1/namespaces/ns/events"));
+	assert_true(str_has_prefix(f.lines[1], "PATCH /api/v1/namespaces/ns/events/p."));
+	assert_non_null(strstr(s.posts, "\"message\":\"value 1\""));
+	assert_non_null(strstr(s.posts, "\"message\":\"value 2\""));
+	assert_non_null(strstr(s.posts, "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"u\""));
+	assert_non_null(strstr(s.patches, "\"count\":2"));
+	kube_client_free(c);
+	fake_stop(&f);
+	pthread_mutex_destroy(&s.lock);
+}
+
+static void waiting_events_collapse_and_have_a_limit(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct sent s = {0};
+	pthread_mutex_init(&s.lock, NULL);
+	fake_start(&f, take_events, &s);
+	struct kube_client *c = fake_client(&f, NULL);
+	struct event_recorder *r = NULL;
+	assert_int_equal(event_recorder_new(c, "comp", &r, NULL), 0);
+	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", "n1");
+	event_emit(r, obj, "Normal", "First", "holds the sender");
+	const int64_t deadline = clock_mono_ns() + 10 * NSEC_PER_SEC;
+	while (fake_count(&f) < 1 && clock_mono_ns() < deadline)
+		(void)poll(NULL, 0, 2);
+	for (int i = 0; i < 50; i++)
+		event_emit(r, obj, "Normal", "Same", "again");
+	atomic_store(&s.open, true);
+	event_recorder_free(r);
+	assert_int_equal(atomic_load(&s.n), 2); /* one for the first, one for the fifty */
+	assert_non_null(strstr(s.posts, "\"count\":50"));
+	assert_true(str_has_prefix(f.lines[0], "POST /api/v1/namespaces/default/events")); /* cluster-scoped objects: there */
+	kube_client_free(c);
+	fake_stop(&f);
+	pthread_mutex_destroy(&s.lock);
+}
+
+static void a_dead_server_delays_the_end_by_its_limit_only(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct sent s = {0};
+	pthread_mutex_init(&s.lock, NULL);
+	fake_start(&f, take_events, &s);
+	struct kube_client *c = fake_client(&f, NULL);
+	struct event_recorder *r = NULL;
+	assert_int_equal(event_recorder_new(c, "comp", &r, NULL), 0);
+	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", "n1");
+	event_emit(r, obj, "Normal", "First", "never answered");
+	const int64_t start = clock_mono_ns();
+	event_recorder_free(r);
+	assert_true(clock_mono_ns() - start < 5 * NSEC_PER_SEC);
+	kube_client_free(c);
+	fake_stop(&f);
+	pthread_mutex_destroy(&s.lock);
+}
+
+int main(void)
+{
+	log_init(2, LOG_LVL_ERROR + 1, "test"); /* the failures that are made on purpose */
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_come_from_all_sources_and_failures_come_again),
+		cmocka_unit_test(equal_events_become_a_count),
+		cmocka_unit_test(waiting_events_collapse_and_have_a_limit),
+		cmocka_unit_test(a_dead_server_delays_the_end_by_its_limit_only),
+	};
+	return cmocka_run_group_tests_name("manager", tests, NULL, NULL);
+}
