@@ -31,8 +31,7 @@
 #define SLUICE_PUBLIC __attribute__((visibility("default")))
 
 struct engine;
-struct event_recorder;
-struct kube_client;
+struct figures;
 struct logger;
 
 /* --- what the world offers ------------------------------------------------------------------------------------------------------ */
@@ -44,8 +43,9 @@ struct logger;
 struct engine_api {
 	/** New tree or NULL when absent. @ns is "" for cluster scope. */
 	json_t *(*get)(void *ctx, const struct kube_resource *r, const char *ns, const char *name);
-	/** New array of all objects in @ns (NULL: everywhere) whose labels match @selector (NULL: all); NULL on no memory. */
-	json_t *(*list)(void *ctx, const struct kube_resource *r, const char *ns, const char *selector);
+	/** New array of the objects in @ns (NULL: everywhere) whose @label is @value (NULL @value: that have it; NULL @label: all);
+	 *  NULL on no memory. */
+	json_t *(*list)(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value);
 	/** Server-side apply as field manager "sluice", forced. */
 	int (*apply)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj, struct error *err);
 	/** Merge patch of the object, or of its status with @sub "status". A resourceVersion inside makes it conditional (-ESTALE). */
@@ -113,6 +113,9 @@ struct reconcile_ctx {
 	const struct engine_figures *figures; /* last answer; NULL: none yet, or too old */
 	const char *figures_error;            /* why the last question failed; NULL: it did not */
 
+	struct figures *pool;              /* where questions wait (src/runtime/figures.h); NULL: nobody asks */
+
+	bool wait_for_nodes;               /* come back when a node changes */
 	int64_t requeue_after_ns;          /* 0: when something changes; lower it by reconcile_again() */
 };
 

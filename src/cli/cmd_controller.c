@@ -1,0 +1,328 @@
+/* `sluice controller`: the dataset and Runtime controllers, and with --workloads those that a cluster has anyway. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/kind.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cli/command.h"
+#include "controllers/dataset.h"
+#include "engines/engines.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "kube/event.h"
+#include "kube/manager.h"
+#include "local/workload.h"
+#include "runtime/api.h"
+#include "runtime/reconciler.h"
+
+#define MAX_LIST          32
+#define MAX_RUNTIMES      16
+#define ESTABLISHED_NS    (30 * NSEC_PER_SEC)
+#define DEFAULT_PORTS     "20000-26000"
+#define DEFAULT_ROOT      "/runtime-mnt"
+#define DEFAULT_IMAGES    "sluice.local/"
+
+struct options {
+	const char *kubeconfig, *runtimes, *images, *host_paths, *ports, *log_level;
+	int64_t runtime_workers, dataset_workers;
+	bool workloads, install_crds;
+};
+
+/* A comma separated list, taken apart. */
+struct word_list {
+	char *text;
+	const char *v[MAX_LIST + 1]; /* NULL-terminated */
+	size_t n;
+};
+
+struct setup {
+	struct options o;
+	struct word_list runtimes, images, host_paths;
+	struct engine_limits limits;
+	struct kube_config *config;
+	struct kube_client *client;
+	struct event_recorder *recorder;
+	struct manager *manager;
+	struct runtime_api *api;
+};
+
+static int split_list(const char *name, const char *text, struct word_list *ret)
+{
+	ret->text = strdup(text);
+	if (ret->text == NULL)
+		return -ENOMEM;
+	char *rest = ret->text, *word;
+	while ((word = strsep(&rest, ",")) != NULL) {
+		if (*word == '\0')
+			continue;
+		if (ret->n == MAX_LIST) {
+			(void)fprintf(stderr, "sluice controller: --%s: more than %d entries\n", name, MAX_LIST);
+			return -EINVAL;
+		}
+		ret->v[ret->n++] = word;
+	}
+	return 0;
+}
+
+static int parse_ports(const char *text, struct engine_limits *l)
+{
+	struct str rest = str_from(text), from, to;
+	char a[8], b[8];
+	int64_t lo, hi;
+	if (str_split_next(&rest, '-', &from) && str_split_next(&rest, '-', &to) && rest.p == NULL && from.n < sizeof a && to.n < sizeof b) {
+		(void)snprintf(a, sizeof a, "%.*s", (int)from.n, from.p); /* both fit */
+		(void)snprintf(b, sizeof b, "%.*s", (int)to.n, to.p);
+		if (str_to_i64(a, &lo) == 0 && str_to_i64(b, &hi) == 0 && lo >= 1024 && lo < hi && hi <= 65535) {
+			l->port_min = (int)lo;
+			l->port_max = (int)hi + 1;
+			return 0;
+		}
+	}
+	(void)fprintf(stderr, "sluice controller: --runtime-node-port-range: '%s' is not two ports from 1024 to 65535, like 20000-26000\n", text);
+	return -EINVAL;
+}
+
+/* MOUNT_ROOT: an absolute path, without a slash at its end. */
+static const char *mount_root(void)
+{
+	const char *root = getenv("MOUNT_ROOT");
+	return root != NULL && root[0] == '/' && root[1] != '\0' && !str_has_suffix(root, "/") ? root : DEFAULT_ROOT;
+}
+
+static const struct runtime_controller *runtime_find(const char *type)
+{
+	for (size_t i = 0; runtime_controllers[i] != NULL; i++)
+		if (strcmp(runtime_controllers[i]->runtime_type, type) == 0)
+			return runtime_controllers[i];
+	return NULL;
+}
+
+static int check_runtimes(struct setup *s)
+{
+	for (size_t i = 0; s->o.runtimes == NULL && runtime_controllers[i] != NULL; i++)
+		s->runtimes.v[s->runtimes.n++] = runtime_controllers[i]->runtime_type;
+	for (size_t i = 0; i < s->runtimes.n; i++) {
+		if (runtime_find(s->runtimes.v[i]) != NULL)
+			continue;
+		(void)fprintf(stderr, "sluice controller: --runtimes: no runtime '%s' in this binary\n", s->runtimes.v[i]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_options(struct setup *s)
+{
+	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 || s->o.dataset_workers > 256) {
+		(void)fprintf(stderr, "sluice controller: --runtime-workers and --reconcile-workers: must be from 1 to 256\n");
+		return -EINVAL;
+	}
+	int rc = split_list("allowed-images", s->o.images, &s->images);
+	if (rc == 0)
+		rc = split_list("allowed-host-paths", s->o.host_paths, &s->host_paths);
+	if (rc == 0 && s->o.runtimes != NULL)
+		rc = split_list("runtimes", s->o.runtimes, &s->runtimes);
+	if (rc == 0)
+		rc = check_runtimes(s);
+	if (rc == 0)
+		rc = parse_ports(s->o.ports, &s->limits);
+	s->limits.mount_root = mount_root();
+	s->limits.allowed_images = s->images.v;
+	s->limits.allowed_host_paths = s->host_paths.v;
+	return rc;
+}
+
+/* --- CRDs ----------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_established(const json_t *crd)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach(json_at(crd, "status.conditions"), i, c)
+		if (strcmp(json_str(c, "type", ""), "Established") == 0)
+			return strcmp(json_str(c, "status", ""), "True") == 0;
+	return false;
+}
+
+/* 1 when a stop signal came first. */
+static int wait_established(struct kube_client *c, const char *name, int stop_fd, struct error *err)
+{
+	const int64_t deadline = clock_mono_ns() + ESTABLISHED_NS;
+	for (;;) {
+		JSON_AUTO crd = NULL;
+		int rc = kube_get(c, &KUBE_CRD, NULL, name, &crd, err);
+		if (rc < 0)
+			return rc;
+		if (is_established(crd))
+			return 0;
+		if (clock_mono_ns() > deadline)
+			return error_set(err, -ETIMEDOUT, "CustomResourceDefinition %s is not Established after 30 s; `kubectl describe crd %s` says why",
+					 name, name);
+		struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+		if (poll(&p, 1, 100) > 0)
+			return 1;
+	}
+}
+
+static int install_crds(struct kube_client *c, int stop_fd, struct error *err)
+{
+	for (size_t i = 0; sluice_kinds[i] != NULL; i++) {
+		JSON_AUTO crd = kind_to_crd(sluice_kinds[i]);
+		if (crd == NULL)
+			return error_set(err, -ENOMEM, "CustomResourceDefinitions: out of memory");
+		int rc = kube_apply(c, &KUBE_CRD, NULL, obj_name(crd), NULL, crd, NULL, err);
+		if (rc == 0)
+			rc = wait_established(c, obj_name(crd), stop_fd, err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- running -------------------------------------------------------------------------------------------------------------------- */
+
+static int add_runtime(struct setup *s, const struct runtime_controller *rt, struct error *err)
+{
+	struct reconciler *r = NULL;
+	int rc = runtime_api_add(s->api, rt->resource, err);
+	if (rc == 0)
+		rc = reconciler_new(&(struct reconciler_options){.runtime = rt,
+								 .api = runtime_api_ops(s->api),
+								 .limits = &s->limits,
+								 .log = log_root(),
+								 .ask_figures = true},
+				    &r, err);
+	return rc < 0 ? rc : reconciler_register(r, s->manager, (int)s->o.runtime_workers, err);
+}
+
+static int add_controllers(struct setup *s, struct error *err)
+{
+	int rc = 0;
+	/* First, as its caches keep whole objects: the options of a cache's first user win. */
+	if (s->o.workloads)
+		rc = workload_controllers_register(s->manager, &(struct workload_options){.log = log_root()}, err);
+	if (rc == 0)
+		rc = runtime_api_new(s->manager, s->recorder, log_root(), &s->api, err);
+	if (rc < 0)
+		return rc;
+	struct dataset_controller *d = NULL;
+	rc = dataset_controller_new(&(struct dataset_controller_options){.api = runtime_api_ops(s->api), .log = log_root()}, &d, err);
+	if (rc == 0)
+		rc = dataset_controller_register(d, s->manager, (int)s->o.dataset_workers, err);
+	for (size_t i = 0; i < s->runtimes.n && rc == 0; i++)
+		rc = add_runtime(s, runtime_find(s->runtimes.v[i]), err);
+	return rc;
+}
+
+static int connect_client(struct setup *s, struct error *err)
+{
+	int rc = kube_config_load(s->o.kubeconfig, NULL, &s->config, err);
+	if (rc == 0)
+		rc = kube_client_new(s->config, "sluice-controller", &s->client, err);
+	if (rc == 0)
+		rc = event_recorder_new(s->client, "sluice-controller", &s->recorder, err);
+	if (rc == 0)
+		rc = manager_new(&(struct manager_options){.client = s->client, .log = log_root()}, &s->manager, err);
+	return rc;
+}
+
+static int run(struct setup *s, int stop_fd, struct error *err)
+{
+	int rc = connect_client(s, err);
+	if (rc == 0 && s->o.install_crds)
+		rc = install_crds(s->client, stop_fd, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = add_controllers(s, err);
+	if (rc == 0)
+		rc = manager_start(s->manager, err);
+	if (rc < 0)
+		return rc;
+	(void)puts("ready: controller");
+	(void)fflush(stdout); /* whoever waits for the line and went away is no reason to end */
+	const int sig = stop_signal_wait(stop_fd);
+	LOG(NULL, LOG_LVL_INFO, "stopping", LOG_STR("signal", strsignal(sig)));
+	return 0;
+}
+
+static void setup_clear(struct setup *s)
+{
+	if (s->manager != NULL)
+		manager_stop(s->manager);
+	event_recorder_free(s->recorder);
+	manager_free(s->manager);
+	runtime_api_free(s->api);
+	kube_client_free(s->client);
+	kube_config_free(s->config);
+	free(s->runtimes.text);
+	free(s->images.text);
+	free(s->host_paths.text);
+}
+
+static int controller_run(int argc, char **argv)
+{
+	struct setup s = {.o = {.images = DEFAULT_IMAGES,
+				.host_paths = "",
+				.ports = DEFAULT_PORTS,
+				.log_level = "info",
+				.runtime_workers = 3,
+				.dataset_workers = 3}};
+	int words = 0;
+	const struct option_spec specs[] = {
+		{"kubeconfig", OPT_STRING, &s.o.kubeconfig},
+		{"runtimes", OPT_STRING, &s.o.runtimes},
+		{"runtime-workers", OPT_INT, &s.o.runtime_workers},
+		{"reconcile-workers", OPT_INT, &s.o.dataset_workers},
+		{"runtime-node-port-range", OPT_STRING, &s.o.ports},
+		{"allowed-images", OPT_STRING, &s.o.images},
+		{"allowed-host-paths", OPT_STRING, &s.o.host_paths},
+		{"workloads", OPT_FLAG, &s.o.workloads},
+		{"install-crds", OPT_FLAG, &s.o.install_crds},
+		{"log-level", OPT_STRING, &s.o.log_level},
+		{0},
+	};
+	int rc = options_parse(&cmd_controller, argc, argv, specs, &words);
+	if (rc != 0)
+		return rc > 0 ? 0 : 2;
+	enum log_level level;
+	if (words > 0 || log_level_parse(s.o.log_level, &level) < 0) {
+		(void)fprintf(stderr, "sluice controller: '%s' is not understood; 'sluice help controller' says how it is used\n",
+			      words > 0 ? argv[1] : s.o.log_level);
+		return 2;
+	}
+	log_init(STDERR_FILENO, level, "controller");
+	CLEANUP(close_fd) int stop_fd = stop_signal_fd();
+	if (stop_fd < 0 || read_options(&s) < 0) {
+		setup_clear(&s);
+		return 2;
+	}
+	struct error err = {0};
+	rc = run(&s, stop_fd, &err);
+	if (rc < 0)
+		LOG(NULL, LOG_LVL_ERROR, "the controllers cannot run", LOG_STR("err", err.msg));
+	setup_clear(&s);
+	return rc < 0 ? 1 : 0;
+}
+
+const struct command cmd_controller = {
+	.name = "controller",
+	.summary = "Run the Dataset and Runtime controllers",
+	.usage = "Usage: sluice controller [OPTION...]\n\n"
+		 "Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' once its caches are\n"
+		 "filled; SIGTERM ends it.\n\n"
+		 "  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, in-cluster)\n"
+		 "  --runtimes LIST                 runtime types to serve, comma separated (default: all)\n"
+		 "  --runtime-workers N             datasets worked on at one time, for each runtime type (default 3)\n"
+		 "  --reconcile-workers N           the same for the dataset controller (default 3)\n"
+		 "  --runtime-node-port-range A-B   ports for workers on the host's network (default " DEFAULT_PORTS ")\n"
+		 "  --allowed-images LIST           prefixes of images that may run privileged (default " DEFAULT_IMAGES ")\n"
+		 "  --allowed-host-paths LIST       directories that local:// mounts, tiers and hostPath volumes may use (default: none)\n"
+		 "  --workloads                     also run what a cluster's own controllers do (StatefulSets, scheduler, ...)\n"
+		 "  --install-crds                  create or update the CustomResourceDefinitions first\n"
+		 "  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
+		 "Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
+	.hidden = true,
+	.run = controller_run,
+};

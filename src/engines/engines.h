@@ -1,0 +1,9 @@
+/* The Runtimes in this binary. */
+#pragma once
+
+#include "sluice/runtime.h"
+
+extern const struct runtime_controller reservoir_runtime_controller;
+
+/** All of them, NULL-terminated. */
+extern const struct runtime_controller *const runtime_controllers[];

@@ -1,0 +1,191 @@
+/*
+ * ReservoirRuntime's engine: what Reservoir alone knows. It has no master; its workers read the sources and hold the cache, its mounts read
+ * the workers' files. Everything else is the template's.
+ */
+#include <string.h>
+
+#include "base/str.h"
+#include "engines/engines.h"
+#include "engines/reservoir/reservoir.h"
+#include "json/json.h"
+#include "kube/client.h"
+#include "runtime/objects.h"
+#include "runtime/workloads.h"
+
+const struct engine_traits reservoir_traits = {
+	.app = "reservoir",
+	.master_suffix = NULL,
+	.worker_suffix = "-worker",
+	.fuse_suffix = "-fuse",
+	.worker_role = "reservoir-worker",
+	.fuse_role = "reservoir-fuse",
+	.fuse_dir = "reservoir-fuse",
+	.mount_type = "fuse.reservoir-fuse",
+};
+
+static int reservoir_build(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	(void)e, (void)ctx, (void)err;
+	return 0; /* no state: every pass reads the specs anew */
+}
+
+static void reservoir_free(struct engine *e)
+{
+	(void)e;
+}
+
+static int reservoir_validate(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	(void)e;
+	struct reservoir_specs s;
+	int rc = reservoir_specs_load(ctx, &s, err);
+	if (rc < 0)
+		return rc;
+	rc = reservoir_check(ctx, &s, err);
+	reservoir_specs_clear(&s);
+	return rc;
+}
+
+/* Send every object whose content is not what was sent last; the configuration before those who read it. 1 when one was sent. */
+static int reservoir_sync_runtime(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	static const struct kube_resource *const kinds[] = {&KUBE_CONFIGMAP, &KUBE_STATEFULSET, &KUBE_DAEMONSET};
+	struct reservoir_specs s;
+	int rc = reservoir_specs_load(ctx, &s, err);
+	if (rc < 0)
+		return rc;
+	int port, sent = 0;
+	JSON_AUTO objects = NULL;
+	rc = reservoir_port(ctx, &port, err);
+	if (rc == 0)
+		rc = reservoir_objects(ctx, e->ops->traits, &s, port, &objects, err);
+	reservoir_specs_clear(&s);
+	for (size_t i = 0; i < ARRAY_LEN(kinds) && rc >= 0; i++) {
+		rc = object_apply(ctx, kinds[i], json_array_get(objects, i), err);
+		sent |= rc > 0;
+	}
+	return rc < 0 ? rc : sent;
+}
+
+static int reservoir_setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	int rc = reservoir_sync_runtime(e, ctx, err);
+	return rc < 0 ? rc : 0;
+}
+
+/* A change of mounts is a new configuration, which sync_runtime has sent: it is served when the workers name exactly the new mounts. */
+static int reservoir_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change, struct error *err)
+{
+	(void)e, (void)change;
+	struct reservoir_specs s;
+	int rc = reservoir_specs_load(ctx, &s, err);
+	if (rc < 0)
+		return rc;
+	const mount_list *want = &s.dataset.spec.mounts;
+	const struct engine_figures *f = ctx->figures;
+	bool served = f != NULL && f->ready && f->n_mounts == want->n;
+	for (size_t i = 0; served && i < want->n; i++) {
+		CLEANUP(free_p) char *at = reservoir_mount_path(&want->v[i]);
+		bool found = false;
+		for (size_t k = 0; k < f->n_mounts && at != NULL; k++)
+			found = found || (strcmp(f->mounts[k].path, at) == 0 &&
+					  (reservoir_local_dir(&want->v[i]) != NULL || str_same(f->mounts[k].source, want->v[i].mount_point)));
+		served = found;
+	}
+	reservoir_specs_clear(&s);
+	return served;
+}
+
+static int reservoir_figures_targets(struct engine *e, struct reconcile_ctx *ctx, json_t **ret, struct error *err)
+{
+	int port;
+	int rc = reservoir_port(ctx, &port, err);
+	if (rc < 0)
+		return rc;
+	JSON_AUTO pods = workload_pods(ctx, e->ops->traits->worker_role);
+	JSON_AUTO targets = json_array();
+	size_t i;
+	json_t *pod;
+	json_array_foreach(pods, i, pod) {
+		const char *ip = json_str(pod, "status.podIP", "");
+		if (*ip == '\0' || strcmp(json_str(pod, "status.phase", ""), "Running") != 0 || obj_deleting(pod) ||
+		    json_array_size(targets) == ENGINE_MAX_TARGETS)
+			continue;
+		CLEANUP(free_p) char *url = str_printf(strchr(ip, ':') != NULL ? "http://[%s]:%d/v1/status" : "http://%s:%d/v1/status", ip, port);
+		if (url == NULL || json_array_append_new(targets, json_string(url)) < 0)
+			return error_set(err, -ENOMEM, "figures: out of memory");
+	}
+	*ret = TAKE(targets);
+	return 0;
+}
+
+static int reservoir_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret,
+					 struct error *err)
+{
+	(void)e, (void)ctx, (void)ret;
+	return error_set(err, -EOPNOTSUPP, "kind: ReservoirRuntime has no %s yet", json_str(operation, "kind", "such operation"));
+}
+
+ENGINE_DEFAULT(reservoir, should_setup_master);
+ENGINE_DEFAULT(reservoir, setup_master);
+ENGINE_DEFAULT(reservoir, check_master_ready);
+ENGINE_DEFAULT(reservoir, should_setup_workers);
+ENGINE_DEFAULT(reservoir, check_workers_ready);
+ENGINE_DEFAULT(reservoir, assign_nodes_to_cache);
+ENGINE_DEFAULT(reservoir, should_check_ufs);
+ENGINE_DEFAULT(reservoir, prepare_ufs);
+ENGINE_DEFAULT(reservoir, should_update_ufs);
+ENGINE_DEFAULT(reservoir, should_sync_dataset_mounts);
+ENGINE_DEFAULT(reservoir, sync_dataset_mounts);
+ENGINE_DEFAULT(reservoir, sync_metadata);
+ENGINE_DEFAULT(reservoir, check_runtime_healthy);
+ENGINE_DEFAULT(reservoir, check_runtime_ready);
+ENGINE_DEFAULT(reservoir, check_and_update_runtime_status);
+ENGINE_DEFAULT(reservoir, update_cache_of_dataset);
+ENGINE_DEFAULT(reservoir, update_dataset_status);
+ENGINE_DEFAULT(reservoir, bind_to_dataset);
+ENGINE_DEFAULT(reservoir, sync_replicas);
+ENGINE_DEFAULT(reservoir, sync_schedule_info_to_cache_nodes);
+ENGINE_DEFAULT(reservoir, create_volume);
+ENGINE_DEFAULT(reservoir, delete_volume);
+ENGINE_DEFAULT(reservoir, shutdown);
+ENGINE_DEFAULT(reservoir, used_storage_bytes);
+ENGINE_DEFAULT(reservoir, free_storage_bytes);
+ENGINE_DEFAULT(reservoir, total_storage_bytes);
+ENGINE_DEFAULT(reservoir, total_file_nums);
+
+extern const struct engine_ops reservoir_engine;
+ENGINE_REGISTER(reservoir);
+
+static const struct engine_factory reservoir_engines[] = {ENGINE_FACTORY(reservoir), {.name = NULL}};
+
+static const struct runtime_permission reservoir_permissions[] = {
+	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status", "get,list,watch,update,patch"},
+	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
+	{"", "configmaps,persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
+	{"", "pods", "get,list,watch"},
+	{"", "nodes", "get,list,watch,patch"},
+	{"", "events", "create,patch"},
+	{.resources = NULL},
+};
+
+RUNTIME_STEP_DEFAULT(reservoir, get_or_create_engine);
+RUNTIME_STEP_DEFAULT(reservoir, remove_engine);
+RUNTIME_STEP_DEFAULT(reservoir, reconcile_runtime);
+RUNTIME_STEP_DEFAULT(reservoir, reconcile_deletion);
+RUNTIME_STEP_DEFAULT(reservoir, add_owner_and_finalizer);
+RUNTIME_STEP_DEFAULT(reservoir, get_runtime_status);
+
+static const struct runtime_steps reservoir_steps = RUNTIME_CONTROLLER_STEPS(reservoir);
+
+const struct runtime_controller reservoir_runtime_controller = {
+	.resource = &reservoir_runtime_kind.resource,
+	.name = "ReservoirRuntime",
+	.finalizer = "reservoir-runtime-controller-finalizer",
+	.category = "Accelerate",
+	.runtime_type = "reservoir",
+	.default_engine = "reservoir",
+	.engines = reservoir_engines,
+	.permissions = reservoir_permissions,
+	.steps = &reservoir_steps,
+};

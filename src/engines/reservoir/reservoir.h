@@ -1,0 +1,57 @@
+/*
+ * The Reservoir engine, split by what it does: checks of the specs, reservoir.json, objects, figures. Masterless.
+ * Everything here is called on a worker thread, with the pass's trees.
+ */
+#pragma once
+
+#include "api/dataset.h"
+#include "api/reservoir_runtime.h"
+#include "base/arena.h"
+#include "runtime/nodes.h"
+#include "sluice/engine.h"
+
+#define RESERVOIR_IMAGE      "sluice.local/host"
+#define RESERVOIR_CONFIG_DIR "/etc/sluice"
+#define RESERVOIR_RUN_DIR    "/run/reservoir"
+#define RESERVOIR_UFS_ROOT   "/underFSStorage"
+
+/** The specs of a pass, decoded. Cleared by reservoir_specs_clear(). */
+struct reservoir_specs {
+	struct arena arena;
+	struct dataset dataset;
+	struct reservoir_runtime runtime;
+	struct tier_paths tiers;
+};
+
+/** Decode both specs and the tiers. -EINVAL with the field's path. */
+int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs *ret, struct error *err);
+void reservoir_specs_clear(struct reservoir_specs *s);
+
+/** What cannot take effect, or is not allowed, is refused: -EINVAL, -EACCES or -EOPNOTSUPP, the field's path first. */
+int reservoir_check(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err);
+
+/** Where a mount appears: its absolute path, else "/<name>". malloc'ed. */
+char *reservoir_mount_path(const struct mount *m);
+/** Name below RESERVOIR_UFS_ROOT of a local:// mount: its path, or its name when that is "/". malloc'ed. */
+char *reservoir_local_name(const struct mount *m);
+/** The directory of a "local://" mount point, or NULL for another scheme. Borrowed. */
+const char *reservoir_local_dir(const struct mount *m);
+
+/** reservoir.json for workers listening on @port. New tree. */
+int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, int port, json_t **ret, struct error *err);
+
+/**
+ * The workers' port: the one its StatefulSet has, else the first free one of the range from a place that ns/name gives.
+ * -ENOSPC when every port is another runtime's.
+ */
+int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err);
+
+/** ConfigMap, StatefulSet and DaemonSet: a new array in the order in which they must be applied. */
+int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s, int port, json_t **ret,
+		      struct error *err);
+
+/** The answer of /v1/status. -EINVAL with the field's path for anything unexpected; @ret is to be cleared on success. */
+int reservoir_status_parse(const char *text, size_t n, struct engine_figures *ret, struct error *err);
+int reservoir_query_figures(const char *target, int64_t deadline_mono_ns, struct engine_figures *ret, struct error *err);
+
+extern const struct engine_traits reservoir_traits;

@@ -1,0 +1,275 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "engines/reservoir/reservoir.h"
+#include "json/json.h"
+#include "json/quantity.h"
+#include "runtime/guard.h"
+
+#define ARENA_LIMIT   (4u << 20)
+#define MAX_TIERS     3
+#define BLOCK_MIN     (INT64_C(64) << 10)
+#define BLOCK_MAX     (INT64_C(64) << 20)
+#define AHEAD_MAX     (INT64_C(1) << 30)
+
+void reservoir_specs_clear(struct reservoir_specs *s)
+{
+	tier_paths_clear(&s->tiers);
+	arena_free(&s->arena);
+}
+
+int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs *ret, struct error *err)
+{
+	*ret = (struct reservoir_specs){.arena = ARENA_INIT(ARENA_LIMIT)};
+	int rc = schema_decode(dataset_kind.schema, ctx->dataset, &ret->arena, &ret->dataset, err);
+	if (rc < 0)
+		(void)error_wrap(err, rc, "Dataset");
+	else if ((rc = schema_decode(reservoir_runtime_kind.schema, ctx->runtime, &ret->arena, &ret->runtime, err)) < 0)
+		(void)error_wrap(err, rc, "ReservoirRuntime");
+	else
+		rc = tier_paths(&ret->runtime.spec.tiered_store, &ret->tiers, err);
+	if (rc < 0)
+		reservoir_specs_clear(ret);
+	return rc;
+}
+
+const char *reservoir_local_dir(const struct mount *m)
+{
+	return str_has_prefix(m->mount_point, "local://") ? m->mount_point + strlen("local://") : NULL;
+}
+
+char *reservoir_mount_path(const struct mount *m)
+{
+	if (m->path != NULL && *m->path == '/')
+		return strdup(m->path);
+	const char *name = m->name != NULL ? m->name : "";
+	while (*name == '/')
+		name++;
+	return str_printf("/%s", name);
+}
+
+char *reservoir_local_name(const struct mount *m)
+{
+	CLEANUP(free_p) char *path = reservoir_mount_path(m);
+	if (path == NULL)
+		return NULL;
+	if (strcmp(path, "/") != 0)
+		return strdup(path + 1);
+	return strdup(m->name != NULL && *m->name != '\0' ? m->name : "root");
+}
+
+/* "/" or plain parts: it becomes a directory in our own namespace. */
+static bool path_is_plain(const char *path)
+{
+	struct str rest = str_from(path + 1), part;
+	if (*path != '/')
+		return false;
+	if (path[1] == '\0')
+		return true;
+	while (str_split_next(&rest, '/', &part))
+		if (part.n == 0 || part.n > 255 || str_eq(part, ".") || str_eq(part, ".."))
+			return false;
+	return true;
+}
+
+static int check_scheme(const struct reconcile_ctx *ctx, const struct mount *m, const char *path, struct error *err)
+{
+	const char *dir = reservoir_local_dir(m);
+	if (dir != NULL) {
+		char field[64];
+		(void)snprintf(field, sizeof field, "%s.mountPoint", path); /* paths are short */
+		return guard_host_path(ctx->limits, field, dir, err);
+	}
+	if (str_has_prefix(m->mount_point, "http://") || str_has_prefix(m->mount_point, "https://"))
+		return 0;
+	return error_set(err, -EOPNOTSUPP, "%s.mountPoint: '%s': ReservoirRuntime reads local://, http:// and https:// only", path,
+			 m->mount_point);
+}
+
+static int check_mount(const struct reconcile_ctx *ctx, const struct mount *m, size_t i, struct error *err)
+{
+	char path[48];
+	(void)snprintf(path, sizeof path, "spec.mounts[%zu]", i); /* at most 34 characters */
+	int rc = check_scheme(ctx, m, path, err);
+	if (rc < 0)
+		return rc;
+	if (m->options.n > 0)
+		return error_set(err, -EOPNOTSUPP, "%s.options.%s: is no option of this source; ReservoirRuntime has none yet", path,
+				 m->options.v[0].key);
+	if (m->encrypt_options.n > 0)
+		return error_set(err, -EOPNOTSUPP, "%s.encryptOptions: no source of ReservoirRuntime takes secrets yet", path);
+	CLEANUP(free_p) char *at = reservoir_mount_path(m);
+	if (at == NULL)
+		return error_set(err, -ENOMEM, "%s: out of memory", path);
+	if (!path_is_plain(at) || (m->name != NULL && strchr(m->name, '/') != NULL))
+		return error_set(err, -EINVAL, "%s.path: '%s' must be '/' or plain names between slashes (name: without slashes)", path, at);
+	return 0;
+}
+
+static int check_mounts(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
+{
+	const mount_list *mounts = &s->dataset.spec.mounts;
+	if (mounts->n == 0)
+		return error_set(err, -EINVAL, "spec.mounts: ReservoirRuntime needs at least one source");
+	if (mounts->n > ENGINE_MAX_MOUNTS)
+		return error_set(err, -EINVAL, "spec.mounts: more than %d", ENGINE_MAX_MOUNTS);
+	for (size_t i = 0; i < mounts->n; i++) {
+		int rc = check_mount(ctx, &mounts->v[i], i, err);
+		if (rc < 0)
+			return rc;
+		CLEANUP(free_p) char *at = reservoir_mount_path(&mounts->v[i]);
+		for (size_t k = 0; k < i; k++) {
+			CLEANUP(free_p) char *other = reservoir_mount_path(&mounts->v[k]);
+			if (str_same(at, other))
+				return error_set(err, -EINVAL, "spec.mounts[%zu].path: '%s' is taken by spec.mounts[%zu]", i, at, k);
+		}
+	}
+	return 0;
+}
+
+static int check_dataset(const struct reservoir_specs *s, struct error *err)
+{
+	const struct dataset_spec *d = &s->dataset.spec;
+	for (size_t i = 0; i < d->access_modes.n; i++)
+		if (strcmp(d->access_modes.v[i], "ReadOnlyMany") != 0)
+			return error_set(err, -EOPNOTSUPP, "spec.accessModes[%zu]: '%s': mounts of ReservoirRuntime are read-only (ReadOnlyMany)",
+					 i, d->access_modes.v[i]);
+	if (d->shared_options.n > 0)
+		return error_set(err, -EOPNOTSUPP, "spec.sharedOptions.%s: is no option of these sources; ReservoirRuntime has none yet",
+				 d->shared_options.v[0].key);
+	if (d->shared_encrypt_options.n > 0)
+		return error_set(err, -EOPNOTSUPP, "spec.sharedEncryptOptions: no source of ReservoirRuntime takes secrets yet");
+	if (d->owner != NULL)
+		return error_set(err, -EOPNOTSUPP, "spec.owner: files of ReservoirRuntime belong to root and everybody may read them");
+	if (d->data_restore_location != NULL)
+		return error_set(err, -EOPNOTSUPP, "spec.dataRestoreLocation: ReservoirRuntime has no metadata to restore");
+	return 0;
+}
+
+static int check_quantity(const char *path, const char *text, int64_t min, int64_t max, int64_t multiple, struct error *err)
+{
+	int64_t v;
+	int rc = quantity_parse(text, &v, err);
+	if (rc < 0)
+		return error_wrap(err, rc, "%s", path);
+	if (v < min || v > max || v % multiple != 0) {
+		char lo[32], hi[32];
+		quantity_format_binary(min, lo);
+		quantity_format_binary(max, hi);
+		return error_set(err, -EINVAL, "%s: '%s' must be from %s to %s%s", path, text, lo, hi,
+				 multiple > 1 ? ", and a multiple of 4Ki" : "");
+	}
+	return 0;
+}
+
+static int check_fetch(const struct reservoir_runtime_spec *r, struct error *err)
+{
+	const struct reservoir_fetch *f = &r->fetch;
+	int rc = r->block_size != NULL ? check_quantity("spec.blockSize", r->block_size, BLOCK_MIN, BLOCK_MAX, 4096, err) : 0;
+	if (rc == 0 && r->read_ahead != NULL)
+		rc = check_quantity("spec.readAhead", r->read_ahead, 0, AHEAD_MAX, 1, err);
+	if (rc == 0 && f->rate_limit != NULL)
+		rc = check_quantity("spec.fetch.rateLimit", f->rate_limit, 0, INT64_MAX / 4, 1, err);
+	if (rc < 0)
+		return rc;
+	if (f->concurrency > 64)
+		return error_set(err, -EINVAL, "spec.fetch.concurrency: at most 64");
+	if (f->retries > 20)
+		return error_set(err, -EINVAL, "spec.fetch.retries: at most 20");
+	if (f->timeout_ns != 0 && (f->timeout_ns < NSEC_PER_SEC || f->timeout_ns > 3600 * NSEC_PER_SEC))
+		return error_set(err, -EINVAL, "spec.fetch.timeout: must be from 1s to 1h");
+	if (r->freshness.mode != NULL && strcmp(r->freshness.mode, "TTL") == 0 && r->freshness.ttl_ns != 0 &&
+	    r->freshness.ttl_ns < NSEC_PER_SEC)
+		return error_set(err, -EINVAL, "spec.freshness.ttl: must be 1s or more");
+	return 0;
+}
+
+static int check_labels(const char *path, const struct pod_metadata *m, struct error *err)
+{
+	static const char *const ours[] = {"app", "release", "role"};
+	for (size_t i = 0; i < m->labels.n; i++) {
+		const char *key = m->labels.v[i].key;
+		bool taken = str_has_prefix(key, "fluid.io/");
+		for (size_t k = 0; k < ARRAY_LEN(ours); k++)
+			taken = taken || strcmp(key, ours[k]) == 0;
+		if (taken)
+			return error_set(err, -EINVAL, "%s.labels[%s]: this label is set by the controller", path, key);
+	}
+	return 0;
+}
+
+static int check_tiers(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
+{
+	const struct tiered_store *ts = &s->runtime.spec.tiered_store;
+	if (s->tiers.n == 0)
+		return error_set(err, -EINVAL, "spec.tieredstore.levels: the cache needs a directory and a quota");
+	if (s->tiers.n > MAX_TIERS)
+		return error_set(err, -EINVAL, "spec.tieredstore: at most %d directories", MAX_TIERS);
+	for (size_t i = 0; i < ts->levels.n; i++) {
+		if (ts->levels.v[i].volume_type != NULL && strcmp(ts->levels.v[i].volume_type, "hostPath") != 0)
+			return error_set(err, -EOPNOTSUPP,
+					 "spec.tieredstore.levels[%zu].volumeType: '%s': the worker and the mount share the cache's directory, so it must "
+					 "be hostPath",
+					 i, ts->levels.v[i].volume_type);
+		if (json_object_size(ts->levels.v[i].volume_source) > 0)
+			return error_set(err, -EOPNOTSUPP, "spec.tieredstore.levels[%zu].volumeSource: give a path instead", i);
+	}
+	for (size_t i = 0; i < s->tiers.n; i++) {
+		int rc = guard_host_path(ctx->limits, "spec.tieredstore.levels[].path", s->tiers.v[i].path, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int check_volumes(const struct reconcile_ctx *ctx, const json_t *volumes, struct error *err)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(volumes, i, v) {
+		const json_t *host = json_object_get(v, "hostPath");
+		char path[64];
+		(void)snprintf(path, sizeof path, "spec.volumes[%zu].hostPath.path", i); /* at most 51 characters */
+		int rc = host != NULL ? guard_host_path(ctx->limits, path, json_str(host, "path", ""), err) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int check_runtime(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
+{
+	const struct reservoir_runtime_spec *r = &s->runtime.spec;
+	if (r->run_as != NULL)
+		return error_set(err, -EOPNOTSUPP, "spec.runAs: workers run as root; another user is not there yet");
+	if (r->fuse.options.n > 0)
+		return error_set(err, -EOPNOTSUPP, "spec.fuse.options.%s: is no option of the mount; there are none yet",
+				 r->fuse.options.v[0].key);
+	const struct {
+		const char *path;
+		const struct pod_metadata *m;
+	} metadata[] = {{"spec.podMetadata", &r->pod_metadata},
+			{"spec.worker.podMetadata", &r->worker.pod_metadata},
+			{"spec.fuse.podMetadata", &r->fuse.pod_metadata}};
+	for (size_t i = 0; i < ARRAY_LEN(metadata); i++) {
+		int rc = check_labels(metadata[i].path, metadata[i].m, err);
+		if (rc < 0)
+			return rc;
+	}
+	int rc = check_tiers(ctx, s, err);
+	if (rc == 0)
+		rc = check_volumes(ctx, r->volumes, err);
+	return rc == 0 ? check_fetch(r, err) : rc;
+}
+
+int reservoir_check(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
+{
+	int rc = check_dataset(s, err);
+	if (rc == 0)
+		rc = check_mounts(ctx, s, err);
+	if (rc == 0)
+		rc = check_runtime(ctx, s, err);
+	return rc == 0 ? guard_image(ctx->limits, "spec.fuse", RESERVOIR_IMAGE, err) : rc;
+}

@@ -1,0 +1,411 @@
+#include "runtime/figures.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "json/json.h"
+
+#define MAX_WATCHES 10000
+#define MAX_THREADS 16
+#define BREAKER_AFTER 3 /* failures in a row until the world is told */
+
+struct watch {
+	char *ns, *name, *key, *state;
+	json_t *targets;
+	figures_query query;
+	int64_t due_ns, interval_ns;
+	uint64_t serial;   /* grows with each figures_watch() that changed something: an answer to an older question counts as news only */
+	bool in_flight, forgotten, again;
+	int failures;
+	bool have;
+	struct engine_figures last;
+	char error[512];
+};
+
+struct figures {
+	struct figures_options o;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;
+	struct map *watches;
+	bool stop;
+	int n_threads;
+	pthread_t threads[MAX_THREADS];
+};
+
+void engine_figures_clear(struct engine_figures *f)
+{
+	for (size_t i = 0; i < f->n_mounts; i++) {
+		free(f->mounts[i].path);
+		free(f->mounts[i].source);
+		free(f->mounts[i].message);
+	}
+	free(f->mounts);
+	*f = (struct engine_figures){0};
+}
+
+static char *dup_or_empty(const char *s)
+{
+	return strdup(s != NULL ? s : "");
+}
+
+static int figures_copy(const struct engine_figures *from, struct engine_figures *to)
+{
+	struct engine_figures c = *from;
+	c.mounts = calloc(from->n_mounts + 1, sizeof *c.mounts);
+	if (c.mounts == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_mounts; i++) {
+		c.mounts[i] = (struct figures_mount){.path = dup_or_empty(from->mounts[i].path),
+						     .source = dup_or_empty(from->mounts[i].source),
+						     .message = dup_or_empty(from->mounts[i].message),
+						     .failed = from->mounts[i].failed,
+						     .listing = from->mounts[i].listing};
+		if (c.mounts[i].path == NULL || c.mounts[i].source == NULL || c.mounts[i].message == NULL) {
+			c.n_mounts = i + 1;
+			engine_figures_clear(&c);
+			return -ENOMEM;
+		}
+	}
+	*to = c;
+	return 0;
+}
+
+static bool same_mounts(const struct engine_figures *a, const struct engine_figures *b)
+{
+	if (a->n_mounts != b->n_mounts)
+		return false;
+	for (size_t i = 0; i < a->n_mounts; i++)
+		if (!str_same(a->mounts[i].path, b->mounts[i].path) || !str_same(a->mounts[i].source, b->mounts[i].source) ||
+		    !str_same(a->mounts[i].message, b->mounts[i].message) || a->mounts[i].failed != b->mounts[i].failed ||
+		    a->mounts[i].listing != b->mounts[i].listing)
+			return false;
+	return true;
+}
+
+static bool same_figures(const struct engine_figures *a, const struct engine_figures *b)
+{
+	return a->ready == b->ready && a->ufs_bytes == b->ufs_bytes && a->ufs_files == b->ufs_files &&
+	       a->ufs_complete == b->ufs_complete && a->capacity_bytes == b->capacity_bytes && a->cached_bytes == b->cached_bytes &&
+	       a->hit_bytes == b->hit_bytes && a->miss_bytes == b->miss_bytes && a->local_hit_bytes == b->local_hit_bytes &&
+	       same_mounts(a, b);
+}
+
+/* Unknown (-1) plus anything known is the known part. */
+static int64_t sum(int64_t a, int64_t b)
+{
+	int64_t s = 0;
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return __builtin_add_overflow(a, b, &s) ? INT64_MAX : s;
+}
+
+/* Workers share the sources (the largest view counts) and add up their caches. @part's mounts replace @all's when they say more. */
+static void figures_add(struct engine_figures *all, struct engine_figures *part)
+{
+	all->ready = all->ready && part->ready;
+	all->ufs_complete = all->ufs_complete || part->ufs_complete;
+	all->ufs_bytes = part->ufs_bytes > all->ufs_bytes ? part->ufs_bytes : all->ufs_bytes;
+	all->ufs_files = part->ufs_files > all->ufs_files ? part->ufs_files : all->ufs_files;
+	all->capacity_bytes = sum(all->capacity_bytes, part->capacity_bytes);
+	all->cached_bytes = sum(all->cached_bytes, part->cached_bytes);
+	all->hit_bytes = sum(all->hit_bytes, part->hit_bytes);
+	all->miss_bytes = sum(all->miss_bytes, part->miss_bytes);
+	all->local_hit_bytes = sum(all->local_hit_bytes, part->local_hit_bytes);
+	for (size_t i = 0; i < all->n_mounts && i < part->n_mounts; i++) {
+		if (!part->mounts[i].failed || all->mounts[i].failed)
+			continue;
+		struct figures_mount t = all->mounts[i];
+		all->mounts[i] = part->mounts[i];
+		part->mounts[i] = t;
+	}
+}
+
+/* Ask every target in turn within one deadline. Those that fail are left out as long as one answers. */
+static int ask_all(figures_query query, const json_t *targets, int64_t deadline, struct engine_figures *ret, struct error *err)
+{
+	size_t i, answers = 0;
+	json_t *t;
+	int rc = -ENODATA;
+	json_array_foreach(targets, i, t) {
+		struct engine_figures one = {0};
+		/* A share for each, so that one that hangs leaves time for the others. */
+		int64_t now = clock_mono_ns(), share = (deadline - now) / (int64_t)(json_array_size(targets) - i);
+		int r = query(json_string_value(t), now + share, &one, err);
+		if (r < 0) {
+			rc = r;
+			continue;
+		}
+		if (answers++ == 0) {
+			*ret = one;
+			continue;
+		}
+		figures_add(ret, &one);
+		engine_figures_clear(&one);
+	}
+	if (answers == 0)
+		return rc;
+	ret->asked_mono_ns = clock_mono_ns();
+	return 0;
+}
+
+static void watch_free(void *p)
+{
+	struct watch *w = p;
+	if (w == NULL)
+		return;
+	engine_figures_clear(&w->last);
+	json_decref(w->targets);
+	free(w->ns);
+	free(w->name);
+	free(w->key);
+	free(w->state);
+	free(w);
+}
+
+static int64_t jittered(int64_t ns)
+{
+	return ns - ns / 8 + (int64_t)random_below(1024) * (ns / 4) / 1024;
+}
+
+/* Take an answer (or its failure) into the watch; true when the owner should be told. */
+static bool take_answer_locked(struct figures *f, struct watch *w, int rc, struct engine_figures *got, const struct error *err)
+{
+	bool news;
+	if (rc < 0) {
+		if (w->failures < 1000)
+			w->failures++;
+		int64_t wait = f->o.min_ns;
+		for (int i = 1; i < w->failures && wait < f->o.breaker_max_ns; i++)
+			wait *= 2;
+		w->interval_ns = f->o.min_ns;
+		w->due_ns = clock_mono_ns() + jittered(wait < f->o.breaker_max_ns ? wait : f->o.breaker_max_ns);
+		news = w->failures == BREAKER_AFTER;
+		if (w->failures >= BREAKER_AFTER)
+			(void)str_copy(w->error, sizeof w->error, err->msg); /* a cut message is still one */
+		return news;
+	}
+	bool same = w->have && same_figures(&w->last, got);
+	news = !same || w->failures >= BREAKER_AFTER;
+	w->failures = 0;
+	w->error[0] = '\0';
+	w->interval_ns = same ? w->interval_ns * 2 : f->o.min_ns;
+	if (w->interval_ns > f->o.max_ns)
+		w->interval_ns = f->o.max_ns;
+	w->due_ns = clock_mono_ns() + jittered(w->interval_ns);
+	engine_figures_clear(&w->last);
+	w->last = *got;
+	w->have = true;
+	*got = (struct engine_figures){0};
+	return news;
+}
+
+static struct watch *next_due_locked(struct figures *f, int64_t *ret_due)
+{
+	struct watch *best = NULL;
+	size_t pos = 0;
+	void *v;
+	while (map_next(f->watches, &pos, NULL, &v)) {
+		struct watch *w = v;
+		if (!w->in_flight && json_array_size(w->targets) > 0 && (best == NULL || w->due_ns < best->due_ns))
+			best = w;
+	}
+	*ret_due = best != NULL ? best->due_ns : INT64_MAX;
+	return best;
+}
+
+static void wait_until_locked(struct figures *f, int64_t due)
+{
+	if (due == INT64_MAX) {
+		pthread_cond_wait(&f->wake, &f->lock);
+		return;
+	}
+	struct timespec ts = {.tv_sec = due / NSEC_PER_SEC, .tv_nsec = due % NSEC_PER_SEC};
+	(void)pthread_cond_timedwait(&f->wake, &f->lock, &ts); /* the clock is looked at again anyway */
+}
+
+/* One question, with the lock given up meanwhile. */
+static void ask_locked(struct figures *f, struct watch *w)
+{
+	struct engine_figures got = {0};
+	struct error err = {0};
+	JSON_AUTO targets = json_deep_copy(w->targets);
+	figures_query query = w->query;
+	w->in_flight = true;
+	w->again = false;
+	pthread_mutex_unlock(&f->lock);
+	int rc = ask_all(query, targets, clock_mono_ns() + f->o.deadline_ns, &got, &err);
+	pthread_mutex_lock(&f->lock);
+	w->in_flight = false;
+	if (w->forgotten) {
+		watch_free(w);
+		engine_figures_clear(&got);
+		return;
+	}
+	bool tell = take_answer_locked(f, w, rc, &got, &err);
+	engine_figures_clear(&got);
+	if (w->again)
+		w->due_ns = 0;
+	if (!tell || f->o.notify == NULL)
+		return;
+	char ns[64], name[256];
+	if (str_copy(ns, sizeof ns, w->ns) < 0 || str_copy(name, sizeof name, w->name) < 0)
+		return; /* no object of the API has such a name */
+	pthread_mutex_unlock(&f->lock);
+	f->o.notify(f->o.ctx, ns, name);
+	pthread_mutex_lock(&f->lock);
+}
+
+static void *figures_main(void *p)
+{
+	struct figures *f = p;
+	pthread_mutex_lock(&f->lock);
+	while (!f->stop) {
+		int64_t due;
+		struct watch *w = next_due_locked(f, &due);
+		if (w == NULL || due > clock_mono_ns())
+			wait_until_locked(f, due);
+		else
+			ask_locked(f, w);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return NULL;
+}
+
+int figures_new(const struct figures_options *o, struct figures **ret, struct error *err)
+{
+	struct figures *f = calloc(1, sizeof *f);
+	if (f == NULL || (f->watches = map_new(watch_free)) == NULL) {
+		free(f);
+		return error_set(err, -ENOMEM, "figures: out of memory");
+	}
+	f->o = *o;
+	if (f->o.threads <= 0 || f->o.threads > MAX_THREADS)
+		f->o.threads = 4;
+	f->o.deadline_ns = o->deadline_ns > 0 ? o->deadline_ns : 5 * NSEC_PER_SEC;
+	f->o.min_ns = o->min_ns > 0 ? o->min_ns : 2 * NSEC_PER_SEC;
+	f->o.max_ns = o->max_ns > 0 ? o->max_ns : 15 * NSEC_PER_SEC;
+	f->o.breaker_max_ns = o->breaker_max_ns > 0 ? o->breaker_max_ns : 60 * NSEC_PER_SEC;
+	pthread_condattr_t attr;
+	(void)pthread_condattr_init(&attr); /* these two cannot fail on Linux */
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_mutex_init(&f->lock, NULL);
+	(void)pthread_cond_init(&f->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	for (; f->n_threads < f->o.threads; f->n_threads++) {
+		int rc = pthread_create(&f->threads[f->n_threads], NULL, figures_main, f);
+		if (rc != 0) {
+			figures_free(f);
+			return error_set(err, -rc, "figures: start a thread: %s", strerror(rc));
+		}
+	}
+	*ret = f;
+	return 0;
+}
+
+void figures_free(struct figures *f)
+{
+	if (f == NULL)
+		return;
+	pthread_mutex_lock(&f->lock);
+	f->stop = true;
+	pthread_cond_broadcast(&f->wake);
+	pthread_mutex_unlock(&f->lock);
+	for (int i = 0; i < f->n_threads; i++)
+		(void)pthread_join(f->threads[i], NULL); /* joinable and not ourselves */
+	map_free(f->watches);
+	(void)pthread_cond_destroy(&f->wake);
+	(void)pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+static struct watch *watch_add_locked(struct figures *f, const char *ns, const char *name, const char *key)
+{
+	struct watch *w = calloc(1, sizeof *w);
+	if (w == NULL)
+		return NULL;
+	w->ns = strdup(ns);
+	w->name = strdup(name);
+	w->key = strdup(key);
+	w->interval_ns = f->o.min_ns;
+	if (w->ns == NULL || w->name == NULL || w->key == NULL || map_set(f->watches, key, w) < 0) {
+		watch_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+static int watch_set_locked(struct figures *f, struct watch *w, figures_query query, const json_t *targets, const char *state)
+{
+	bool same = w->targets != NULL && json_equal(w->targets, targets) && str_same(w->state, state) && w->query == query;
+	if (same)
+		return 0;
+	json_t *copy = targets != NULL ? json_deep_copy(targets) : json_array();
+	char *st = strdup(state);
+	if (copy == NULL || st == NULL) {
+		json_decref(copy);
+		free(st);
+		return -ENOMEM;
+	}
+	json_decref(w->targets);
+	free(w->state);
+	w->targets = copy;
+	w->state = st;
+	w->query = query;
+	w->again = w->in_flight;
+	w->due_ns = 0;
+	if (w->failures >= BREAKER_AFTER)
+		w->failures = BREAKER_AFTER - 1; /* something changed: one honest try before the breaker closes again */
+	pthread_cond_signal(&f->wake);
+	return 0;
+}
+
+int figures_watch(struct figures *f, const char *ns, const char *name, figures_query query, const json_t *targets, const char *state)
+{
+	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
+	JSON_AUTO none = json_array();
+	if (key == NULL || none == NULL)
+		return -ENOMEM;
+	pthread_mutex_lock(&f->lock);
+	int rc = 0;
+	struct watch *w = map_get(f->watches, key);
+	if (w == NULL)
+		rc = map_size(f->watches) >= MAX_WATCHES ? -ENOSPC : (w = watch_add_locked(f, ns, name, key)) == NULL ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = watch_set_locked(f, w, query, targets != NULL ? targets : none, state);
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+void figures_forget(struct figures *f, const char *ns, const char *name)
+{
+	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
+	if (key == NULL)
+		return; /* asking on for a dataset that is gone does no harm */
+	pthread_mutex_lock(&f->lock);
+	struct watch *w = map_steal(f->watches, key);
+	if (w != NULL && w->in_flight)
+		w->forgotten = true;
+	else
+		watch_free(w);
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool figures_get(struct figures *f, const char *ns, const char *name, struct engine_figures *ret, char ret_error[static 512])
+{
+	ret_error[0] = '\0';
+	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
+	if (key == NULL)
+		return false;
+	pthread_mutex_lock(&f->lock);
+	struct watch *w = map_get(f->watches, key);
+	bool have = w != NULL && w->have && figures_copy(&w->last, ret) == 0;
+	if (w != NULL)
+		(void)str_copy(ret_error, 512, w->error); /* equal sizes */
+	pthread_mutex_unlock(&f->lock);
+	return have;
+}

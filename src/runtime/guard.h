@@ -1,0 +1,15 @@
+/* What specs may ask for: images of privileged pods, directories of the host. The operator decides (--allowed-images, --allowed-host-paths). */
+#pragma once
+
+#include <stdbool.h>
+
+struct engine_limits;
+struct error;
+
+/** Whether @image starts with an allowed prefix. -EACCES, @path first in the message, when not. */
+int guard_image(const struct engine_limits *l, const char *path, const char *image, struct error *err);
+/**
+ * Whether @dir is absolute, has no "." or ".." parts, and is an allowed directory or lies below one.
+ * -EINVAL or -EACCES, @path first in the message, when not.
+ */
+int guard_host_path(const struct engine_limits *l, const char *path, const char *dir, struct error *err);

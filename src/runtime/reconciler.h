@@ -1,0 +1,36 @@
+/*
+ * The shared reconcile of every Runtime kind: live engines by key, the fixed order of steps, one status patch a pass.
+ *
+ * Threads:   reconciler_reconcile() from worker threads, one key at a time each; the rest from the owner.
+ * Locks:     one mutex guards the map of engines and the set of keys that wait for nodes; engines are built and freed outside it.
+ * Ownership: borrows everything in its options, which must outlive it.
+ */
+#pragma once
+
+#include "kube/manager.h"
+#include "sluice/runtime.h"
+
+struct reconciler;
+
+struct reconciler_options {
+	const struct runtime_controller *runtime;
+	const struct engine_api *api;
+	const struct engine_limits *limits;
+	struct logger *log;
+	int64_t pass_deadline_ns; /* 0: 10 minutes */
+	bool ask_figures;         /* start the pool that asks engines */
+};
+
+int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, struct error *err);
+/**
+ * Register as a controller of @m: watches of the runtime, its Dataset, workloads, pods, claims, nodes. Before manager_start().
+ * The manager owns @r from then on, also after a failure: manager_free() frees it.
+ */
+int reconciler_register(struct reconciler *r, struct manager *m, int workers, struct error *err);
+/** One pass over ns/name: the reconcile function of a controller. */
+int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
+/** Free one that was never registered. Waits for questions to engines that are under way. Accepts NULL. */
+void reconciler_free(struct reconciler *r);
+
+/** The factory entry of @name in @list, or NULL. */
+const struct engine_factory *engine_factory_find(const struct engine_factory *list, const char *name);

@@ -1,0 +1,19 @@
+/* What the template reads off an engine's StatefulSets, DaemonSet and pods. Threads: as the pass. */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "sluice/engine.h"
+
+/** "<name><suffix>", malloc'ed; NULL on no memory. */
+char *workload_name(const struct reconcile_ctx *ctx, const char *suffix);
+/** The cached StatefulSet <name><suffix>: new tree, or NULL when absent. */
+json_t *workload_stateful_set(struct reconcile_ctx *ctx, const char *suffix);
+json_t *workload_daemon_set(struct reconcile_ctx *ctx, const char *suffix);
+/** Pods of this runtime with that role: new array, NULL on no memory. */
+json_t *workload_pods(struct reconcile_ctx *ctx, const char *role);
+/**
+ * Why pods of @role are not ready, in words a user can act on ("pod demo-worker-0: ImagePullBackOff: ..."); "" when nothing is known.
+ */
+void workload_trouble(struct reconcile_ctx *ctx, const char *role, char *out, size_t size);
