@@ -272,6 +272,14 @@ int runtime_default_reconcile_deletion(struct reconciler *r, struct engine *e, s
 	return rc;
 }
 
+/* Nothing is sent at the end of this pass. */
+static void drop_statuses(struct reconcile_ctx *ctx)
+{
+	json_decref(ctx->dataset_status);
+	json_decref(ctx->runtime_status);
+	ctx->dataset_status = ctx->runtime_status = NULL;
+}
+
 static int reconcile_deleted(struct reconciler *r, const struct runtime_controller *rt, struct engine *e, struct reconcile_ctx *ctx,
 			     struct error *err)
 {
@@ -287,10 +295,7 @@ static int reconcile_deleted(struct reconciler *r, const struct runtime_controll
 	if (rc == 0)
 		rc = status_flush(ctx, err);
 	ctx->runtime = runtime;
-	json_decref(ctx->dataset_status);
-	ctx->dataset_status = NULL;
-	json_decref(ctx->runtime_status);
-	ctx->runtime_status = NULL; /* the object ends with the finalizer: nothing to tell it any more */
+	drop_statuses(ctx); /* the runtime ends with the finalizer: nothing to tell it any more */
 	if (rc == 0)
 		rc = drop_finalizer(ctx, err);
 	return rc == 0 ? rt->steps->remove_engine(r, ctx, err) : rc;
@@ -313,9 +318,10 @@ static int reconcile_live(struct reconciler *r, const struct runtime_controller 
 		return 0; /* its change wakes us */
 	}
 	int rc = rt->steps->add_owner_and_finalizer(r, ctx, err);
+	if (rc == 0)
+		rc = label_dataset(ctx, err);
 	if (rc != 0)
-		return rc < 0 ? rc : 0; /* what we read is old now: the watch brings the new one */
-	rc = label_dataset(ctx, err);
+		drop_statuses(ctx); /* what was read is old now: the watch brings the new one */
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	return rt->steps->reconcile_runtime(r, e, ctx, err);
