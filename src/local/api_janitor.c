@@ -1,0 +1,267 @@
+/*
+ * What the server keeps in order by itself, on one thread of its own: instances of a definition that is being deleted, the default
+ * ServiceAccount of each namespace. Woken by the changes that concern it; what fails is tried again after a second.
+ */
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "local/api_internal.h"
+
+#define CRD_GROUP "apiextensions.k8s.io"
+#define CRD_PLURAL "customresourcedefinitions"
+#define CLEANUP_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
+
+struct api_janitor {
+	struct api_server *server;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;
+	bool stopping, work;
+};
+
+static const char *const first_namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
+
+int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj, struct error *err)
+{
+	char uid[37], now[32];
+	random_uuid(uid);
+	api_now(now);
+	if (json_put_str(obj, "metadata.uid", uid) < 0 || json_put_str(obj, "metadata.creationTimestamp", now) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	struct store_key key = {group, plural, ns, json_str(obj, "metadata.name", "")};
+	int rc = api_store_object(s, &key, obj, 0, false, err);
+	return rc == -EEXIST ? 0 : rc;
+}
+
+static int make_namespace(struct api_server *s, const char *name, struct error *err)
+{
+	JSON_AUTO ns = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace", "metadata", "name", name,
+				 "labels", "kubernetes.io/metadata.name", name, "spec", "finalizers", "kubernetes", "status", "phase", "Active");
+	return ns != NULL ? api_create_internal(s, "", "namespaces", "", ns, err) : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int make_account(struct api_server *s, const char *ns, struct error *err)
+{
+	struct store_key key = {"", "serviceaccounts", ns, "default"};
+	CLEANUP(free_p) char *there = NULL;
+	if (store_get(s->store, &key, &there, NULL, NULL, NULL) == 0)
+		return 0;
+	JSON_AUTO sa = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "ServiceAccount", "metadata", "name", "default", "namespace",
+				 ns);
+	return sa != NULL ? api_create_internal(s, "", "serviceaccounts", ns, sa, err) : error_set(err, -ENOMEM, "out of memory");
+}
+
+/** Gather [[ns, name, deleting], ...]: nothing is written while the store is being read. */
+static int collect(void *ctx, const struct store_item *item)
+{
+	JSON_AUTO obj = NULL;
+	if (json_parse(item->data, item->n, &obj, NULL) < 0)
+		return -EIO;
+	bool deleting = json_at(obj, "metadata.deletionTimestamp") != NULL;
+	return json_array_append_new(ctx, json_pack("[s, s, b]", item->ns, item->name, deleting)) == 0 ? 0 : -ENOMEM;
+}
+
+static int gather(struct api_server *s, const char *group, const char *plural, json_t *list, struct error *err)
+{
+	struct store_range range = {.group = group, .plural = plural};
+	return store_list(s->store, &range, collect, list, NULL, NULL, err);
+}
+
+static int keep_accounts(struct api_server *s, struct error *err)
+{
+	JSON_AUTO list = json_array();
+	int rc = gather(s, "", "namespaces", list, err);
+	size_t i;
+	json_t *entry;
+	json_array_foreach(list, i, entry)
+		if (rc == 0 && !json_is_true(json_array_get(entry, 2)))
+			rc = make_account(s, json_string_value(json_array_get(entry, 1)), err);
+	return rc;
+}
+
+/** Delete one instance, or only mark it when finalizers hold it. */
+static int delete_instance(struct api_server *s, const struct store_key *key, struct error *err)
+{
+	JSON_AUTO obj = NULL;
+	int64_t revision = 0;
+	int rc = api_load_other(s, key->group, key->plural, key->ns, key->name, &obj, &revision);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return error_set(err, rc, "read %s '%s'", key->plural, key->name);
+	bool held = json_array_size(json_at(obj, "metadata.finalizers")) > 0;
+	if (held && json_at(obj, "metadata.deletionTimestamp") != NULL)
+		return 0;
+	char now[32];
+	api_now(now);
+	if (held && (json_put_str(obj, "metadata.deletionTimestamp", now) < 0 || json_put_int(obj, "metadata.deletionGracePeriodSeconds", 0) < 0))
+		return error_set(err, -ENOMEM, "out of memory");
+	return api_store_object(s, key, obj, revision, !held, err);
+}
+
+static int drop_finalizer(struct api_server *s, const char *name, struct error *err)
+{
+	JSON_AUTO crd = NULL;
+	int64_t revision = 0;
+	int rc = api_load_other(s, CRD_GROUP, CRD_PLURAL, "", name, &crd, &revision);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : error_set(err, rc, "read definition '%s'", name);
+	json_t *list = json_at(crd, "metadata.finalizers");
+	for (size_t i = json_array_size(list); i-- > 0;)
+		if (str_same(json_string_value(json_array_get(list, i)), CLEANUP_FINALIZER))
+			(void)json_array_remove(list, i);
+	struct store_key key = {CRD_GROUP, CRD_PLURAL, "", name};
+	return api_store_object(s, &key, crd, revision, json_array_size(list) == 0, err);
+}
+
+/** A definition goes when its last instance has gone. */
+static int clean_definition(struct api_server *s, const char *name, struct error *err)
+{
+	const char *dot = strchr(name, '.');
+	if (dot == NULL)
+		return 0;
+	CLEANUP(free_p) char *plural = strndup(name, (size_t)(dot - name));
+	JSON_AUTO list = json_array();
+	if (plural == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	int rc = gather(s, dot + 1, plural, list, err);
+	size_t i;
+	json_t *entry;
+	json_array_foreach(list, i, entry) {
+		struct store_key key = {dot + 1, plural, json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
+		if (rc == 0)
+			rc = delete_instance(s, &key, err);
+	}
+	JSON_AUTO left = json_array();
+	if (rc == 0)
+		rc = gather(s, dot + 1, plural, left, err);
+	return rc == 0 && json_array_size(left) == 0 ? drop_finalizer(s, name, err) : rc;
+}
+
+static int clean_definitions(struct api_server *s, struct error *err)
+{
+	JSON_AUTO list = json_array();
+	int rc = gather(s, CRD_GROUP, CRD_PLURAL, list, err);
+	size_t i;
+	json_t *entry;
+	json_array_foreach(list, i, entry)
+		if (rc == 0 && json_is_true(json_array_get(entry, 2)))
+			rc = clean_definition(s, json_string_value(json_array_get(entry, 1)), err);
+	return rc;
+}
+
+int api_bootstrap(struct api_server *s, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(first_namespaces); i++) {
+		int rc = make_namespace(s, first_namespaces[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	return keep_accounts(s, err);
+}
+
+static void *janitor_main(void *arg)
+{
+	struct api_janitor *j = arg;
+	pthread_mutex_lock(&j->lock);
+	while (!j->stopping) {
+		if (!j->work) {
+			pthread_cond_wait(&j->wake, &j->lock);
+			continue;
+		}
+		j->work = false;
+		pthread_mutex_unlock(&j->lock);
+		struct error err = {0};
+		int rc = clean_definitions(j->server, &err);
+		if (rc == 0)
+			rc = keep_accounts(j->server, &err);
+		pthread_mutex_lock(&j->lock);
+		if (rc == 0 || j->stopping)
+			continue;
+		j->work = true;
+		if (rc != -ESTALE && rc != -ENOENT)
+			LOG(NULL, LOG_LVL_WARN, "keeping order failed, trying again", LOG_STR("err", err.msg));
+		struct timespec until;
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 1;
+		(void)pthread_cond_timedwait(&j->wake, &j->lock, &until); /* a timeout is what it is for */
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+static void wake(struct api_janitor *j)
+{
+	pthread_mutex_lock(&j->lock);
+	j->work = true;
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/** On the committing thread: serve definitions at once, leave the rest to the janitor's own thread. */
+static void changed(void *ctx, const struct store_event *e)
+{
+	struct api_server *s = ctx;
+	const struct store_key *k = &e->key;
+	bool definition = strcmp(k->group, CRD_GROUP) == 0 && strcmp(k->plural, CRD_PLURAL) == 0;
+	if (definition) {
+		JSON_AUTO crd = NULL;
+		if (json_parse(e->data, e->n, &crd, NULL) == 0)
+			api_crd_changed(s, crd, e->type == STORE_DELETED);
+	}
+	bool gone = e->type == STORE_DELETED;
+	bool instance_gone = gone && k->group[0] != '\0' && !definition;
+	bool account = k->group[0] == '\0' && ((strcmp(k->plural, "namespaces") == 0 && e->type == STORE_ADDED) ||
+					       (gone && strcmp(k->plural, "serviceaccounts") == 0));
+	if (definition || instance_gone || account)
+		wake(s->janitor);
+}
+
+int api_janitor_start(struct api_server *s, struct error *err)
+{
+	struct api_janitor *j = calloc(1, sizeof *j);
+	if (j == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	j->server = s;
+	j->work = true; /* what a crash has left unfinished */
+	(void)pthread_mutex_init(&j->lock, NULL);
+	(void)pthread_cond_init(&j->wake, NULL);
+	s->janitor = j;
+	api_hub_listen(s->hub, changed, s);
+	int rc = pthread_create(&j->thread, NULL, janitor_main, j);
+	if (rc != 0) {
+		api_hub_listen(s->hub, NULL, NULL);
+		s->janitor = NULL;
+		free(j);
+		return error_set(err, -rc, "start the janitor: %s", strerror(rc));
+	}
+	return 0;
+}
+
+void api_janitor_stop(struct api_server *s)
+{
+	struct api_janitor *j = s->janitor;
+	if (j == NULL)
+		return;
+	pthread_mutex_lock(&j->lock);
+	j->stopping = true;
+	pthread_cond_signal(&j->wake);
+	pthread_mutex_unlock(&j->lock);
+	(void)pthread_join(j->thread, NULL);
+}
+
+void api_janitor_free(struct api_janitor *j)
+{
+	if (j == NULL)
+		return;
+	(void)pthread_cond_destroy(&j->wake);
+	(void)pthread_mutex_destroy(&j->lock);
+	free(j);
+}

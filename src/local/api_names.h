@@ -1,0 +1,25 @@
+/* The forms of names that Kubernetes knows, as pure functions. */
+#pragma once
+
+#include <stdbool.h>
+
+/** a-z 0-9 '-', starting and ending alphanumeric, at most 63. */
+bool api_name_dns_label(const char *s);
+/** Such labels separated by dots, at most 253. */
+bool api_name_dns_subdomain(const char *s);
+/** A label that starts with a letter. */
+bool api_name_dns_label_1035(const char *s);
+/** What may stand in a path: no '/', no '%', not "." or "..". */
+bool api_name_path_segment(const char *s);
+/** [prefix/]name of label keys and finalizers. */
+bool api_name_qualified(const char *s);
+/** The same for annotation keys, whose prefix may hold capitals. */
+bool api_name_qualified_any_case(const char *s);
+bool api_name_label_value(const char *s);
+
+struct api_name_rule {
+	bool (*valid)(const char *s);
+	const char *text; /* what an invalid one is told */
+};
+/** The rule for names of a resource. Never NULL. */
+const struct api_name_rule *api_name_rule(const char *group, const char *plural);

@@ -1,0 +1,171 @@
+/* What every object has: metadata and its rules, versions, time. */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/schema.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "json/json.h"
+#include "local/api_internal.h"
+#include "local/api_names.h"
+
+void api_now(char out[static 32])
+{
+	clock_format_rfc3339(clock_wall_ns(), out);
+}
+
+int api_set_revision(json_t *obj, int64_t revision)
+{
+	json_t *meta = json_object_get(obj, "metadata");
+	return json_object_set_new(meta, "resourceVersion", json_sprintf("%lld", (long long)revision)) == 0 ? 0 : -ENOMEM;
+}
+
+char *api_base64(const void *data, size_t n)
+{
+	if (n > INT32_MAX / 2)
+		return NULL;
+	char *out = malloc((n + 2) / 3 * 4 + 1);
+	if (out != NULL)
+		(void)EVP_EncodeBlock((unsigned char *)out, data, (int)n); /* it writes exactly what was allocated */
+	return out;
+}
+
+int api_unbase64(const char *text, char **ret, size_t *ret_n)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t n = strlen(text), good = strspn(text, alphabet), pad = n - good;
+	if (n > INT32_MAX / 2 || n % 4 != 0 || pad > 2 || strspn(text + good, "=") != pad) {
+		*ret_n = good < n ? good : n;
+		return -EINVAL;
+	}
+	char *out = malloc(n / 4 * 3 + 1);
+	if (out == NULL)
+		return -ENOMEM;
+	int k = n > 0 ? EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n) : 0;
+	if (k < 0) {
+		free(out);
+		*ret_n = 0;
+		return -EINVAL;
+	}
+	*ret_n = (size_t)k - pad;
+	out[*ret_n] = '\0';
+	*ret = out;
+	return 0;
+}
+
+void api_drop_nulls(const struct schema *s, json_t *value)
+{
+	if (s == NULL || s->type == SCHEMA_ANY)
+		return;
+	if (json_is_array(value) && s->type == SCHEMA_LIST) {
+		size_t i;
+		json_t *item;
+		json_array_foreach(value, i, item)
+			api_drop_nulls(s->items, item);
+		return;
+	}
+	const char *key;
+	void *tmp;
+	json_t *member;
+	json_object_foreach_safe(value, tmp, key, member) {
+		const struct field *f = s->type == SCHEMA_OBJECT && s->fields != NULL ? schema_field(s, key) : NULL;
+		const struct schema *below = s->type == SCHEMA_MAP ? s->items : f != NULL ? f->schema : NULL;
+		if (json_is_null(member) && below != NULL)
+			(void)json_object_del(value, key);
+		else
+			api_drop_nulls(below, member);
+	}
+}
+
+#define LABEL_VALUE_TEXT                                                                                               \
+	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "  \
+	"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "                            \
+	"'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+#define QUALIFIED_TEXT                                                                                                 \
+	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "     \
+	"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+#define ANNOTATIONS_MAX (256u << 10)
+
+static void validate_labels(const json_t *labels, struct violations *vs)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)labels, key, v) {
+		if (!api_name_qualified(key))
+			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", key, QUALIFIED_TEXT);
+		const char *s = json_string_value(v);
+		if (s == NULL)
+			continue; /* the schema says so */
+		if (strlen(s) > 63)
+			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": must be no more than 63 bytes", s);
+		else if (!api_name_label_value(s))
+			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", s, LABEL_VALUE_TEXT);
+	}
+}
+
+static void validate_annotations(const json_t *annotations, struct violations *vs)
+{
+	const char *key;
+	json_t *v;
+	size_t total = 0;
+	json_object_foreach((json_t *)annotations, key, v) {
+		total += strlen(key) + json_string_length(v);
+		if (!api_name_qualified_any_case(key))
+			violation_add(vs, "metadata.annotations", "FieldValueInvalid", "Invalid value: \"%s\": %s", key, QUALIFIED_TEXT);
+	}
+	if (total > ANNOTATIONS_MAX)
+		violation_add(vs, "metadata.annotations", "FieldValueTooLong", "Too long: may not be more than %u bytes", ANNOTATIONS_MAX);
+}
+
+static void validate_owners(const json_t *owners, struct violations *vs)
+{
+	static const char *const members[] = {"apiVersion", "kind", "name", "uid"};
+	size_t i, controllers = 0;
+	json_t *o;
+	json_array_foreach(owners, i, o) {
+		for (size_t k = 0; k < ARRAY_LEN(members); k++) {
+			char path[96];
+			(void)snprintf(path, sizeof path, "metadata.ownerReferences[%zu].%s", i, members[k]);
+			if (json_str(o, members[k], "")[0] == '\0')
+				violation_add(vs, path, "FieldValueInvalid", "Invalid value: \"\": %s must not be empty", members[k]);
+		}
+		controllers += json_bool(o, "controller", false);
+	}
+	if (controllers > 1)
+		violation_add(vs, "metadata.ownerReferences", "FieldValueInvalid",
+			      "Invalid value: %zu: Only one reference can have Controller set to true", controllers);
+}
+
+static void validate_finalizers(const json_t *finalizers, struct violations *vs)
+{
+	size_t i;
+	json_t *f;
+	bool orphan = false, foreground = false;
+	json_array_foreach(finalizers, i, f) {
+		const char *s = json_string_value(f);
+		if (s == NULL)
+			continue;
+		orphan |= strcmp(s, "orphan") == 0;
+		foreground |= strcmp(s, "foregroundDeletion") == 0;
+		if (!api_name_qualified(s))
+			violation_add(vs, "metadata.finalizers", "FieldValueInvalid", "Invalid value: \"%s\": %s", s, QUALIFIED_TEXT);
+	}
+	if (orphan && foreground)
+		violation_add(vs, "metadata.finalizers", "FieldValueInvalid",
+			      "Invalid value: \"orphan\": finalizer orphan and foregroundDeletion cannot be both set");
+}
+
+void api_validate_metadata(const struct api_request *r, const json_t *obj, struct violations *vs)
+{
+	const char *name = json_str(obj, "metadata.name", "");
+	const struct api_name_rule *rule = api_name_rule(r->group, r->plural);
+	if (name[0] == '\0')
+		violation_add(vs, "metadata.name", "FieldValueRequired", "Required value: name or generateName is required");
+	else if (!rule->valid(name))
+		violation_add(vs, "metadata.name", "FieldValueInvalid", "Invalid value: \"%s\": %s", name, rule->text);
+	validate_labels(json_at(obj, "metadata.labels"), vs);
+	validate_annotations(json_at(obj, "metadata.annotations"), vs);
+	validate_owners(json_at(obj, "metadata.ownerReferences"), vs);
+	validate_finalizers(json_at(obj, "metadata.finalizers"), vs);
+}

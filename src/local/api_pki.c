@@ -1,0 +1,143 @@
+/* Keys: a CA and the administrator's pair are kept, the server's own pair lives in memory only. */
+#include "local/api_pki.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "json/yaml.h"
+#include "local/api_internal.h"
+
+#define PEM_MAX (64u << 10)
+#define RENEW_DAYS 30
+#define LEAF_DAYS 365
+
+void api_pki_clear(struct api_pki *p)
+{
+	cert_pair_clear(&p->ca);
+	cert_pair_clear(&p->server);
+	cert_pair_clear(&p->admin);
+}
+
+static char *pem_path(const char *dir, const char *name, const char *suffix)
+{
+	return str_printf("%s/pki/%s.%s", dir, name, suffix);
+}
+
+/** Both files, or -ENOENT. */
+static int load_pair(const char *dir, const char *name, struct cert_pair *ret, struct error *err)
+{
+	CLEANUP(free_p) char *crt = pem_path(dir, name, "crt");
+	CLEANUP(free_p) char *key = pem_path(dir, name, "key");
+	if (crt == NULL || key == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (!file_exists(crt) || !file_exists(key))
+		return -ENOENT;
+	CLEANUP(cert_pair_clear) struct cert_pair p = {0};
+	int rc = file_read(crt, PEM_MAX, &p.cert_pem, NULL, err);
+	if (rc == 0)
+		rc = file_read(key, PEM_MAX, &p.key_pem, NULL, err);
+	if (rc < 0)
+		return rc;
+	*ret = p;
+	p = (struct cert_pair){0};
+	return 0;
+}
+
+static int save_pair(const char *dir, const char *name, const struct cert_pair *p, struct error *err)
+{
+	CLEANUP(free_p) char *crt = pem_path(dir, name, "crt");
+	CLEANUP(free_p) char *key = pem_path(dir, name, "key");
+	if (crt == NULL || key == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	int rc = file_write_atomic(key, 0600, p->key_pem, strlen(p->key_pem), err);
+	return rc < 0 ? rc : file_write_atomic(crt, 0644, p->cert_pem, strlen(p->cert_pem), err);
+}
+
+static int open_ca(const char *dir, struct cert_pair *ret, struct error *err)
+{
+	int rc = load_pair(dir, "ca", ret, err);
+	if (rc == 0 && cert_is_fresh(ret, ret, RENEW_DAYS))
+		return 0;
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	cert_pair_clear(ret);
+	*ret = (struct cert_pair){0};
+	rc = cert_make_ca("sluice-ca", ret, err);
+	return rc < 0 ? rc : save_pair(dir, "ca", ret, err);
+}
+
+static int open_admin(const char *dir, const struct cert_pair *ca, struct cert_pair *ret, struct error *err)
+{
+	int rc = load_pair(dir, "admin", ret, err);
+	if (rc == 0 && cert_is_fresh(ca, ret, RENEW_DAYS))
+		return 0;
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	cert_pair_clear(ret);
+	*ret = (struct cert_pair){0};
+	const struct cert_options o = {.cn = "sluice-admin", .organizations = (const char *const[]){"system:masters", NULL}, .client = true,
+				       .days = LEAF_DAYS};
+	rc = cert_issue(ca, &o, ret, err);
+	return rc < 0 ? rc : save_pair(dir, "admin", ret, err);
+}
+
+static int make_server(const struct cert_pair *ca, const char *address, struct cert_pair *ret, struct error *err)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	if (gethostname(host, sizeof host) < 0 || host[0] == '\0')
+		(void)str_copy(host, sizeof host, "localhost");
+	host[sizeof host - 1] = '\0';
+	const char *const sans[] = {"localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", address, host, NULL};
+	const struct cert_options o = {.cn = "sluice-api", .sans = sans, .server = true, .days = LEAF_DAYS};
+	return cert_issue(ca, &o, ret, err);
+}
+
+int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret, struct error *err)
+{
+	CLEANUP(api_pki_clear) struct api_pki p = {0};
+	CLEANUP(free_p) char *dir = str_printf("%s/pki", data_dir);
+	if (dir == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	int rc = file_mkdir_all(dir, 0700, err);
+	if (rc == 0)
+		rc = open_ca(data_dir, &p.ca, err);
+	if (rc == 0)
+		rc = open_admin(data_dir, &p.ca, &p.admin, err);
+	if (rc == 0)
+		rc = make_server(&p.ca, address, &p.server, err);
+	if (rc < 0)
+		return error_wrap(err, rc, "keys in '%s'", dir);
+	*ret = p;
+	p = (struct api_pki){0};
+	return 0;
+}
+
+static json_t *encoded(const char *pem)
+{
+	CLEANUP(free_p) char *text = api_base64(pem, strlen(pem));
+	return text != NULL ? json_string(text) : NULL;
+}
+
+int api_pki_write_kubeconfig(const struct api_pki *p, const char *path, const char *address, uint16_t port, struct error *err)
+{
+	bool v6 = strchr(address, ':') != NULL;
+	JSON_AUTO server = json_sprintf(v6 ? "https://[%s]:%u" : "https://%s:%u", address, port);
+	JSON_AUTO cfg = json_pack("{s:s, s:s, s:[{s:s, s:{s:O, s:o}}], s:[{s:s, s:{s:o, s:o}}], s:[{s:s, s:{s:s, s:s}}], s:s}", "apiVersion", "v1", "kind",
+				  "Config", "clusters", "name", "sluice", "cluster", "server", server, "certificate-authority-data",
+				  encoded(p->ca.cert_pem), "users", "name", "sluice-admin", "user", "client-certificate-data",
+				  encoded(p->admin.cert_pem), "client-key-data", encoded(p->admin.key_pem), "contexts", "name", "sluice", "context",
+				  "cluster", "sluice", "user", "sluice-admin", "current-context", "sluice");
+	CLEANUP(free_p) char *text = cfg != NULL ? yaml_to_text(cfg) : NULL;
+	if (text == NULL)
+		return error_set(err, -ENOMEM, "kubeconfig: out of memory");
+	const char *slash = strrchr(path, '/');
+	CLEANUP(free_p) char *dir = slash != NULL && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+	int rc = dir != NULL ? file_mkdir_all(dir, 0755, err) : 0;
+	return rc < 0 ? rc : file_write_atomic(path, 0600, text, strlen(text), err);
+}

@@ -1,0 +1,359 @@
+/* Get, list and the beginning of a watch. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "base/strbuf.h"
+#include "json/json.h"
+#include "json/selector.h"
+#include "local/api_internal.h"
+#include "local/api_table.h"
+
+#define ANSWER_MAX (1u << 30)
+#define CONTINUE_MAX 4096
+
+static void label_selector_free_p(struct label_selector **s)
+{
+	label_selector_free(*s);
+}
+
+static void field_selector_free_p(struct field_selector **s)
+{
+	field_selector_free(*s);
+}
+
+int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name, json_t **ret,
+		   int64_t *ret_revision)
+{
+	struct store_key key = {group, plural, ns, name};
+	CLEANUP(free_p) char *text = NULL;
+	size_t n = 0;
+	int rc = store_get(s->store, &key, &text, &n, ret_revision, NULL);
+	return rc < 0 ? rc : json_parse(text, n, ret, NULL);
+}
+
+int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret_revision)
+{
+	struct store_key key = {r->group, r->plural, r->ns, name};
+	CLEANUP(free_p) char *text = NULL;
+	size_t n = 0;
+	struct error err = {0};
+	int rc = store_get(r->server->store, &key, &text, &n, ret_revision, &err);
+	if (rc == -ENOENT)
+		return api_fail_not_found(r, name);
+	if (rc == 0)
+		rc = json_parse(text, n, ret, &err);
+	if (rc < 0)
+		return api_fail_internal(r, &err);
+	if (!r->kind->one_version) {
+		char version[128];
+		(void)json_object_set_new(*ret, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+	}
+	return 0;
+}
+
+int api_get(struct api_request *r)
+{
+	JSON_AUTO obj = NULL;
+	int rc = api_load(r, r->name, &obj, NULL);
+	return rc < 0 ? rc : api_reply_object(r, 200, obj);
+}
+
+/* Field selectors that each kind knows besides the two of metadata. */
+static const struct {
+	const char *group, *plural;
+	const char *const *paths;
+} selectable[] = {
+	{"", "pods", (const char *const[]){"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+					   "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName", NULL}},
+	{"", "events", (const char *const[]){"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+					     "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+					     "reportingComponent", "source", "type", NULL}},
+	{"", "secrets", (const char *const[]){"type", NULL}},
+	{"", "namespaces", (const char *const[]){"status.phase", NULL}},
+	{"", "nodes", (const char *const[]){"spec.unschedulable", NULL}},
+	{"", "services", (const char *const[]){"spec.clusterIP", "spec.type", NULL}},
+};
+
+static bool crd_selectable(const struct api_request *r, const char *path)
+{
+	size_t i;
+	const json_t *version, *field;
+	json_array_foreach(json_at(r->kind->crd, "spec.versions"), i, version) {
+		if (strcmp(json_str(version, "name", ""), r->version) != 0)
+			continue;
+		size_t k;
+		json_array_foreach(json_object_get(version, "selectableFields"), k, field)
+			if (strcmp(json_str(field, "jsonPath", ".") + 1, path) == 0)
+				return true;
+	}
+	return false;
+}
+
+static int check_field(void *ctx, const char *path)
+{
+	struct api_request *r = ctx;
+	if (strcmp(path, "metadata.name") == 0 || strcmp(path, "metadata.namespace") == 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(selectable); i++) {
+		if (strcmp(selectable[i].group, r->group) != 0 || strcmp(selectable[i].plural, r->plural) != 0)
+			continue;
+		for (const char *const *p = selectable[i].paths; *p != NULL; p++)
+			if (strcmp(*p, path) == 0)
+				return 0;
+		return api_fail_bad(r, "field label not supported: %s", path);
+	}
+	if (r->kind->custom && crd_selectable(r, path))
+		return 0;
+	return api_fail_bad(r, "\"%s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", path);
+}
+
+static int read_selectors(struct api_request *r, struct label_selector **ret_labels, struct field_selector **ret_fields)
+{
+	struct error err = {0};
+	const char *labels = api_query(r, "labelSelector"), *fields = api_query(r, "fieldSelector");
+	if (labels[0] != '\0' && label_selector_parse(labels, ret_labels, &err) < 0)
+		return api_fail_bad(r, "%s", err.msg);
+	if (fields[0] == '\0')
+		return 0;
+	if (field_selector_parse(fields, ret_fields, &err) < 0)
+		return api_fail_bad(r, "%s", err.msg);
+	return field_selector_each(*ret_fields, check_field, r);
+}
+
+/** A list being built, in one of three ways: bytes, trees, a table. */
+struct listing {
+	struct api_request *r;
+	const struct label_selector *labels;
+	const struct field_selector *fields;
+	const char *only; /* metadata.name= of the field selector */
+	bool bytes;
+	struct strbuf text;
+	json_t *out; /* List or Table */
+	size_t n;
+	char *last_ns, *last_name;
+};
+
+static void listing_clear(struct listing *l)
+{
+	strbuf_clear(&l->text);
+	json_decref(l->out);
+	free(l->last_ns);
+	free(l->last_name);
+}
+
+static int add_tree(struct listing *l, const struct store_item *item)
+{
+	struct api_request *r = l->r;
+	JSON_AUTO obj = NULL;
+	if (json_parse(item->data, item->n, &obj, NULL) < 0)
+		return -EIO;
+	if (l->labels != NULL && !label_selector_matches(l->labels, json_at(obj, "metadata.labels")))
+		return 0;
+	if (l->fields != NULL && !field_selector_matches(l->fields, obj))
+		return 0;
+	l->n++;
+	if (r->form == API_FORM_TABLE)
+		return api_table_add(r->kind, l->out, obj, r->include_object);
+	json_t *items = json_object_get(l->out, "items");
+	if (r->form == API_FORM_PARTIAL)
+		return json_array_append_new(items, api_partial_metadata(obj)) == 0 ? 0 : -ENOMEM;
+	if (!r->kind->one_version) {
+		char version[128];
+		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+	}
+	return json_array_append(items, obj) == 0 ? 0 : -ENOMEM;
+}
+
+static int add_item(void *ctx, const struct store_item *item)
+{
+	struct listing *l = ctx;
+	free(l->last_ns);
+	free(l->last_name);
+	l->last_ns = strdup(item->ns);
+	l->last_name = strdup(item->name);
+	if (l->last_ns == NULL || l->last_name == NULL)
+		return -ENOMEM;
+	if (l->only != NULL && strcmp(l->only, item->name) != 0)
+		return 0;
+	if (!l->bytes)
+		return add_tree(l, item);
+	if (l->n++ > 0)
+		strbuf_addc(&l->text, ',');
+	strbuf_add(&l->text, item->data, item->n);
+	return l->text.failed ? -ENOMEM : 0;
+}
+
+/* The continue token: base64 of {"v":"meta.k8s.io/v1","rv":N,"start":"ns/name"}. */
+
+static char *continue_token(int64_t revision, const char *ns, const char *name)
+{
+	JSON_AUTO j = json_pack("{s:s, s:I, s:o}", "v", "meta.k8s.io/v1", "rv", (json_int_t)revision, "start", json_sprintf("%s/%s", ns, name));
+	size_t n = 0;
+	CLEANUP(free_p) char *text = json_to_text(j, &n);
+	return text != NULL ? api_base64(text, n) : NULL;
+}
+
+static int read_continue(struct api_request *r, struct store_range *range)
+{
+	const char *token = api_query(r, "continue");
+	if (token[0] == '\0')
+		return 0;
+	CLEANUP(free_p) char *text = NULL;
+	size_t n = 0;
+	JSON_AUTO j = NULL;
+	if (strlen(token) > CONTINUE_MAX)
+		return api_fail_bad(r, "invalid continue token: continue key is not valid: too long");
+	if (api_unbase64(token, &text, &n) < 0)
+		return api_fail_bad(r, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu", n);
+	const char *start = json_parse(text, n, &j, NULL) == 0 ? json_str(j, "start", NULL) : NULL;
+	const char *slash = start != NULL ? strchr(start, '/') : NULL;
+	range->revision = json_int(j, "rv", 0);
+	if (slash == NULL || range->revision <= 0)
+		return api_fail_bad(r, "invalid continue token: continue key is not valid: it was not made by this server");
+	range->after_ns = arena_strndup(&r->arena, start, (size_t)(slash - start));
+	range->after_name = arena_strdup(&r->arena, slash + 1);
+	return range->after_ns != NULL && range->after_name != NULL ? 0 : api_fail_memory(r);
+}
+
+static int parse_revision(struct api_request *r, int64_t *ret)
+{
+	const char *v = api_query(r, "resourceVersion");
+	*ret = 0;
+	if (v[0] != '\0' && (str_to_i64(v, ret) < 0 || *ret < 0))
+		return api_fail_bad(r, "resourceVersion: Invalid value: \"%s\": must be a decimal number", v);
+	return 0;
+}
+
+static int read_range(struct api_request *r, struct store_range *range)
+{
+	*range = (struct store_range){.group = r->group, .plural = r->plural, .ns = r->ns};
+	int64_t limit = 0, revision = 0;
+	const char *l = api_query(r, "limit");
+	if (l[0] != '\0' && (str_to_i64(l, &limit) < 0 || limit < 0))
+		return api_fail_bad(r, "limit: Invalid value: \"%s\": must be a number that is not negative", l);
+	range->limit = (size_t)limit;
+	int rc = parse_revision(r, &revision);
+	if (rc == 0 && strcmp(api_query(r, "resourceVersionMatch"), "Exact") == 0)
+		range->revision = revision;
+	return rc < 0 ? rc : read_continue(r, range);
+}
+
+static int fail_list(struct api_request *r, int rc, const struct error *err)
+{
+	if (rc == -EKEYEXPIRED)
+		return api_fail(r, 410, "Expired", NULL,
+				"The provided continue parameter is too old to display a consistent list result. You can start a new list without"
+				" the continue parameter.");
+	if (rc == -ERANGE)
+		return api_fail(r, 504, "Timeout", NULL, "Too large resource version: %s", err->msg);
+	if (rc == -ENOMEM)
+		return api_fail_memory(r);
+	return api_fail_internal(r, err);
+}
+
+static json_t *list_head(struct api_request *r)
+{
+	const struct kind *k = r->kind->k;
+	char version[128];
+	if (r->form == API_FORM_TABLE)
+		return api_table_new(r->kind, true);
+	if (r->form == API_FORM_PARTIAL)
+		return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", "PartialObjectMetadataList", "apiVersion", "meta.k8s.io/v1", "metadata", "items");
+	return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", k->list_kind, "apiVersion", kube_api_version(&k->resource, version), "metadata", "items");
+}
+
+static int list_metadata(json_t *meta, const struct listing *l, int64_t revision, int64_t remaining)
+{
+	json_t *rv = json_sprintf("%lld", (long long)revision);
+	if (json_object_set_new(meta, "resourceVersion", rv) < 0)
+		return -ENOMEM;
+	if (remaining == 0)
+		return 0;
+	CLEANUP(free_p) char *token = continue_token(revision, l->last_ns, l->last_name);
+	if (token == NULL || json_object_set_new(meta, "continue", json_string(token)) < 0)
+		return -ENOMEM;
+	bool exact = l->labels == NULL && l->fields == NULL; /* of what a selector leaves out nobody knows */
+	return exact ? json_object_set_new(meta, "remainingItemCount", json_integer(remaining)) : 0;
+}
+
+static int reply_list(struct listing *l, int64_t revision, int64_t remaining)
+{
+	struct api_request *r = l->r;
+	if (list_metadata(json_object_get(l->out, "metadata"), l, revision, remaining) < 0)
+		return api_fail_memory(r);
+	if (!l->bytes) {
+		api_reply_json(r, 200, l->out);
+		return 0;
+	}
+	json_object_del(l->out, "items");
+	size_t n = 0;
+	CLEANUP(free_p) char *head = json_to_text(l->out, &n);
+	struct strbuf b = STRBUF_INIT(ANSWER_MAX);
+	if (head != NULL) {
+		strbuf_add(&b, head, n - 1);
+		strbuf_adds(&b, ",\"items\":[");
+		strbuf_add(&b, l->text.p, l->text.n);
+		strbuf_adds(&b, "]}");
+	}
+	bool ok = head != NULL && !b.failed;
+	if (ok) {
+		r->answered = true;
+		http_reply(r->x, 200, "application/json", b.p, b.n);
+	}
+	strbuf_clear(&b);
+	return ok ? 0 : api_fail_memory(r);
+}
+
+static int list_now(struct api_request *r, const struct label_selector *labels, const struct field_selector *fields)
+{
+	struct store_range range;
+	int rc = read_range(r, &range);
+	if (rc < 0)
+		return rc;
+	CLEANUP(listing_clear) struct listing l = {.r = r, .labels = labels, .fields = fields, .text = STRBUF_INIT(ANSWER_MAX)};
+	l.only = fields != NULL ? field_selector_value(fields, "metadata.name") : NULL;
+	l.bytes = r->form == API_FORM_OBJECT && r->kind->one_version && labels == NULL && fields == NULL;
+	l.out = list_head(r);
+	if (l.out == NULL)
+		return api_fail_memory(r);
+	int64_t revision = 0, remaining = 0;
+	struct error err = {0};
+	rc = store_list(r->server->store, &range, add_item, &l, &revision, &remaining, &err);
+	return rc < 0 ? fail_list(r, rc, &err) : reply_list(&l, revision, remaining);
+}
+
+static int watch_now(struct api_request *r, struct label_selector **labels, struct field_selector **fields)
+{
+	struct api_watch_options o = {.bookmarks = api_query_bool(r, "allowWatchBookmarks")};
+	int rc = parse_revision(r, &o.from);
+	if (rc < 0)
+		return rc;
+	bool send_initial = api_query_bool(r, "sendInitialEvents");
+	o.initial = send_initial || (o.from == 0 && strcmp(api_query(r, "sendInitialEvents"), "false") != 0);
+	o.initial_bookmark = send_initial && o.bookmarks;
+	int64_t seconds = 0;
+	const char *t = api_query(r, "timeoutSeconds");
+	if (t[0] != '\0' && (str_to_i64(t, &seconds) < 0 || seconds < 0))
+		return api_fail_bad(r, "timeoutSeconds: Invalid value: \"%s\": must be a number that is not negative", t);
+	if (seconds <= 0 || seconds > 24 * 3600)
+		seconds = 1800 + random_below(1800); /* spread, so that clients do not all come back at once */
+	o.timeout_ns = seconds * NSEC_PER_SEC;
+	o.labels = TAKE(*labels);
+	o.fields = TAKE(*fields);
+	return api_watch_begin(r, &o);
+}
+
+int api_list(struct api_request *r)
+{
+	CLEANUP(label_selector_free_p) struct label_selector *labels = NULL;
+	CLEANUP(field_selector_free_p) struct field_selector *fields = NULL;
+	int rc = read_selectors(r, &labels, &fields);
+	if (rc < 0)
+		return rc;
+	return api_query_bool(r, "watch") ? watch_now(r, &labels, &fields) : list_now(r, labels, fields);
+}

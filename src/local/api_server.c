@@ -1,0 +1,231 @@
+/* The API server: its parts put together, and the way of a request through them. */
+#include "local/api_server.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "local/api_internal.h"
+#include "local/api_logs.h"
+#include "local/api_pki.h"
+#include "net/http_server.h"
+
+#define BODY_MAX (3u << 20)
+#define WORKERS 32 /* most of them wait for the disk, together */
+#define REQUEST_ARENA (8u << 20)
+
+static int fail_no_resource(struct api_request *r)
+{
+	return api_fail(r, 404, "NotFound", json_object(), "the server could not find the requested resource");
+}
+
+/** Probes need no credentials; everything else does, and whoever holds a certificate of our CA is the administrator. */
+static bool authenticated(const struct api_request *r)
+{
+	const char *p = r->http->path;
+	return r->http->peer_cn != NULL || strcmp(p, "/healthz") == 0 || strcmp(p, "/livez") == 0 || strcmp(p, "/readyz") == 0;
+}
+
+static const struct {
+	const char *name;
+	enum kind_sub sub;
+	int (*run)(struct api_request *r); /* NULL: a half of the object, by the plain verbs */
+} subresources[] = {
+	{"status", SUB_STATUS, NULL},
+	{"scale", SUB_SCALE, api_scale},
+	{"log", SUB_LOG, api_log},
+	{"binding", SUB_BINDING, api_binding},
+	{"finalize", SUB_FINALIZE, api_finalize},
+};
+
+static int run_half(struct api_request *r)
+{
+	const char *m = r->http->method;
+	if (strcmp(m, "GET") == 0)
+		return api_get(r);
+	if (strcmp(m, "PUT") == 0)
+		return api_update(r);
+	if (strcmp(m, "PATCH") == 0)
+		return api_patch(r);
+	return api_fail_method(r);
+}
+
+static int run_subresource(struct api_request *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(subresources); i++)
+		if (strcmp(subresources[i].name, r->sub) == 0 && (r->kind->k->subresources & subresources[i].sub) != 0)
+			return subresources[i].run != NULL ? subresources[i].run(r) : run_half(r);
+	return fail_no_resource(r);
+}
+
+static const struct {
+	const char *method;
+	bool named;
+	enum kind_verb verb;
+	int (*run)(struct api_request *r);
+} verbs[] = {
+	{"GET", true, VERB_GET, api_get},
+	{"GET", false, VERB_LIST, api_list},
+	{"POST", false, VERB_CREATE, api_create},
+	{"PUT", true, VERB_UPDATE, api_update},
+	{"PATCH", true, VERB_PATCH, api_patch},
+	{"DELETE", true, VERB_DELETE, api_delete},
+	{"DELETE", false, VERB_DELETECOLLECTION, api_delete_collection},
+};
+
+static int run_verb(struct api_request *r)
+{
+	bool named = r->name[0] != '\0';
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (strcmp(verbs[i].method, r->http->method) != 0 || verbs[i].named != named)
+			continue;
+		if ((r->kind->k->verbs & verbs[i].verb) == 0)
+			return api_fail_method(r);
+		return strcmp(r->group, "authorization.k8s.io") == 0 ? api_review(r) : verbs[i].run(r);
+	}
+	return api_fail_method(r);
+}
+
+static int run_resource(struct api_request *r)
+{
+	if (!api_path_parse(r->http->path, &r->arena, &r->group, &r->version, &r->plural, &r->ns, &r->name, &r->sub))
+		return fail_no_resource(r);
+	r->kind = api_registry_find(r->server->registry, r->group, r->version, r->plural);
+	if (r->kind == NULL)
+		return fail_no_resource(r);
+	bool namespaced = r->kind->k->resource.namespaced;
+	if ((!namespaced && r->ns[0] != '\0') || (namespaced && r->ns[0] == '\0' && r->name[0] != '\0'))
+		return fail_no_resource(r);
+	if (namespaced && r->ns[0] == '\0' && strcmp(r->http->method, "GET") != 0)
+		return api_fail_method(r);
+	int rc = api_request_options(r);
+	if (rc < 0)
+		return rc;
+	return r->sub[0] != '\0' ? run_subresource(r) : run_verb(r);
+}
+
+static int run_request(struct api_request *r)
+{
+	if (!authenticated(r))
+		return api_fail(r, 401, "Unauthorized", NULL, "Unauthorized");
+	int rc = 0;
+	return api_discovery(r, &rc) ? rc : run_resource(r);
+}
+
+static void handle(void *ctx, struct http_exchange *x)
+{
+	struct api_request r = {.server = ctx, .x = x, .http = http_exchange_request(x), .arena = ARENA_INIT(REQUEST_ARENA),
+				.group = "", .version = "", .plural = "", .ns = "", .name = "", .sub = "", .manager = "unknown",
+				.include_object = "Metadata"};
+	int rc = run_request(&r);
+	if (!r.answered && rc == 0)
+		rc = api_fail(&r, 500, "InternalError", NULL, "Internal error occurred: no answer");
+	if (!r.answered && r.failure == NULL)
+		(void)api_fail(&r, 500, "InternalError", NULL, "Internal error occurred: %s", strerror(-rc));
+	if (!r.answered)
+		api_reply_failure(&r);
+	api_request_clear(&r);
+}
+
+/** Errors that the HTTP server answers by itself. */
+static char *http_error(void *ctx, int status, const char *message, const char **ret_content_type)
+{
+	(void)ctx;
+	const char *reason = status == 413 ? "RequestEntityTooLarge" : status == 400 ? "BadRequest" : status == 503 ? "ServiceUnavailable" : "InternalError";
+	CLEANUP(free_p) char *text = status == 413 ? str_printf("Request entity too large: limit is %u", BODY_MAX) : NULL;
+	JSON_AUTO j = api_status_new(status, reason, NULL, text != NULL ? text : message);
+	*ret_content_type = "application/json";
+	return json_to_text(j, NULL);
+}
+
+static int open_store(struct api_server *s, const char *data_dir, struct error *err)
+{
+	CLEANUP(free_p) char *dir = str_printf("%s/api", data_dir);
+	if (dir == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	struct store_options o = {.dir = dir, .on_commit = api_hub_commit, .ctx = s->hub};
+	return store_open(&o, &s->store, err);
+}
+
+static int make_parts(struct api_server *s, const char *data_dir, struct error *err)
+{
+	s->registry = api_registry_new();
+	s->hub = api_hub_new();
+	s->docs = api_docs_new();
+	if (s->registry == NULL || s->hub == NULL || s->docs == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	s->logs = api_logs_new(data_dir, err);
+	if (s->logs == NULL)
+		return err != NULL ? err->code : -EIO;
+	int rc = open_store(s, data_dir, err);
+	if (rc == 0)
+		rc = api_hub_start(s->hub, s->store, err);
+	if (rc == 0)
+		rc = api_crd_load_all(s, err);
+	if (rc == 0)
+		rc = api_bootstrap(s, err);
+	if (rc == 0)
+		rc = api_janitor_start(s, err);
+	return rc;
+}
+
+static int serve(struct api_server *s, const struct api_server_options *o, struct error *err)
+{
+	CLEANUP(api_pki_clear) struct api_pki pki = {0};
+	int rc = api_pki_open(o->data_dir, o->address, &pki, err);
+	if (rc < 0)
+		return rc;
+	struct http_server_options h = {
+		.address = o->address, .port = o->port, .cert_pem = pki.server.cert_pem, .key_pem = pki.server.key_pem,
+		.client_ca_pem = pki.ca.cert_pem, .max_body = BODY_MAX, .workers = WORKERS, .handler = handle, .on_error = http_error, .ctx = s,
+	};
+	rc = http_server_new(&h, &s->http, err);
+	if (rc < 0)
+		return rc;
+	return api_pki_write_kubeconfig(&pki, o->kubeconfig, o->address, http_server_port(s->http), err);
+}
+
+static void server_free_p(struct api_server **s)
+{
+	api_server_free(*s);
+}
+
+int api_server_new(const struct api_server_options *o, struct api_server **ret, struct error *err)
+{
+	CLEANUP(server_free_p) struct api_server *s = calloc(1, sizeof *s);
+	if (s == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	struct error own = {0};
+	int rc = make_parts(s, o->data_dir, &own);
+	if (rc == 0)
+		rc = serve(s, o, &own);
+	if (rc < 0) {
+		if (err != NULL)
+			*err = own;
+		return rc;
+	}
+	*ret = TAKE(s);
+	return 0;
+}
+
+uint16_t api_server_port(const struct api_server *s)
+{
+	return http_server_port(s->http);
+}
+
+void api_server_free(struct api_server *s)
+{
+	if (s == NULL)
+		return;
+	http_server_free(s->http); /* no more requests; all streams have ended */
+	api_logs_free(s->logs);
+	api_janitor_stop(s);
+	store_close(s->store); /* the last commits still reach the hub */
+	api_janitor_free(s->janitor);
+	api_hub_free(s->hub);
+	api_docs_free(s->docs);
+	api_registry_free(s->registry);
+	free(s);
+}

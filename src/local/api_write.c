@@ -1,0 +1,486 @@
+/* Create and update: what every write goes through, from the client's tree to the store. */
+#include <string.h>
+
+#include "api/schema.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "json/apply.h"
+#include "json/json.h"
+#include "local/api_internal.h"
+#include "local/api_strategy.h"
+
+#define UPDATE_TRIES 5
+#define VALIDATION_ARENA (4u << 20)
+
+/* Fields that the server owns: nobody manages them. */
+static const char *const ignored_main[] = {
+	"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion", "metadata.generation",
+	"metadata.creationTimestamp", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
+	"metadata.managedFields", "status", NULL,
+};
+static const char *const ignored_whole[] = {
+	"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion", "metadata.generation",
+	"metadata.creationTimestamp", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
+	"metadata.managedFields", NULL,
+};
+static const char *const ignored_status[] = {"apiVersion", "kind", "metadata", "spec", NULL};
+
+static bool is_status(const struct api_request *r)
+{
+	return strcmp(r->sub, "status") == 0;
+}
+
+const char *const *api_ignored_fields(const struct api_request *r)
+{
+	if (is_status(r))
+		return ignored_status;
+	return (r->kind->k->subresources & SUB_STATUS) != 0 ? ignored_main : ignored_whole;
+}
+
+/* ---- storing ---- */
+
+/** The object with its type first and the version's place at the beginning of metadata, so that the place can be found. */
+static char *storable(json_t *obj, size_t *ret_n, size_t *ret_at)
+{
+	static const char mark[] = "\"metadata\":{\"resourceVersion\":\"";
+	JSON_AUTO top = json_object();
+	JSON_AUTO meta = json_pack("{s:s}", "resourceVersion", "");
+	json_t *old_meta = json_object_get(obj, "metadata");
+	int rc = json_object_set(top, "apiVersion", json_object_get(obj, "apiVersion"));
+	rc |= json_object_set(top, "kind", json_object_get(obj, "kind"));
+	(void)json_object_del(old_meta, "resourceVersion");
+	rc |= json_object_update_missing(meta, old_meta);
+	rc |= json_object_set(top, "metadata", meta);
+	rc |= json_object_update_missing(top, obj);
+	char *text = rc == 0 ? json_to_text(top, ret_n) : NULL;
+	char *at = text != NULL ? strstr(text, mark) : NULL; /* neither apiVersion nor kind can hold a quote */
+	if (at == NULL) {
+		free(text);
+		return NULL;
+	}
+	*ret_at = (size_t)(at - text) + sizeof mark - 1;
+	return text;
+}
+
+int api_store_object(struct api_server *s, const struct store_key *key, json_t *obj, int64_t expect, bool remove, struct error *err)
+{
+	size_t n = 0, at = 0;
+	CLEANUP(free_p) char *text = storable(obj, &n, &at);
+	if (text == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	struct store_write w = {.key = *key, .expect = expect, .remove = remove, .data = text, .n = n, .revision_at = at};
+	int64_t revision = 0;
+	int rc = store_write(s->store, &w, &revision, err);
+	return rc < 0 ? rc : api_set_revision(obj, revision);
+}
+
+/** Store in the storage version, leave @obj in the one that was asked for. */
+static int store_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove)
+{
+	struct store_key key = {r->group, r->plural, r->ns, name};
+	struct kube_resource stored = r->kind->k->resource;
+	stored.version = r->kind->storage_version;
+	char version[128];
+	struct error err = {0};
+	if (!r->kind->one_version)
+		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&stored, version)));
+	int rc = api_store_object(r->server, &key, obj, expect, remove, &err);
+	if (!r->kind->one_version)
+		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+	if (rc == -EEXIST)
+		return -EEXIST;
+	if (rc == -ENOENT || rc == -ESTALE)
+		return -ESTALE; /* gone or changed meanwhile: look again */
+	return rc < 0 ? api_fail_internal(r, &err) : 0;
+}
+
+static struct apply_options track_options(struct api_request *r, char version[static 128])
+{
+	return (struct apply_options){
+		.manager = r->manager, .api_version = kube_api_version(&r->kind->k->resource, version), .subresource = r->sub,
+		.now_wall_ns = clock_wall_ns(), .root = NULL, .ops = &schema_shape_ops, .ignore = api_ignored_fields(r),
+	};
+}
+
+/** Ownership of what changed from @old to @obj. Replaces *@obj. */
+static int track(struct api_request *r, const json_t *old, json_t **obj)
+{
+	char version[128];
+	struct error err = {0};
+	struct shape root = schema_shape(r->kind->k->schema);
+	struct apply_options o = track_options(r, version);
+	o.root = &root;
+	json_t *tracked = NULL;
+	int rc = apply_track_update(old, *obj, &o, &tracked, &err);
+	if (rc < 0)
+		return rc == -EINVAL ? api_fail_bad(r, "metadata.managedFields: %s", err.msg) : api_fail_internal(r, &err);
+	json_decref(*obj);
+	*obj = tracked;
+	return 0;
+}
+
+/* ---- checks ---- */
+
+/** Of built-in kinds a wrong type is a body that cannot be decoded, of custom ones an invalid value. */
+static int fail_types(struct api_request *r, const struct violations *vs)
+{
+	const struct kube_resource *res = &r->kind->k->resource;
+	char version[128];
+	for (size_t i = 0; i < vs->n && !r->kind->custom; i++)
+		if (strcmp(vs->v[i].reason, "FieldValueTypeInvalid") == 0)
+			return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: %s: %s", res->kind, kube_api_version(res, version),
+					    res->kind, vs->v[i].path, vs->v[i].message);
+	return 0;
+}
+
+static int validate(struct api_request *r, const json_t *old, const json_t *obj)
+{
+	CLEANUP(arena_free) struct arena arena = ARENA_INIT(VALIDATION_ARENA);
+	struct violations *vs = calloc(1, sizeof *vs);
+	if (vs == NULL)
+		return api_fail_memory(r);
+	vs->arena = &arena;
+	const char *name = json_str(obj, "metadata.name", "");
+	schema_validate(r->kind->k->schema, obj, "", vs);
+	int rc = fail_types(r, vs);
+	if (rc == 0) {
+		api_validate_metadata(r, obj, vs);
+		if (old != NULL)
+			schema_validate_update(r->kind->k->schema, old, obj, "", vs);
+		api_strategy_validate(r, old, obj, vs);
+		if (vs->n > 0)
+			rc = api_fail_invalid(r, name, vs);
+	}
+	free(vs);
+	return rc;
+}
+
+static int check_namespace(struct api_request *r, const char *name)
+{
+	if (!r->kind->k->resource.namespaced)
+		return 0;
+	JSON_AUTO ns = NULL;
+	int rc = api_load_other(r->server, "", "namespaces", "", r->ns, &ns, NULL);
+	if (rc == -ENOENT)
+		return api_fail(r, 404, "NotFound", json_pack("{s:s, s:s}", "name", r->ns, "kind", "namespaces"), "namespaces \"%s\" not found", r->ns);
+	if (rc < 0)
+		return api_fail_internal(r, &(struct error){.code = rc, .msg = "cannot read the namespace"});
+	if (json_at(ns, "metadata.deletionTimestamp") == NULL)
+		return 0;
+	json_t *details = api_details(r, name);
+	json_t *cause = json_pack("{s:s, s:o, s:s}", "reason", "NamespaceTerminating", "message",
+				  json_sprintf("namespace %s is being terminated", r->ns), "field", "metadata.namespace");
+	(void)json_object_set_new(details, "causes", json_pack("[o]", cause));
+	return api_fail(r, 403, "Forbidden", details, "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is being"
+			" terminated", api_resource_name(r), name, r->ns);
+}
+
+/** Name, namespace and what a new object must not have yet. */
+static int new_metadata(struct api_request *r, json_t *obj)
+{
+	static const char *const servers[] = {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"};
+	json_t *meta = json_object_get(obj, "metadata");
+	const char *ns = json_str(meta, "namespace", ""), *name = json_str(meta, "name", ""), *generate = json_str(meta, "generateName", "");
+	if (ns[0] != '\0' && strcmp(ns, r->ns) != 0)
+		return api_fail_bad(r, "the namespace of the provided object does not match the namespace sent on the request");
+	if (json_str(meta, "resourceVersion", "")[0] != '\0')
+		return api_fail_bad(r, "resourceVersion should not be set on objects to be created");
+	for (size_t i = 0; i < ARRAY_LEN(servers); i++)
+		(void)json_object_del(meta, servers[i]);
+	int rc = 0;
+	if (name[0] == '\0' && generate[0] != '\0') {
+		char suffix[6];
+		random_suffix(suffix, 5);
+		rc |= json_object_set_new(meta, "name", json_sprintf("%.58s%s", generate, suffix));
+	}
+	if (r->kind->k->resource.namespaced)
+		rc |= json_object_set_new(meta, "namespace", json_string(r->ns));
+	else
+		(void)json_object_del(meta, "namespace");
+	char uid[37], now[32];
+	random_uuid(uid);
+	api_now(now);
+	rc |= json_object_set_new(meta, "uid", json_string(uid));
+	rc |= json_object_set_new(meta, "creationTimestamp", json_string(now));
+	return rc == 0 ? 0 : api_fail_memory(r);
+}
+
+static bool has_generation(const struct api_request *r)
+{
+	return r->kind->custom || strcmp(r->group, "apps") == 0 || strcmp(r->group, "apiextensions.k8s.io") == 0 || strcmp(r->plural, "pods") == 0;
+}
+
+/** Fill in what nobody said. */
+static int fill_defaults(struct api_request *r, json_t *obj, const json_t *old)
+{
+	if (!r->kind->custom)
+		api_drop_nulls(r->kind->k->schema, obj);
+	if (schema_default(r->kind->k->schema, obj) < 0 || api_strategy_default(r, obj, old) < 0)
+		return api_fail_memory(r);
+	return 0;
+}
+
+/* ---- create ---- */
+
+static int prepare_new(struct api_request *r, json_t *obj)
+{
+	int rc = new_metadata(r, obj);
+	if (rc == 0 && r->kind->custom && (r->kind->k->subresources & SUB_STATUS) != 0)
+		(void)json_object_del(obj, "status");
+	if (rc == 0 && !r->kind->custom)
+		api_drop_nulls(r->kind->k->schema, obj);
+	if (rc == 0)
+		rc = api_strategy_create(r, obj);
+	if (rc == 0)
+		rc = fill_defaults(r, obj, NULL);
+	if (rc == 0 && has_generation(r) && json_put_int(obj, "metadata.generation", 1) < 0)
+		rc = api_fail_memory(r);
+	if (rc == 0 && strcmp(r->plural, "customresourcedefinitions") == 0)
+		rc = api_crd_prepare(r, obj, NULL);
+	return rc;
+}
+
+int api_create_object(struct api_request *r, json_t *given, bool managed, json_t **ret)
+{
+	JSON_AUTO obj = json_incref(given);
+	int rc = prepare_new(r, obj);
+	if (rc == 0)
+		rc = validate(r, NULL, obj);
+	const char *name = json_str(obj, "metadata.name", "");
+	if (rc == 0)
+		rc = check_namespace(r, name);
+	if (rc == 0 && !managed) {
+		json_drop(obj, "metadata.managedFields");
+		rc = track(r, NULL, &obj);
+	}
+	if (rc < 0)
+		return rc;
+	name = json_str(obj, "metadata.name", "");
+	if (r->dry_run) {
+		JSON_AUTO there = NULL;
+		rc = api_load_other(r->server, r->group, r->plural, r->ns, name, &there, NULL) == 0 ? -EEXIST : 0;
+	} else {
+		rc = store_request(r, name, obj, 0, false);
+	}
+	if (rc == -EEXIST)
+		return api_fail_exists(r, name);
+	if (rc == 0)
+		*ret = TAKE(obj);
+	return rc;
+}
+
+int api_create(struct api_request *r)
+{
+	JSON_AUTO obj = NULL;
+	JSON_AUTO made = NULL;
+	int rc = api_body_object(r, r->kind->k, &obj);
+	if (rc == 0)
+		rc = api_body_prune(r, obj);
+	if (rc == 0)
+		rc = api_create_object(r, obj, false, &made);
+	return rc < 0 ? rc : api_reply_object(r, 201, made);
+}
+
+/* ---- update ---- */
+
+/** What an update may not touch is as it was. */
+static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
+{
+	static const char *const kept[] = {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+					   "generation", "generateName"};
+	json_t *meta = json_object_get(obj, "metadata"), *before = json_object_get(old, "metadata");
+	const char *name = json_str(meta, "name", ""), *ns = json_str(meta, "namespace", ""), *uid = json_str(meta, "uid", "");
+	const char *rv = json_str(meta, "resourceVersion", "");
+	if (name[0] != '\0' && strcmp(name, r->name) != 0)
+		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name, r->name);
+	if (ns[0] != '\0' && strcmp(ns, r->ns) != 0)
+		return api_fail_bad(r, "the namespace of the provided object does not match the namespace sent on the request");
+	if (uid[0] != '\0' && strcmp(uid, json_str(before, "uid", "")) != 0)
+		return api_fail(r, 409, "Conflict", api_details(r, r->name),
+				"Operation cannot be fulfilled on %s \"%s\": StorageError: invalid object, Code: 4, Precondition failed: UID in"
+				" precondition: %s, UID in object meta: %s", api_resource_name(r), r->name, uid, json_str(before, "uid", ""));
+	if (rv[0] != '\0' && strcmp(rv, "0") != 0 && strcmp(rv, json_str(before, "resourceVersion", "")) != 0)
+		return api_fail_conflict(r, r->name);
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		json_t *v = json_object_get(before, kept[i]);
+		if (v == NULL)
+			(void)json_object_del(meta, kept[i]);
+		else if (json_object_set(meta, kept[i], v) < 0)
+			return api_fail_memory(r);
+	}
+	return json_object_set(meta, "resourceVersion", json_object_get(before, "resourceVersion")) == 0 ? 0 : api_fail_memory(r);
+}
+
+/** Of a status write only the status counts, of any other write everything but it. Replaces *@obj. */
+static int keep_other_half(struct api_request *r, const json_t *old, json_t **obj)
+{
+	bool separate = (r->kind->k->subresources & SUB_STATUS) != 0;
+	if (!is_status(r)) {
+		if (!separate)
+			return 0;
+		json_t *status = json_object_get(old, "status");
+		if (status == NULL)
+			(void)json_object_del(*obj, "status");
+		else if (json_object_set(*obj, "status", status) < 0)
+			return api_fail_memory(r);
+		return 0;
+	}
+	json_t *whole = json_deep_copy(old);
+	if (whole == NULL)
+		return api_fail_memory(r);
+	json_t *status = json_object_get(*obj, "status"), *managed = json_at(*obj, "metadata.managedFields");
+	if (status == NULL)
+		(void)json_object_del(whole, "status");
+	else
+		(void)json_object_set(whole, "status", status);
+	if (managed != NULL)
+		(void)json_object_set(json_object_get(whole, "metadata"), "managedFields", managed);
+	json_decref(*obj);
+	*obj = whole;
+	return 0;
+}
+
+static bool in_list(const json_t *list, const char *s)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item)
+		if (str_same(json_string_value(item), s))
+			return true;
+	return false;
+}
+
+static int check_new_finalizers(struct api_request *r, const json_t *old, const json_t *obj)
+{
+	if (json_at(old, "metadata.deletionTimestamp") == NULL)
+		return 0;
+	size_t i;
+	json_t *f;
+	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f) {
+		const char *s = json_string_value(f);
+		if (s == NULL || in_list(json_at(old, "metadata.finalizers"), s))
+			continue;
+		CLEANUP(arena_free) struct arena arena = ARENA_INIT(4096);
+		struct violations *vs = calloc(1, sizeof *vs);
+		if (vs == NULL)
+			return api_fail_memory(r);
+		vs->arena = &arena;
+		violation_add(vs, "metadata.finalizers", "FieldValueForbidden",
+			      "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"%s\"}", s);
+		int rc = api_fail_invalid(r, r->name, vs);
+		free(vs);
+		return rc;
+	}
+	return 0;
+}
+
+/** Equality of everything but metadata and status: what generation counts. */
+static bool same_spec(const json_t *a, const json_t *b)
+{
+	JSON_AUTO x = json_copy((json_t *)a);
+	JSON_AUTO y = json_copy((json_t *)b);
+	static const char *const not_spec[] = {"metadata", "status", "apiVersion"};
+	for (size_t i = 0; i < ARRAY_LEN(not_spec); i++) {
+		(void)json_object_del(x, not_spec[i]);
+		(void)json_object_del(y, not_spec[i]);
+	}
+	return json_same(x, y);
+}
+
+/** Equality of everything but the times in managedFields. */
+static bool same_object(const json_t *a, const json_t *b)
+{
+	JSON_AUTO x = json_deep_copy(a);
+	JSON_AUTO y = json_deep_copy(b);
+	json_t *const both[] = {x, y};
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		size_t k;
+		json_t *entry;
+		json_array_foreach(json_at(both[i], "metadata.managedFields"), k, entry)
+			(void)json_object_del(entry, "time");
+	}
+	return x != NULL && y != NULL && json_same(x, y);
+}
+
+/** Nothing holds the object any more. */
+static bool deletion_complete(const struct api_request *r, const json_t *obj)
+{
+	if (json_at(obj, "metadata.deletionTimestamp") == NULL || json_array_size(json_at(obj, "metadata.finalizers")) > 0)
+		return false;
+	if (r->group[0] == '\0' && strcmp(r->plural, "namespaces") == 0 && json_array_size(json_at(obj, "spec.finalizers")) > 0)
+		return false;
+	return json_int(obj, "metadata.deletionGracePeriodSeconds", 0) == 0;
+}
+
+static int prepare_changed(struct api_request *r, const json_t *old, json_t **obj)
+{
+	int rc = keep_metadata(r, old, *obj);
+	if (rc == 0)
+		rc = keep_other_half(r, old, obj);
+	if (rc == 0)
+		rc = check_new_finalizers(r, old, *obj);
+	if (rc == 0 && !is_status(r))
+		rc = api_strategy_update(r, old, *obj);
+	if (rc == 0)
+		rc = fill_defaults(r, *obj, old);
+	if (rc == 0 && !is_status(r) && strcmp(r->plural, "customresourcedefinitions") == 0)
+		rc = api_crd_prepare(r, *obj, old);
+	if (rc == 0 && !is_status(r) && has_generation(r) && !same_spec(old, *obj))
+		rc = json_put_int(*obj, "metadata.generation", json_int(old, "metadata.generation", 0) + 1) < 0 ? api_fail_memory(r) : 0;
+	if (rc == 0)
+		rc = validate(r, old, *obj);
+	return rc;
+}
+
+int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *given, bool managed, json_t **ret)
+{
+	JSON_AUTO obj = json_incref(given);
+	int rc = prepare_changed(r, old, &obj);
+	if (rc == 0 && !managed)
+		rc = track(r, old, &obj);
+	if (rc < 0)
+		return rc;
+	if (same_object(old, obj)) {
+		*ret = json_deep_copy(old);
+		return *ret != NULL ? 0 : api_fail_memory(r);
+	}
+	if (!r->dry_run) {
+		rc = store_request(r, r->name, obj, revision, deletion_complete(r, obj));
+		if (rc < 0)
+			return rc;
+	}
+	*ret = TAKE(obj);
+	return 0;
+}
+
+int api_remove_object(struct api_request *r, json_t *old, int64_t revision)
+{
+	return r->dry_run ? 0 : store_request(r, json_str(old, "metadata.name", ""), old, revision, true);
+}
+
+int api_update(struct api_request *r)
+{
+	JSON_AUTO obj = NULL;
+	int rc = api_body_object(r, r->kind->k, &obj);
+	if (rc == 0)
+		rc = api_body_prune(r, obj);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < UPDATE_TRIES; i++) {
+		JSON_AUTO old = NULL;
+		JSON_AUTO now = NULL;
+		JSON_AUTO copy = json_deep_copy(obj);
+		int64_t revision = 0;
+		rc = api_load(r, r->name, &old, &revision);
+		if (rc == 0)
+			rc = copy != NULL ? api_replace_object(r, old, revision, copy, false, &now) : api_fail_memory(r);
+		if (rc == 0)
+			return api_reply_object(r, 200, now);
+		if (rc != -ESTALE)
+			return rc;
+	}
+	return api_fail_conflict(r, r->name);
+}
