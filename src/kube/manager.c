@@ -22,7 +22,14 @@ struct manager {
 	size_t n_informers;
 	struct controller **controllers;
 	size_t n_controllers;
+	struct last_word *last_words;
 	bool started, stopped, stuck;
+};
+
+struct last_word {
+	struct last_word *next;
+	void (*fn)(void *ctx);
+	void *ctx;
 };
 
 int manager_new(const struct manager_options *o, struct manager **ret, struct error *err)
@@ -91,6 +98,16 @@ int manager_add_controller(struct manager *m, struct controller *c)
 	return 0;
 }
 
+int manager_on_free(struct manager *m, void (*fn)(void *ctx), void *ctx)
+{
+	struct last_word *l = malloc(sizeof *l);
+	if (l == NULL)
+		return -ENOMEM;
+	*l = (struct last_word){.next = m->last_words, .fn = fn, .ctx = ctx};
+	m->last_words = l;
+	return 0;
+}
+
 /* Caches first: a controller that starts on an empty cache would take everything for absent. */
 int manager_start(struct manager *m, struct error *err)
 {
@@ -146,6 +163,10 @@ void manager_free(struct manager *m)
 		return; /* its thread still uses all of this: a leak at the end of the process is the lesser evil */
 	for (size_t i = 0; i < m->n_informers; i++)
 		informer_free(m->informers[i]);
+	for (struct last_word *l; (l = m->last_words) != NULL; free(l)) {
+		m->last_words = l->next;
+		l->fn(l->ctx);
+	}
 	for (size_t i = 0; i < m->n_controllers; i++)
 		controller_free(m->controllers[i]);
 	free(m->informers);

@@ -59,6 +59,12 @@ int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
 void controller_enqueue(struct controller *c, const char *ns, const char *name);
 void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns);
 
+/**
+ * Have manager_free() call @fn(@ctx) when all workers and the manager's informers have ended and before its controllers go (their
+ * controller_enqueue() still may be called): the place to end what several controllers share. 0 or -ENOMEM (then @ctx stays the caller's).
+ */
+int manager_on_free(struct manager *m, void (*fn)(void *ctx), void *ctx);
+
 /** Start informers, wait until they are synced (at most 60 s), start the controllers' workers. */
 int manager_start(struct manager *m, struct error *err);
 /** Stop workers (after what they are doing, at most 30 s), then informers. */

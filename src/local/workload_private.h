@@ -1,0 +1,47 @@
+/* Shared by the workload controllers (src/local/workload_*.c) only. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kube/client.h"
+#include "kube/event.h"
+#include "kube/informer.h"
+#include "kube/manager.h"
+#include "kube/resource.h"
+
+struct graph;
+struct logger;
+struct map;
+struct served;
+
+/* Indexes of the shared pod informer. */
+#define INDEX_POD_OWNER "workload/owner" /* uid of the controlling owner */
+#define INDEX_POD_NODE	"workload/node"	 /* spec.nodeName; "" while unscheduled */
+
+/** What all of them share. Made before the manager starts, read only afterwards; freed with the manager. */
+struct workload {
+	struct manager *manager;
+	struct kube_client *client;
+	struct event_recorder *events;
+	struct logger *log;
+	struct informer *pods, *nodes, *statefulsets, *daemonsets, *services, *endpoints, *pvcs, *pvs, *namespaces, *leases;
+	struct graph *graph;		/* what the garbage collector and namespace deletion know of all objects */
+	struct served *served;
+	struct controller *gc_queue, *namespace_queue;
+	int64_t node_grace_ns;
+	struct map *assumed;	/* scheduler's one worker alone: uid of a pod just bound -> node name */
+	struct map *heartbeats; /* node lifecycle's one worker alone: node name -> struct heartbeat */
+};
+
+/* Each adds one controller. */
+int workload_add_statefulset(struct workload *w, struct error *err);
+int workload_add_daemonset(struct workload *w, struct error *err);
+int workload_add_scheduler(struct workload *w, struct error *err);
+int workload_add_volumes(struct workload *w, struct error *err);
+int workload_add_gc(struct workload *w, struct error *err);
+int workload_add_namespace(struct workload *w, struct error *err);
+int workload_add_node(struct workload *w, struct error *err);
+int workload_add_endpoints(struct workload *w, struct error *err);
+
