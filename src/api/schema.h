@@ -62,6 +62,7 @@ struct field {
 	const char *doc;
 	uint32_t pb;                 /* protobuf field number; 0: not in that form */
 	uint32_t pb_outer;           /* number of the embedded message that JSON flattens; 0: none */
+	bool pb_optional;            /* a zero in that form was meant (a pointer in Go); others are sent whether set or not */
 	bool required, nullable;
 	bool immutable;              /* may not change after creation (unset to set counts as a change) */
 	bool has_min, has_max;

@@ -80,7 +80,7 @@ static const struct field apiextensions_v1_custom_resource_definition_version_fi
 	OBJ("subresources", 5, apiextensions_v1_custom_resource_subresources),
 	LIST("additionalPrinterColumns", 6, apiextensions_v1_custom_resource_column_definition),
 	BOOL("deprecated", 7),
-	STRING("deprecationWarning", 8),
+	STRING("deprecationWarning", 8, OPTIONAL),
 	LIST("selectableFields", 9, apiextensions_v1_selectable_field),
 	FIELD_END,
 };
@@ -89,7 +89,7 @@ TYPE(apiextensions_v1_custom_resource_definition_version, "apiextensions.v1.Cust
 static const struct field apiextensions_v1_custom_resource_subresource_scale_fields[] = {
 	STRING("specReplicasPath", 1, REQUIRED),
 	STRING("statusReplicasPath", 2, REQUIRED),
-	STRING("labelSelectorPath", 3),
+	STRING("labelSelectorPath", 3, OPTIONAL),
 	FIELD_END,
 };
 TYPE(apiextensions_v1_custom_resource_subresource_scale, "apiextensions.v1.CustomResourceSubresourceScale");
@@ -117,26 +117,26 @@ TYPE(apiextensions_v1_external_documentation, "apiextensions.v1.ExternalDocument
 static const struct field apiextensions_v1_json_schema_props_fields[] = {
 	STRING("id", 1),
 	STRING("$schema", 2),
-	STRING("$ref", 3),
+	STRING("$ref", 3, OPTIONAL),
 	STRING("description", 4),
 	STRING("type", 5),
 	STRING("format", 6),
 	STRING("title", 7),
 	ANY("default", 8),
-	DOUBLE("maximum", 9),
+	DOUBLE("maximum", 9, OPTIONAL),
 	BOOL("exclusiveMaximum", 10),
-	DOUBLE("minimum", 11),
+	DOUBLE("minimum", 11, OPTIONAL),
 	BOOL("exclusiveMinimum", 12),
-	INT64("maxLength", 13),
-	INT64("minLength", 14),
+	INT64("maxLength", 13, OPTIONAL),
+	INT64("minLength", 14, OPTIONAL),
 	STRING("pattern", 15),
-	INT64("maxItems", 16),
-	INT64("minItems", 17),
+	INT64("maxItems", 16, OPTIONAL),
+	INT64("minItems", 17, OPTIONAL),
 	BOOL("uniqueItems", 18),
-	DOUBLE("multipleOf", 19),
+	DOUBLE("multipleOf", 19, OPTIONAL),
 	ANYS("enum", 20),
-	INT64("maxProperties", 21),
-	INT64("minProperties", 22),
+	INT64("maxProperties", 21, OPTIONAL),
+	INT64("minProperties", 22, OPTIONAL),
 	STRINGS("required", 23),
 	OBJ("items", 24, apiextensions_v1_json_schema_props_or_array),
 	LIST("allOf", 25, apiextensions_v1_json_schema_props),
@@ -152,12 +152,12 @@ static const struct field apiextensions_v1_json_schema_props_fields[] = {
 	OBJ("externalDocs", 35, apiextensions_v1_external_documentation),
 	ANY("example", 36),
 	BOOL("nullable", 37),
-	BOOL("x-kubernetes-preserve-unknown-fields", 38),
+	BOOL("x-kubernetes-preserve-unknown-fields", 38, OPTIONAL),
 	BOOL("x-kubernetes-embedded-resource", 39),
 	BOOL("x-kubernetes-int-or-string", 40),
 	STRINGS("x-kubernetes-list-map-keys", 41),
-	STRING("x-kubernetes-list-type", 42),
-	STRING("x-kubernetes-map-type", 43),
+	STRING("x-kubernetes-list-type", 42, OPTIONAL),
+	STRING("x-kubernetes-map-type", 43, OPTIONAL),
 	LIST("x-kubernetes-validations", 44, apiextensions_v1_validation_rule, KEYED("rule"), MERGE("rule")),
 	FIELD_END,
 };
@@ -172,8 +172,8 @@ TYPE(apiextensions_v1_selectable_field, "apiextensions.v1.SelectableField");
 static const struct field apiextensions_v1_service_reference_fields[] = {
 	STRING("namespace", 1, REQUIRED),
 	STRING("name", 2, REQUIRED),
-	STRING("path", 3),
-	INT32("port", 4, PORT, DEFAULT("443")),
+	STRING("path", 3, OPTIONAL),
+	INT32("port", 4, OPTIONAL, PORT, DEFAULT("443")),
 	FIELD_END,
 };
 TYPE(apiextensions_v1_service_reference, "apiextensions.v1.ServiceReference");
@@ -182,9 +182,9 @@ static const struct field apiextensions_v1_validation_rule_fields[] = {
 	STRING("rule", 1, REQUIRED),
 	STRING("message", 2),
 	STRING("messageExpression", 3),
-	STRING("reason", 4),
+	STRING("reason", 4, OPTIONAL),
 	STRING("fieldPath", 5),
-	BOOL("optionalOldSelf", 6),
+	BOOL("optionalOldSelf", 6, OPTIONAL),
 	FIELD_END,
 };
 TYPE(apiextensions_v1_validation_rule, "apiextensions.v1.ValidationRule");
@@ -192,7 +192,7 @@ TYPE(apiextensions_v1_validation_rule, "apiextensions.v1.ValidationRule");
 static const struct field apiextensions_v1_webhook_client_config_fields[] = {
 	OBJ("service", 1, apiextensions_v1_service_reference),
 	BYTES("caBundle", 2),
-	STRING("url", 3),
+	STRING("url", 3, OPTIONAL),
 	FIELD_END,
 };
 TYPE(apiextensions_v1_webhook_client_config, "apiextensions.v1.WebhookClientConfig");

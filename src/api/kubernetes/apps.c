@@ -26,7 +26,7 @@ static const struct field apps_v1_daemon_set_spec_fields[] = {
 	OBJ("updateStrategy", 3, apps_v1_daemon_set_update_strategy, DEFAULT("{\"type\":\"RollingUpdate\"}"),
 		DOC("How pods are replaced after a change.")),
 	INT32("minReadySeconds", 4, AT_LEAST(0), DOC("How long a pod must be ready to count as available.")),
-	INT32("revisionHistoryLimit", 6, AT_LEAST(0), DEFAULT("10"), DOC("Old versions that are kept.")),
+	INT32("revisionHistoryLimit", 6, OPTIONAL, AT_LEAST(0), DEFAULT("10"), DOC("Old versions that are kept.")),
 	FIELD_END,
 };
 TYPE(apps_v1_daemon_set_spec, "apps.v1.DaemonSetSpec", .doc = "What the DaemonSet should be.");
@@ -40,7 +40,7 @@ static const struct field apps_v1_daemon_set_status_fields[] = {
 	INT32("updatedNumberScheduled", 6),
 	INT32("numberAvailable", 7),
 	INT32("numberUnavailable", 8),
-	INT32("collisionCount", 9),
+	INT32("collisionCount", 9, OPTIONAL),
 	LIST("conditions", 10, apps_v1_daemon_set_condition, KEYED("type"), MERGE("type")),
 	FIELD_END,
 };
@@ -61,7 +61,7 @@ static const struct field apps_v1_rolling_update_daemon_set_fields[] = {
 TYPE(apps_v1_rolling_update_daemon_set, "apps.v1.RollingUpdateDaemonSet");
 
 static const struct field apps_v1_rolling_update_stateful_set_strategy_fields[] = {
-	INT32("partition", 1, AT_LEAST(0), DEFAULT("0")),
+	INT32("partition", 1, OPTIONAL, AT_LEAST(0), DEFAULT("0")),
 	INT_OR_STRING("maxUnavailable", 2),
 	FIELD_END,
 };
@@ -100,7 +100,7 @@ static const struct field apps_v1_stateful_set_persistent_volume_claim_retention
 TYPE(apps_v1_stateful_set_persistent_volume_claim_retention_policy, "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy");
 
 static const struct field apps_v1_stateful_set_spec_fields[] = {
-	INT32("replicas", 1, AT_LEAST(0), DEFAULT("1"), DOC("How many pods should run.")),
+	INT32("replicas", 1, OPTIONAL, AT_LEAST(0), DEFAULT("1"), DOC("How many pods should run.")),
 	OBJ("selector", 2, meta_v1_label_selector, REQUIRED, IMMUTABLE, DOC("Labels of the pods; those of the template.")),
 	OBJ("template", 3, core_v1_pod_template_spec, REQUIRED, DOC("What the pods look like.")),
 	LIST("volumeClaimTemplates", 4, core_v1_persistent_volume_claim, IMMUTABLE, DOC("Claims made for each pod.")),
@@ -109,7 +109,7 @@ static const struct field apps_v1_stateful_set_spec_fields[] = {
 		DOC("One pod after another, or all at once.")),
 	OBJ("updateStrategy", 7, apps_v1_stateful_set_update_strategy, DEFAULT("{\"type\":\"RollingUpdate\"}"),
 		DOC("How pods are replaced after a change.")),
-	INT32("revisionHistoryLimit", 8, AT_LEAST(0), DEFAULT("10"), DOC("Old versions that are kept.")),
+	INT32("revisionHistoryLimit", 8, OPTIONAL, AT_LEAST(0), DEFAULT("10"), DOC("Old versions that are kept.")),
 	INT32("minReadySeconds", 9, AT_LEAST(0), DOC("How long a pod must be ready to count as available.")),
 	OBJ("persistentVolumeClaimRetentionPolicy", 10, apps_v1_stateful_set_persistent_volume_claim_retention_policy,
 		DEFAULT("{}")),
@@ -126,7 +126,7 @@ static const struct field apps_v1_stateful_set_status_fields[] = {
 	INT32("updatedReplicas", 5),
 	STRING("currentRevision", 6),
 	STRING("updateRevision", 7),
-	INT32("collisionCount", 9),
+	INT32("collisionCount", 9, OPTIONAL),
 	LIST("conditions", 10, apps_v1_stateful_set_condition, KEYED("type"), MERGE("type")),
 	INT32("availableReplicas", 11),
 	FIELD_END,

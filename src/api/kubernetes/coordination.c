@@ -72,13 +72,13 @@ static const struct field coordination_v1_lease_fields[] = {
 TYPE(coordination_v1_lease, "coordination.v1.Lease", .doc = "A lock with a holder and a time.");
 
 static const struct field coordination_v1_lease_spec_fields[] = {
-	STRING("holderIdentity", 1, DOC("Who holds the lease.")),
-	INT32("leaseDurationSeconds", 2, DOC("How long it holds without being renewed.")),
+	STRING("holderIdentity", 1, OPTIONAL, DOC("Who holds the lease.")),
+	INT32("leaseDurationSeconds", 2, OPTIONAL, DOC("How long it holds without being renewed.")),
 	MICRO_TIME("acquireTime", 3, DOC("When it was taken.")),
 	MICRO_TIME("renewTime", 4, DOC("When it was last renewed.")),
-	INT32("leaseTransitions", 5, DOC("How often the holder changed.")),
-	STRING("strategy", 6),
-	STRING("preferredHolder", 7),
+	INT32("leaseTransitions", 5, OPTIONAL, DOC("How often the holder changed.")),
+	STRING("strategy", 6, OPTIONAL),
+	STRING("preferredHolder", 7, OPTIONAL),
 	FIELD_END,
 };
 TYPE(coordination_v1_lease_spec, "coordination.v1.LeaseSpec", .doc = "Who holds the lease and until when.");

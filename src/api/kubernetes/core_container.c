@@ -10,7 +10,7 @@ TYPE(core_v1_capabilities, "core.v1.Capabilities");
 
 static const struct field core_v1_config_map_env_source_fields[] = {
 	STRING("name", 1, OUTER(1)),
-	BOOL("optional", 2),
+	BOOL("optional", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_config_map_env_source, "core.v1.ConfigMapEnvSource");
@@ -18,7 +18,7 @@ TYPE(core_v1_config_map_env_source, "core.v1.ConfigMapEnvSource");
 static const struct field core_v1_config_map_key_selector_fields[] = {
 	STRING("name", 1, OUTER(1)),
 	STRING("key", 2, REQUIRED),
-	BOOL("optional", 3),
+	BOOL("optional", 3, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_config_map_key_selector, "core.v1.ConfigMapKeySelector", .map_atomic = true);
@@ -52,7 +52,7 @@ static const struct field core_v1_container_fields[] = {
 		DOC("Block devices that the container sees.")),
 	OBJ("startupProbe", 22, core_v1_probe, DOC("Holds the other probes back until it succeeds.")),
 	LIST("resizePolicy", 23, core_v1_container_resize_policy),
-	STRING("restartPolicy", 24),
+	STRING("restartPolicy", 24, OPTIONAL),
 	LIST("restartPolicyRules", 25, core_v1_container_restart_rule),
 	FIELD_END,
 };
@@ -139,7 +139,7 @@ static const struct field core_v1_container_status_fields[] = {
 	STRING("image", 6, DEFAULT("\"\"")),
 	STRING("imageID", 7, DEFAULT("\"\"")),
 	STRING("containerID", 8),
-	BOOL("started", 9),
+	BOOL("started", 9, OPTIONAL),
 	QUANTITY_MAP("allocatedResources", 10),
 	OBJ("resources", 11, core_v1_resource_requirements),
 	LIST("volumeMounts", 12, core_v1_volume_mount_status, KEYED("mountPath"), MERGE("mountPath")),
@@ -212,7 +212,7 @@ static const struct field core_v1_ephemeral_container_fields[] = {
 		DOC("Block devices that the container sees.")),
 	OBJ("startupProbe", 22, core_v1_probe, OUTER(1), DOC("Holds the other probes back until it succeeds.")),
 	LIST("resizePolicy", 23, core_v1_container_resize_policy, OUTER(1)),
-	STRING("restartPolicy", 24, OUTER(1)),
+	STRING("restartPolicy", 24, OUTER(1), OPTIONAL),
 	LIST("restartPolicyRules", 25, core_v1_container_restart_rule, OUTER(1)),
 	STRING("targetContainerName", 2),
 	FIELD_END,
@@ -229,14 +229,14 @@ static const struct field core_v1_file_key_selector_fields[] = {
 	STRING("volumeName", 1, REQUIRED),
 	STRING("path", 2, REQUIRED),
 	STRING("key", 3, REQUIRED),
-	BOOL("optional", 4),
+	BOOL("optional", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_file_key_selector, "core.v1.FileKeySelector", .map_atomic = true);
 
 static const struct field core_v1_grpc_action_fields[] = {
 	INT32("port", 1, REQUIRED, PORT),
-	STRING("service", 2, DEFAULT("\"\"")),
+	STRING("service", 2, OPTIONAL, DEFAULT("\"\"")),
 	FIELD_END,
 };
 TYPE(core_v1_grpc_action, "core.v1.GRPCAction");
@@ -300,7 +300,7 @@ static const struct field core_v1_probe_fields[] = {
 	INT32("periodSeconds", 4, AT_LEAST(0), DEFAULT("10"), DOC("Time between tries.")),
 	INT32("successThreshold", 5, AT_LEAST(0), DEFAULT("1"), DOC("Successes in a row that count as well.")),
 	INT32("failureThreshold", 6, AT_LEAST(0), DEFAULT("3"), DOC("Failures in a row that count as unwell.")),
-	INT64("terminationGracePeriodSeconds", 7),
+	INT64("terminationGracePeriodSeconds", 7, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_probe, "core.v1.Probe", .doc = "How it is found out whether a container is well.");
@@ -344,7 +344,7 @@ TYPE(core_v1_resource_status, "core.v1.ResourceStatus");
 
 static const struct field core_v1_secret_env_source_fields[] = {
 	STRING("name", 1, OUTER(1)),
-	BOOL("optional", 2),
+	BOOL("optional", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_secret_env_source, "core.v1.SecretEnvSource");
@@ -352,21 +352,21 @@ TYPE(core_v1_secret_env_source, "core.v1.SecretEnvSource");
 static const struct field core_v1_secret_key_selector_fields[] = {
 	STRING("name", 1, OUTER(1)),
 	STRING("key", 2, REQUIRED),
-	BOOL("optional", 3),
+	BOOL("optional", 3, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_secret_key_selector, "core.v1.SecretKeySelector", .map_atomic = true);
 
 static const struct field core_v1_security_context_fields[] = {
 	OBJ("capabilities", 1, core_v1_capabilities),
-	BOOL("privileged", 2),
+	BOOL("privileged", 2, OPTIONAL),
 	OBJ("seLinuxOptions", 3, core_v1_se_linux_options),
-	INT64("runAsUser", 4),
-	BOOL("runAsNonRoot", 5),
-	BOOL("readOnlyRootFilesystem", 6),
-	BOOL("allowPrivilegeEscalation", 7),
-	INT64("runAsGroup", 8),
-	STRING("procMount", 9),
+	INT64("runAsUser", 4, OPTIONAL),
+	BOOL("runAsNonRoot", 5, OPTIONAL),
+	BOOL("readOnlyRootFilesystem", 6, OPTIONAL),
+	BOOL("allowPrivilegeEscalation", 7, OPTIONAL),
+	INT64("runAsGroup", 8, OPTIONAL),
+	STRING("procMount", 9, OPTIONAL),
 	OBJ("windowsOptions", 10, core_v1_windows_security_context_options),
 	OBJ("seccompProfile", 11, core_v1_seccomp_profile),
 	OBJ("appArmorProfile", 12, core_v1_app_armor_profile),
@@ -399,10 +399,10 @@ static const struct field core_v1_volume_mount_fields[] = {
 	BOOL("readOnly", 2, DOC("Whether the container may only read.")),
 	STRING("mountPath", 3, REQUIRED, .min_length = 1, DOC("Path in the container.")),
 	STRING("subPath", 4, DOC("Path inside the volume.")),
-	STRING("mountPropagation", 5, ONE_OF("None", "HostToContainer", "Bidirectional"),
+	STRING("mountPropagation", 5, OPTIONAL, ONE_OF("None", "HostToContainer", "Bidirectional"),
 		DOC("Whether mounts made later are seen across.")),
 	STRING("subPathExpr", 6, DOC("Path inside the volume with variables.")),
-	STRING("recursiveReadOnly", 7, ONE_OF("Disabled", "IfPossible", "Enabled")),
+	STRING("recursiveReadOnly", 7, OPTIONAL, ONE_OF("Disabled", "IfPossible", "Enabled")),
 	FIELD_END,
 };
 TYPE(core_v1_volume_mount, "core.v1.VolumeMount", .doc = "Where a container sees a volume.");
@@ -411,7 +411,7 @@ static const struct field core_v1_volume_mount_status_fields[] = {
 	STRING("name", 1, DEFAULT("\"\"")),
 	STRING("mountPath", 2, DEFAULT("\"\"")),
 	BOOL("readOnly", 3),
-	STRING("recursiveReadOnly", 4),
+	STRING("recursiveReadOnly", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_volume_mount_status, "core.v1.VolumeMountStatus");

@@ -80,7 +80,7 @@ static const struct field core_v1_node_daemon_endpoints_fields[] = {
 TYPE(core_v1_node_daemon_endpoints, "core.v1.NodeDaemonEndpoints");
 
 static const struct field core_v1_node_features_fields[] = {
-	BOOL("supplementalGroupsPolicy", 1),
+	BOOL("supplementalGroupsPolicy", 1, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_node_features, "core.v1.NodeFeatures");
@@ -93,8 +93,8 @@ static const struct field core_v1_node_runtime_handler_fields[] = {
 TYPE(core_v1_node_runtime_handler, "core.v1.NodeRuntimeHandler");
 
 static const struct field core_v1_node_runtime_handler_features_fields[] = {
-	BOOL("recursiveReadOnlyMounts", 1),
-	BOOL("userNamespaces", 2),
+	BOOL("recursiveReadOnlyMounts", 1, OPTIONAL),
+	BOOL("userNamespaces", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_node_runtime_handler_features, "core.v1.NodeRuntimeHandlerFeatures");
@@ -130,7 +130,7 @@ static const struct field core_v1_node_status_fields[] = {
 TYPE(core_v1_node_status, "core.v1.NodeStatus", .doc = "What is known of the node.");
 
 static const struct field core_v1_node_swap_status_fields[] = {
-	INT64("capacity", 1),
+	INT64("capacity", 1, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_node_swap_status, "core.v1.NodeSwapStatus");

@@ -14,7 +14,7 @@ static const struct field core_v1_config_map_fields[] = {
 	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
 	STRING_MAP("data", 2, DOC("Keys and texts.")),
 	BYTES_MAP("binaryData", 3, DOC("Keys and bytes.")),
-	BOOL("immutable", 4, DOC("Whether the data may not change any more.")),
+	BOOL("immutable", 4, OPTIONAL, DOC("Whether the data may not change any more.")),
 	FIELD_END,
 };
 TYPE(core_v1_config_map, "core.v1.ConfigMap", .doc = "Settings for programs, as keys and values.");
@@ -114,7 +114,7 @@ static const struct field core_v1_secret_fields[] = {
 	BYTES_MAP("data", 2, DOC("Keys and bytes, in base64.")),
 	STRING("type", 3, DEFAULT("\"Opaque\""), IMMUTABLE, DOC("What kind of secret this is.")),
 	STRING_MAP("stringData", 4, DOC("Keys and texts; written into data, never read back.")),
-	BOOL("immutable", 5, DOC("Whether the data may not change any more.")),
+	BOOL("immutable", 5, OPTIONAL, DOC("Whether the data may not change any more.")),
 	FIELD_END,
 };
 TYPE(core_v1_secret, "core.v1.Secret", .doc = "Values that are not for everyone to see, as keys and bytes.");
@@ -132,7 +132,7 @@ static const struct field core_v1_service_account_fields[] = {
 	LIST("secrets", 2, core_v1_object_reference, KEYED("name"), MERGE("name"),
 		DOC("Secrets that pods of the account may use.")),
 	LIST("imagePullSecrets", 3, core_v1_local_object_reference, DOC("Secrets for pulling images.")),
-	BOOL("automountServiceAccountToken", 4, DOC("Whether pods get a token.")),
+	BOOL("automountServiceAccountToken", 4, OPTIONAL, DOC("Whether pods get a token.")),
 	FIELD_END,
 };
 TYPE(core_v1_service_account, "core.v1.ServiceAccount", .doc = "An identity for the processes of pods.");

@@ -43,12 +43,12 @@ static const struct field core_v1_persistent_volume_claim_spec_fields[] = {
 	OBJ("resources", 2, core_v1_volume_resource_requirements, DOC("How much is asked for.")),
 	STRING("volumeName", 3, DOC("Volume that the claim is bound to.")),
 	OBJ("selector", 4, meta_v1_label_selector, IMMUTABLE, DOC("Labels of volumes that may be bound.")),
-	STRING("storageClassName", 5, DOC("Class that is asked for.")),
-	STRING("volumeMode", 6, ONE_OF("Filesystem", "Block"), DEFAULT("\"Filesystem\""), IMMUTABLE,
+	STRING("storageClassName", 5, OPTIONAL, DOC("Class that is asked for.")),
+	STRING("volumeMode", 6, OPTIONAL, ONE_OF("Filesystem", "Block"), DEFAULT("\"Filesystem\""), IMMUTABLE,
 		DOC("A file system or a block device.")),
 	OBJ("dataSource", 7, core_v1_typed_local_object_reference, IMMUTABLE, DOC("What the volume starts with.")),
 	OBJ("dataSourceRef", 8, core_v1_typed_object_reference),
-	STRING("volumeAttributesClassName", 9),
+	STRING("volumeAttributesClassName", 9, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_persistent_volume_claim_spec, "core.v1.PersistentVolumeClaimSpec", .doc = "What storage is asked for.");
@@ -61,7 +61,7 @@ static const struct field core_v1_persistent_volume_claim_status_fields[] = {
 		DOC("What is true of the claim now.")),
 	QUANTITY_MAP("allocatedResources", 5),
 	STRING_MAP("allocatedResourceStatuses", 7),
-	STRING("currentVolumeAttributesClassName", 8),
+	STRING("currentVolumeAttributesClassName", 8, OPTIONAL),
 	OBJ("modifyVolumeStatus", 9, core_v1_modify_volume_status),
 	FIELD_END,
 };
@@ -104,10 +104,10 @@ static const struct field core_v1_persistent_volume_spec_fields[] = {
 		DOC("What happens when the claim is gone.")),
 	STRING("storageClassName", 6, DOC("Class that the volume belongs to.")),
 	STRINGS("mountOptions", 7, DOC("Options for the mount.")),
-	STRING("volumeMode", 8, ONE_OF("Filesystem", "Block"), DEFAULT("\"Filesystem\""), IMMUTABLE,
+	STRING("volumeMode", 8, OPTIONAL, ONE_OF("Filesystem", "Block"), DEFAULT("\"Filesystem\""), IMMUTABLE,
 		DOC("A file system or a block device.")),
 	OBJ("nodeAffinity", 9, core_v1_volume_node_affinity, DOC("Nodes that can reach the volume.")),
-	STRING("volumeAttributesClassName", 10),
+	STRING("volumeAttributesClassName", 10, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_persistent_volume_spec, "core.v1.PersistentVolumeSpec", .doc = "What the volume is and who may use it.");
@@ -135,7 +135,7 @@ static const struct field core_v1_topology_selector_term_fields[] = {
 TYPE(core_v1_topology_selector_term, "core.v1.TopologySelectorTerm", .map_atomic = true);
 
 static const struct field core_v1_typed_local_object_reference_fields[] = {
-	STRING("apiGroup", 1),
+	STRING("apiGroup", 1, OPTIONAL),
 	STRING("kind", 2, REQUIRED),
 	STRING("name", 3, REQUIRED),
 	FIELD_END,
@@ -143,10 +143,10 @@ static const struct field core_v1_typed_local_object_reference_fields[] = {
 TYPE(core_v1_typed_local_object_reference, "core.v1.TypedLocalObjectReference", .map_atomic = true);
 
 static const struct field core_v1_typed_object_reference_fields[] = {
-	STRING("apiGroup", 1),
+	STRING("apiGroup", 1, OPTIONAL),
 	STRING("kind", 2, REQUIRED),
 	STRING("name", 3, REQUIRED),
-	STRING("namespace", 4),
+	STRING("namespace", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_typed_object_reference, "core.v1.TypedObjectReference");

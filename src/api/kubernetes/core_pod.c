@@ -3,7 +3,7 @@
 
 static const struct field core_v1_app_armor_profile_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("localhostProfile", 2),
+	STRING("localhostProfile", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_app_armor_profile, "core.v1.AppArmorProfile");
@@ -52,7 +52,7 @@ TYPE(core_v1_pod_dns_config, "core.v1.PodDNSConfig");
 
 static const struct field core_v1_pod_dns_config_option_fields[] = {
 	STRING("name", 1),
-	STRING("value", 2),
+	STRING("value", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_pod_dns_config_option, "core.v1.PodDNSConfigOption");
@@ -99,18 +99,18 @@ TYPE(core_v1_pod_resource_claim_status, "core.v1.PodResourceClaimStatus");
 
 static const struct field core_v1_pod_security_context_fields[] = {
 	OBJ("seLinuxOptions", 1, core_v1_se_linux_options),
-	INT64("runAsUser", 2),
-	BOOL("runAsNonRoot", 3),
+	INT64("runAsUser", 2, OPTIONAL),
+	BOOL("runAsNonRoot", 3, OPTIONAL),
 	INT64S("supplementalGroups", 4),
-	INT64("fsGroup", 5),
-	INT64("runAsGroup", 6),
+	INT64("fsGroup", 5, OPTIONAL),
+	INT64("runAsGroup", 6, OPTIONAL),
 	LIST("sysctls", 7, core_v1_sysctl),
 	OBJ("windowsOptions", 8, core_v1_windows_security_context_options),
-	STRING("fsGroupChangePolicy", 9),
+	STRING("fsGroupChangePolicy", 9, OPTIONAL),
 	OBJ("seccompProfile", 10, core_v1_seccomp_profile),
 	OBJ("appArmorProfile", 11, core_v1_app_armor_profile),
-	STRING("supplementalGroupsPolicy", 12),
-	STRING("seLinuxChangePolicy", 13),
+	STRING("supplementalGroupsPolicy", 12, OPTIONAL),
+	STRING("seLinuxChangePolicy", 13, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_pod_security_context, "core.v1.PodSecurityContext", .doc = "Rights of all containers of a pod.");
@@ -122,9 +122,9 @@ static const struct field core_v1_pod_spec_fields[] = {
 		DOC("Containers that run side by side.")),
 	STRING("restartPolicy", 3, ONE_OF("Always", "OnFailure", "Never"), DEFAULT("\"Always\""),
 		DOC("When containers that end are started again.")),
-	INT64("terminationGracePeriodSeconds", 4, DEFAULT("30"),
+	INT64("terminationGracePeriodSeconds", 4, OPTIONAL, DEFAULT("30"),
 		DOC("How long containers may take to end before they are killed.")),
-	INT64("activeDeadlineSeconds", 5, AT_LEAST(1), DOC("How long the pod may run in all.")),
+	INT64("activeDeadlineSeconds", 5, OPTIONAL, AT_LEAST(1), DOC("How long the pod may run in all.")),
 	STRING("dnsPolicy", 6, ONE_OF("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
 		DEFAULT("\"ClusterFirst\""), DOC("Where names are looked up.")),
 	ATOMIC_STRING_MAP("nodeSelector", 7, DOC("Labels that the node must have.")),
@@ -143,29 +143,29 @@ static const struct field core_v1_pod_spec_fields[] = {
 	STRING("schedulerName", 19, DEFAULT("\"default-scheduler\""), DOC("Scheduler that places the pod.")),
 	LIST("initContainers", 20, core_v1_container, KEYED("name"), MERGE("name"),
 		DOC("Containers that run before the others, one after another.")),
-	BOOL("automountServiceAccountToken", 21),
+	BOOL("automountServiceAccountToken", 21, OPTIONAL),
 	LIST("tolerations", 22, core_v1_toleration, DOC("Taints of nodes that the pod does not mind.")),
 	LIST("hostAliases", 23, core_v1_host_alias, KEYED("ip"), MERGE("ip"), DOC("Lines for /etc/hosts.")),
 	STRING("priorityClassName", 24, DOC("Name of the priority.")),
-	INT32("priority", 25, DOC("The priority as a number.")),
+	INT32("priority", 25, OPTIONAL, DOC("The priority as a number.")),
 	OBJ("dnsConfig", 26, core_v1_pod_dns_config),
-	BOOL("shareProcessNamespace", 27, DOC("Whether containers see the processes of one another.")),
+	BOOL("shareProcessNamespace", 27, OPTIONAL, DOC("Whether containers see the processes of one another.")),
 	LIST("readinessGates", 28, core_v1_pod_readiness_gate),
-	STRING("runtimeClassName", 29, DOC("How containers are run.")),
-	BOOL("enableServiceLinks", 30, DOC("Whether services are announced in the environment.")),
-	STRING("preemptionPolicy", 31, ONE_OF("PreemptLowerPriority", "Never"),
+	STRING("runtimeClassName", 29, OPTIONAL, DOC("How containers are run.")),
+	BOOL("enableServiceLinks", 30, OPTIONAL, DOC("Whether services are announced in the environment.")),
+	STRING("preemptionPolicy", 31, OPTIONAL, ONE_OF("PreemptLowerPriority", "Never"),
 		DOC("Whether other pods may be ended to make room.")),
 	QUANTITY_MAP("overhead", 32, DOC("What running a pod itself takes.")),
 	LIST("topologySpreadConstraints", 33, core_v1_topology_spread_constraint, KEYED("topologyKey", "whenUnsatisfiable"),
 		MERGE("topologyKey"), DOC("How pods are spread over nodes.")),
 	LIST("ephemeralContainers", 34, core_v1_ephemeral_container, KEYED("name"), MERGE("name")),
-	BOOL("setHostnameAsFQDN", 35),
+	BOOL("setHostnameAsFQDN", 35, OPTIONAL),
 	OBJ("os", 36, core_v1_pod_os),
-	BOOL("hostUsers", 37),
+	BOOL("hostUsers", 37, OPTIONAL),
 	LIST("schedulingGates", 38, core_v1_pod_scheduling_gate, KEYED("name"), MERGE("name")),
 	LIST("resourceClaims", 39, core_v1_pod_resource_claim, KEYED("name"), MERGE("name"), RETAIN_KEYS),
 	OBJ("resources", 40, core_v1_resource_requirements),
-	STRING("hostnameOverride", 41),
+	STRING("hostnameOverride", 41, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_pod_spec, "core.v1.PodSpec", .doc = "What a pod should be.");
@@ -211,7 +211,7 @@ TYPE(core_v1_se_linux_options, "core.v1.SELinuxOptions");
 
 static const struct field core_v1_seccomp_profile_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("localhostProfile", 2),
+	STRING("localhostProfile", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_seccomp_profile, "core.v1.SeccompProfile");
@@ -224,10 +224,10 @@ static const struct field core_v1_sysctl_fields[] = {
 TYPE(core_v1_sysctl, "core.v1.Sysctl");
 
 static const struct field core_v1_windows_security_context_options_fields[] = {
-	STRING("gmsaCredentialSpecName", 1),
-	STRING("gmsaCredentialSpec", 2),
-	STRING("runAsUserName", 3),
-	BOOL("hostProcess", 4),
+	STRING("gmsaCredentialSpecName", 1, OPTIONAL),
+	STRING("gmsaCredentialSpec", 2, OPTIONAL),
+	STRING("runAsUserName", 3, OPTIONAL),
+	BOOL("hostProcess", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_windows_security_context_options, "core.v1.WindowsSecurityContextOptions");

@@ -82,7 +82,7 @@ static const struct field core_v1_toleration_fields[] = {
 	STRING("value", 3, DOC("Value of the taint.")),
 	STRING("effect", 4, ONE_OF("", "NoSchedule", "PreferNoSchedule", "NoExecute"),
 		DOC("Effect of the taint; any when unset.")),
-	INT64("tolerationSeconds", 5, DOC("How long a NoExecute taint is tolerated.")),
+	INT64("tolerationSeconds", 5, OPTIONAL, DOC("How long a NoExecute taint is tolerated.")),
 	FIELD_END,
 };
 TYPE(core_v1_toleration, "core.v1.Toleration", .doc = "A taint of nodes that the pod does not mind.");
@@ -92,9 +92,9 @@ static const struct field core_v1_topology_spread_constraint_fields[] = {
 	STRING("topologyKey", 2, REQUIRED),
 	STRING("whenUnsatisfiable", 3, REQUIRED, ONE_OF("DoNotSchedule", "ScheduleAnyway")),
 	OBJ("labelSelector", 4, meta_v1_label_selector),
-	INT32("minDomains", 5),
-	STRING("nodeAffinityPolicy", 6),
-	STRING("nodeTaintsPolicy", 7),
+	INT32("minDomains", 5, OPTIONAL),
+	STRING("nodeAffinityPolicy", 6, OPTIONAL),
+	STRING("nodeTaintsPolicy", 7, OPTIONAL),
 	STRINGS("matchLabelKeys", 8),
 	FIELD_END,
 };

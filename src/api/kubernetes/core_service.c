@@ -2,7 +2,7 @@
 #include "api/kubernetes/table.h"
 
 static const struct field core_v1_client_ip_config_fields[] = {
-	INT32("timeoutSeconds", 1),
+	INT32("timeoutSeconds", 1, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_client_ip_config, "core.v1.ClientIPConfig");
@@ -11,7 +11,7 @@ static const struct field core_v1_endpoint_address_fields[] = {
 	STRING("ip", 1, REQUIRED),
 	OBJ("targetRef", 2, core_v1_object_reference),
 	STRING("hostname", 3),
-	STRING("nodeName", 4),
+	STRING("nodeName", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_endpoint_address, "core.v1.EndpointAddress", .map_atomic = true);
@@ -20,7 +20,7 @@ static const struct field core_v1_endpoint_port_fields[] = {
 	STRING("name", 1),
 	INT32("port", 2, REQUIRED, PORT),
 	STRING("protocol", 3, ONE_OF("TCP", "UDP", "SCTP"), DEFAULT("\"TCP\"")),
-	STRING("appProtocol", 4),
+	STRING("appProtocol", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_endpoint_port, "core.v1.EndpointPort", .map_atomic = true);
@@ -44,7 +44,7 @@ TYPE(core_v1_endpoints, "core.v1.Endpoints", .doc = "The addresses behind a Serv
 static const struct field core_v1_load_balancer_ingress_fields[] = {
 	STRING("ip", 1),
 	STRING("hostname", 2),
-	STRING("ipMode", 3),
+	STRING("ipMode", 3, OPTIONAL),
 	LIST("ports", 4, core_v1_port_status),
 	FIELD_END,
 };
@@ -59,7 +59,7 @@ TYPE(core_v1_load_balancer_status, "core.v1.LoadBalancerStatus");
 static const struct field core_v1_port_status_fields[] = {
 	INT32("port", 1, DEFAULT("0")),
 	STRING("protocol", 2, DEFAULT("\"\"")),
-	STRING("error", 3),
+	STRING("error", 3, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_port_status, "core.v1.PortStatus");
@@ -79,7 +79,7 @@ static const struct field core_v1_service_port_fields[] = {
 	INT32("port", 3, REQUIRED, PORT, DOC("Port of the service.")),
 	INT_OR_STRING("targetPort", 4, DOC("Port of the pods.")),
 	INT32("nodePort", 5, AT_LEAST(0), AT_MOST(65535), DOC("Port on every node.")),
-	STRING("appProtocol", 6, DOC("Protocol spoken on the port.")),
+	STRING("appProtocol", 6, OPTIONAL, DOC("Protocol spoken on the port.")),
 	FIELD_END,
 };
 TYPE(core_v1_service_port, "core.v1.ServicePort", .doc = "A port of a service.");
@@ -100,13 +100,13 @@ static const struct field core_v1_service_spec_fields[] = {
 	INT32("healthCheckNodePort", 12),
 	BOOL("publishNotReadyAddresses", 13, DOC("Whether pods are listed before they are ready.")),
 	OBJ("sessionAffinityConfig", 14, core_v1_session_affinity_config),
-	STRING("ipFamilyPolicy", 17, ONE_OF("SingleStack", "PreferDualStack", "RequireDualStack")),
+	STRING("ipFamilyPolicy", 17, OPTIONAL, ONE_OF("SingleStack", "PreferDualStack", "RequireDualStack")),
 	STRINGS("clusterIPs", 18),
 	STRINGS("ipFamilies", 19),
-	BOOL("allocateLoadBalancerNodePorts", 20),
-	STRING("loadBalancerClass", 21),
-	STRING("internalTrafficPolicy", 22, ONE_OF("Cluster", "Local")),
-	STRING("trafficDistribution", 23),
+	BOOL("allocateLoadBalancerNodePorts", 20, OPTIONAL),
+	STRING("loadBalancerClass", 21, OPTIONAL),
+	STRING("internalTrafficPolicy", 22, OPTIONAL, ONE_OF("Cluster", "Local")),
+	STRING("trafficDistribution", 23, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_service_spec, "core.v1.ServiceSpec", .doc = "What the service should be.");

@@ -13,10 +13,10 @@ TYPE(core_v1_aws_elastic_block_store_volume_source, "core.v1.AWSElasticBlockStor
 static const struct field core_v1_azure_disk_volume_source_fields[] = {
 	STRING("diskName", 1, REQUIRED),
 	STRING("diskURI", 2, REQUIRED),
-	STRING("cachingMode", 3),
-	STRING("fsType", 4),
-	BOOL("readOnly", 5),
-	STRING("kind", 6),
+	STRING("cachingMode", 3, OPTIONAL),
+	STRING("fsType", 4, OPTIONAL),
+	BOOL("readOnly", 5, OPTIONAL),
+	STRING("kind", 6, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_azure_disk_volume_source, "core.v1.AzureDiskVolumeSource");
@@ -25,7 +25,7 @@ static const struct field core_v1_azure_file_persistent_volume_source_fields[] =
 	STRING("secretName", 1, REQUIRED),
 	STRING("shareName", 2, REQUIRED),
 	BOOL("readOnly", 3),
-	STRING("secretNamespace", 4),
+	STRING("secretNamespace", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_azure_file_persistent_volume_source, "core.v1.AzureFilePersistentVolumeSource");
@@ -55,8 +55,8 @@ TYPE(core_v1_csi_persistent_volume_source, "core.v1.CSIPersistentVolumeSource", 
 
 static const struct field core_v1_csi_volume_source_fields[] = {
 	STRING("driver", 1, REQUIRED),
-	BOOL("readOnly", 2),
-	STRING("fsType", 3),
+	BOOL("readOnly", 2, OPTIONAL),
+	STRING("fsType", 3, OPTIONAL),
 	STRING_MAP("volumeAttributes", 4),
 	OBJ("nodePublishSecretRef", 5, core_v1_local_object_reference),
 	FIELD_END,
@@ -104,11 +104,11 @@ static const struct field core_v1_cinder_volume_source_fields[] = {
 TYPE(core_v1_cinder_volume_source, "core.v1.CinderVolumeSource");
 
 static const struct field core_v1_cluster_trust_bundle_projection_fields[] = {
-	STRING("name", 1),
-	STRING("signerName", 2),
+	STRING("name", 1, OPTIONAL),
+	STRING("signerName", 2, OPTIONAL),
 	OBJ("labelSelector", 3, meta_v1_label_selector),
 	STRING("path", 4, REQUIRED),
-	BOOL("optional", 5),
+	BOOL("optional", 5, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_cluster_trust_bundle_projection, "core.v1.ClusterTrustBundleProjection");
@@ -116,7 +116,7 @@ TYPE(core_v1_cluster_trust_bundle_projection, "core.v1.ClusterTrustBundleProject
 static const struct field core_v1_config_map_projection_fields[] = {
 	STRING("name", 1, OUTER(1)),
 	LIST("items", 2, core_v1_key_to_path),
-	BOOL("optional", 4),
+	BOOL("optional", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_config_map_projection, "core.v1.ConfigMapProjection");
@@ -124,8 +124,8 @@ TYPE(core_v1_config_map_projection, "core.v1.ConfigMapProjection");
 static const struct field core_v1_config_map_volume_source_fields[] = {
 	STRING("name", 1, OUTER(1), DOC("Name of the ConfigMap.")),
 	LIST("items", 2, core_v1_key_to_path, DOC("Keys to show, and as which files; all when unset.")),
-	INT32("defaultMode", 3, AT_LEAST(0), AT_MOST(0777), DEFAULT("420"), DOC("Mode of the files.")),
-	BOOL("optional", 4, DOC("Whether the ConfigMap may be missing.")),
+	INT32("defaultMode", 3, OPTIONAL, AT_LEAST(0), AT_MOST(0777), DEFAULT("420"), DOC("Mode of the files.")),
+	BOOL("optional", 4, OPTIONAL, DOC("Whether the ConfigMap may be missing.")),
 	FIELD_END,
 };
 TYPE(core_v1_config_map_volume_source, "core.v1.ConfigMapVolumeSource", .doc = "Files made from a ConfigMap.");
@@ -140,14 +140,14 @@ static const struct field core_v1_downward_api_volume_file_fields[] = {
 	STRING("path", 1, REQUIRED),
 	OBJ("fieldRef", 2, core_v1_object_field_selector),
 	OBJ("resourceFieldRef", 3, core_v1_resource_field_selector),
-	INT32("mode", 4, AT_LEAST(0), AT_MOST(0777)),
+	INT32("mode", 4, OPTIONAL, AT_LEAST(0), AT_MOST(0777)),
 	FIELD_END,
 };
 TYPE(core_v1_downward_api_volume_file, "core.v1.DownwardAPIVolumeFile");
 
 static const struct field core_v1_downward_api_volume_source_fields[] = {
 	LIST("items", 1, core_v1_downward_api_volume_file),
-	INT32("defaultMode", 2, AT_LEAST(0), AT_MOST(0777), DEFAULT("420")),
+	INT32("defaultMode", 2, OPTIONAL, AT_LEAST(0), AT_MOST(0777), DEFAULT("420")),
 	FIELD_END,
 };
 TYPE(core_v1_downward_api_volume_source, "core.v1.DownwardAPIVolumeSource");
@@ -167,7 +167,7 @@ TYPE(core_v1_ephemeral_volume_source, "core.v1.EphemeralVolumeSource");
 
 static const struct field core_v1_fc_volume_source_fields[] = {
 	STRINGS("targetWWNs", 1),
-	INT32("lun", 2),
+	INT32("lun", 2, OPTIONAL),
 	STRING("fsType", 3),
 	BOOL("readOnly", 4),
 	STRINGS("wwids", 5),
@@ -223,7 +223,7 @@ static const struct field core_v1_glusterfs_persistent_volume_source_fields[] = 
 	STRING("endpoints", 1, REQUIRED),
 	STRING("path", 2, REQUIRED),
 	BOOL("readOnly", 3),
-	STRING("endpointsNamespace", 4),
+	STRING("endpointsNamespace", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_glusterfs_persistent_volume_source, "core.v1.GlusterfsPersistentVolumeSource");
@@ -238,7 +238,7 @@ TYPE(core_v1_glusterfs_volume_source, "core.v1.GlusterfsVolumeSource");
 
 static const struct field core_v1_host_path_volume_source_fields[] = {
 	STRING("path", 1, REQUIRED, DOC("Path on the node.")),
-	STRING("type", 2, ONE_OF("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
+	STRING("type", 2, OPTIONAL, ONE_OF("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
 		"BlockDevice"), DEFAULT("\"\""), DOC("What must be at the path.")),
 	FIELD_END,
 };
@@ -255,7 +255,7 @@ static const struct field core_v1_iscsi_persistent_volume_source_fields[] = {
 	BOOL("chapAuthDiscovery", 8),
 	OBJ("secretRef", 10, core_v1_secret_reference),
 	BOOL("chapAuthSession", 11),
-	STRING("initiatorName", 12),
+	STRING("initiatorName", 12, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_iscsi_persistent_volume_source, "core.v1.ISCSIPersistentVolumeSource");
@@ -271,7 +271,7 @@ static const struct field core_v1_iscsi_volume_source_fields[] = {
 	BOOL("chapAuthDiscovery", 8),
 	OBJ("secretRef", 10, core_v1_local_object_reference),
 	BOOL("chapAuthSession", 11),
-	STRING("initiatorName", 12),
+	STRING("initiatorName", 12, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_iscsi_volume_source, "core.v1.ISCSIVolumeSource");
@@ -286,14 +286,14 @@ TYPE(core_v1_image_volume_source, "core.v1.ImageVolumeSource");
 static const struct field core_v1_key_to_path_fields[] = {
 	STRING("key", 1, REQUIRED),
 	STRING("path", 2, REQUIRED),
-	INT32("mode", 3, AT_LEAST(0), AT_MOST(0777)),
+	INT32("mode", 3, OPTIONAL, AT_LEAST(0), AT_MOST(0777)),
 	FIELD_END,
 };
 TYPE(core_v1_key_to_path, "core.v1.KeyToPath");
 
 static const struct field core_v1_local_volume_source_fields[] = {
 	STRING("path", 1, REQUIRED),
-	STRING("fsType", 2),
+	STRING("fsType", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_local_volume_source, "core.v1.LocalVolumeSource");
@@ -324,7 +324,7 @@ TYPE(core_v1_photon_persistent_disk_volume_source, "core.v1.PhotonPersistentDisk
 static const struct field core_v1_pod_certificate_projection_fields[] = {
 	STRING("signerName", 1, REQUIRED),
 	STRING("keyType", 2, REQUIRED),
-	INT32("maxExpirationSeconds", 3),
+	INT32("maxExpirationSeconds", 3, OPTIONAL),
 	STRING("credentialBundlePath", 4),
 	STRING("keyPath", 5),
 	STRING("certificateChainPath", 6),
@@ -342,7 +342,7 @@ TYPE(core_v1_portworx_volume_source, "core.v1.PortworxVolumeSource");
 
 static const struct field core_v1_projected_volume_source_fields[] = {
 	LIST("sources", 1, core_v1_volume_projection),
-	INT32("defaultMode", 2, AT_LEAST(0), AT_MOST(0777), DEFAULT("420")),
+	INT32("defaultMode", 2, OPTIONAL, AT_LEAST(0), AT_MOST(0777), DEFAULT("420")),
 	FIELD_END,
 };
 TYPE(core_v1_projected_volume_source, "core.v1.ProjectedVolumeSource");
@@ -417,7 +417,7 @@ TYPE(core_v1_scaleio_volume_source, "core.v1.ScaleIOVolumeSource");
 static const struct field core_v1_secret_projection_fields[] = {
 	STRING("name", 1, OUTER(1)),
 	LIST("items", 2, core_v1_key_to_path),
-	BOOL("optional", 4),
+	BOOL("optional", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(core_v1_secret_projection, "core.v1.SecretProjection");
@@ -425,15 +425,15 @@ TYPE(core_v1_secret_projection, "core.v1.SecretProjection");
 static const struct field core_v1_secret_volume_source_fields[] = {
 	STRING("secretName", 1, DOC("Name of the Secret.")),
 	LIST("items", 2, core_v1_key_to_path, DOC("Keys to show, and as which files; all when unset.")),
-	INT32("defaultMode", 3, AT_LEAST(0), AT_MOST(0777), DEFAULT("420"), DOC("Mode of the files.")),
-	BOOL("optional", 4, DOC("Whether the Secret may be missing.")),
+	INT32("defaultMode", 3, OPTIONAL, AT_LEAST(0), AT_MOST(0777), DEFAULT("420"), DOC("Mode of the files.")),
+	BOOL("optional", 4, OPTIONAL, DOC("Whether the Secret may be missing.")),
 	FIELD_END,
 };
 TYPE(core_v1_secret_volume_source, "core.v1.SecretVolumeSource", .doc = "Files made from a Secret.");
 
 static const struct field core_v1_service_account_token_projection_fields[] = {
 	STRING("audience", 1),
-	INT64("expirationSeconds", 2, AT_LEAST(600), DEFAULT("3600")),
+	INT64("expirationSeconds", 2, OPTIONAL, AT_LEAST(600), DEFAULT("3600")),
 	STRING("path", 3, REQUIRED),
 	FIELD_END,
 };

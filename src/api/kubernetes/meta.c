@@ -14,12 +14,12 @@ TYPE(meta_v1_condition, "meta.v1.Condition");
 
 static const struct field meta_v1_delete_options_fields[] = {
 	TYPE_META,
-	INT64("gracePeriodSeconds", 1, DOC("Time for ending; 0 deletes at once.")),
+	INT64("gracePeriodSeconds", 1, OPTIONAL, DOC("Time for ending; 0 deletes at once.")),
 	OBJ("preconditions", 2, meta_v1_preconditions, DOC("What must be true of the object.")),
-	BOOL("orphanDependents", 3, DOC("Replaced by propagationPolicy.")),
-	STRING("propagationPolicy", 4, DOC("What happens to objects that belong to it.")),
+	BOOL("orphanDependents", 3, OPTIONAL, DOC("Replaced by propagationPolicy.")),
+	STRING("propagationPolicy", 4, OPTIONAL, DOC("What happens to objects that belong to it.")),
 	STRINGS("dryRun", 5, DOC("All: nothing is changed.")),
-	BOOL("ignoreStoreReadErrorWithClusterBreakingPotential", 6),
+	BOOL("ignoreStoreReadErrorWithClusterBreakingPotential", 6, OPTIONAL),
 	FIELD_END,
 };
 TYPE(meta_v1_delete_options, "meta.v1.DeleteOptions", .doc = "How an object is to be deleted.");
@@ -52,7 +52,7 @@ static const struct field meta_v1_list_meta_fields[] = {
 	STRING("selfLink", 1),
 	STRING("resourceVersion", 2),
 	STRING("continue", 3),
-	INT64("remainingItemCount", 4),
+	INT64("remainingItemCount", 4, OPTIONAL),
 	FIELD_END,
 };
 TYPE(meta_v1_list_meta, "meta.v1.ListMeta");
@@ -74,15 +74,16 @@ static const struct field meta_v1_owner_reference_fields[] = {
 	STRING("name", 3, REQUIRED, DOC("Name of the owner.")),
 	STRING("uid", 4, REQUIRED, DOC("Identity of the owner.")),
 	STRING("apiVersion", 5, REQUIRED, DOC("API version of the owner.")),
-	BOOL("controller", 6, DOC("Whether the owner manages this object.")),
-	BOOL("blockOwnerDeletion", 7, DOC("Whether the owner waits for this object when it is deleted in the foreground.")),
+	BOOL("controller", 6, OPTIONAL, DOC("Whether the owner manages this object.")),
+	BOOL("blockOwnerDeletion", 7, OPTIONAL,
+		DOC("Whether the owner waits for this object when it is deleted in the foreground.")),
 	FIELD_END,
 };
 TYPE(meta_v1_owner_reference, "meta.v1.OwnerReference", .map_atomic = true, .doc = "Names an object that this one belongs to.");
 
 static const struct field meta_v1_preconditions_fields[] = {
-	STRING("uid", 1),
-	STRING("resourceVersion", 2),
+	STRING("uid", 1, OPTIONAL),
+	STRING("resourceVersion", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(meta_v1_preconditions, "meta.v1.Preconditions");

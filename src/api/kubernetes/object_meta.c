@@ -14,7 +14,7 @@ static const struct field object_meta_fields[] = {
 	FIELD_INT64(M, generation, "generation", .pb = 7, DOC("Number that grows with each change of the desired state.")),
 	FIELD_TIME(M, creation_timestamp, "creationTimestamp", .pb = 8, DOC("When the object was created.")),
 	FIELD_TIME(M, deletion_timestamp, "deletionTimestamp", .pb = 9, DOC("When the object goes away; set by deletion.")),
-	INT64("deletionGracePeriodSeconds", 10, DOC("Time that the object has for ending once its deletion is asked for.")),
+	INT64("deletionGracePeriodSeconds", 10, OPTIONAL, DOC("Time that the object has for ending once its deletion is asked for.")),
 	FIELD_STRING_MAP(M, labels, "labels", .pb = 11, DOC("Keys and values by which objects are selected.")),
 	FIELD_STRING_MAP(M, annotations, "annotations", .pb = 12, DOC("Keys and values for tools; not selected by.")),
 	FIELD_JSON_LIST(M, owner_references, "ownerReferences", &meta_v1_owner_reference, .pb = 13, KEYED("uid"), MERGE("uid"),

@@ -10,16 +10,16 @@ static const struct field storage_v1_csi_driver_fields[] = {
 TYPE(storage_v1_csi_driver, "storage.v1.CSIDriver", .doc = "What the cluster must know of a storage plug-in.");
 
 static const struct field storage_v1_csi_driver_spec_fields[] = {
-	BOOL("attachRequired", 1, DEFAULT("true"), DOC("Whether volumes must be attached first.")),
-	BOOL("podInfoOnMount", 2, DEFAULT("false"), DOC("Whether the plug-in is told about the pod.")),
+	BOOL("attachRequired", 1, OPTIONAL, DEFAULT("true"), DOC("Whether volumes must be attached first.")),
+	BOOL("podInfoOnMount", 2, OPTIONAL, DEFAULT("false"), DOC("Whether the plug-in is told about the pod.")),
 	STRINGS("volumeLifecycleModes", 3, SET, DEFAULT("[\"Persistent\"]"), DOC("Persistent, Ephemeral or both.")),
-	BOOL("storageCapacity", 4, DEFAULT("false")),
-	STRING("fsGroupPolicy", 5, DEFAULT("\"ReadWriteOnceWithFSType\""), ONE_OF("ReadWriteOnceWithFSType", "File", "None"),
-		DOC("Whether the group of the files is changed.")),
+	BOOL("storageCapacity", 4, OPTIONAL, DEFAULT("false")),
+	STRING("fsGroupPolicy", 5, OPTIONAL, DEFAULT("\"ReadWriteOnceWithFSType\""), ONE_OF("ReadWriteOnceWithFSType", "File",
+		"None"), DOC("Whether the group of the files is changed.")),
 	LIST("tokenRequests", 6, storage_v1_token_request),
-	BOOL("requiresRepublish", 7, DEFAULT("false")),
-	BOOL("seLinuxMount", 8, DEFAULT("false")),
-	INT64("nodeAllocatableUpdatePeriodSeconds", 9),
+	BOOL("requiresRepublish", 7, OPTIONAL, DEFAULT("false")),
+	BOOL("seLinuxMount", 8, OPTIONAL, DEFAULT("false")),
+	INT64("nodeAllocatableUpdatePeriodSeconds", 9, OPTIONAL),
 	FIELD_END,
 };
 TYPE(storage_v1_csi_driver_spec, "storage.v1.CSIDriverSpec");
@@ -52,12 +52,12 @@ static const struct field storage_v1_storage_class_fields[] = {
 	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
 	STRING("provisioner", 2, REQUIRED, .min_length = 1, IMMUTABLE, DOC("Who makes the volumes.")),
 	STRING_MAP("parameters", 3, IMMUTABLE, DOC("What the provisioner must know.")),
-	STRING("reclaimPolicy", 4, ONE_OF("Retain", "Delete"), DEFAULT("\"Delete\""), IMMUTABLE,
+	STRING("reclaimPolicy", 4, OPTIONAL, ONE_OF("Retain", "Delete"), DEFAULT("\"Delete\""), IMMUTABLE,
 		DOC("What happens to volumes when their claims are gone.")),
 	STRINGS("mountOptions", 5, DOC("Options for the mounts.")),
-	BOOL("allowVolumeExpansion", 6, DOC("Whether claims may grow.")),
-	STRING("volumeBindingMode", 7, ONE_OF("Immediate", "WaitForFirstConsumer"), DEFAULT("\"Immediate\""), IMMUTABLE,
-		DOC("Whether binding waits for a pod.")),
+	BOOL("allowVolumeExpansion", 6, OPTIONAL, DOC("Whether claims may grow.")),
+	STRING("volumeBindingMode", 7, OPTIONAL, ONE_OF("Immediate", "WaitForFirstConsumer"), DEFAULT("\"Immediate\""),
+		IMMUTABLE, DOC("Whether binding waits for a pod.")),
 	LIST("allowedTopologies", 8, core_v1_topology_selector_term, DOC("Where volumes may be made.")),
 	FIELD_END,
 };
@@ -65,13 +65,13 @@ TYPE(storage_v1_storage_class, "storage.v1.StorageClass", .doc = "A kind of stor
 
 static const struct field storage_v1_token_request_fields[] = {
 	STRING("audience", 1, REQUIRED),
-	INT64("expirationSeconds", 2),
+	INT64("expirationSeconds", 2, OPTIONAL),
 	FIELD_END,
 };
 TYPE(storage_v1_token_request, "storage.v1.TokenRequest");
 
 static const struct field storage_v1_volume_node_resources_fields[] = {
-	INT32("count", 1),
+	INT32("count", 1, OPTIONAL),
 	FIELD_END,
 };
 TYPE(storage_v1_volume_node_resources, "storage.v1.VolumeNodeResources");

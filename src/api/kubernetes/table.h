@@ -47,6 +47,8 @@ extern const struct schema kubernetes_bytes_map, kubernetes_int32_list, kubernet
 #define ONE_OF(...)   .enums = ENUM(__VA_ARGS__)
 #define PORT          AT_LEAST(1), AT_MOST(65535)
 #define DOC(text)     .doc = (text)
+/** Sent only when it is set, so that zero is a value. */
+#define OPTIONAL .pb_optional = true
 /** The member belongs to an embedded message of this number, which JSON flattens. */
 #define OUTER(number) .pb_outer = (number)
 /** Lists for server-side apply: a set, or a map by these members. */
