@@ -49,10 +49,10 @@ static bool container_trouble(const json_t *pod, char *out, size_t size)
 	size_t i;
 	json_t *c;
 	json_array_foreach(json_at(pod, "status.containerStatuses"), i, c) {
-		const char *reason = json_str(c, "state.waiting.reason", "");
-		if (*reason != '\0' && strcmp(reason, "ContainerCreating") != 0) {
+		const char *reason = json_str(c, "state.waiting.reason", ""), *message = json_str(c, "state.waiting.message", "");
+		if (*message != '\0' || (*reason != '\0' && strcmp(reason, "ContainerCreating") != 0)) {
 			const char *last = json_str(c, "lastState.terminated.message", "");
-			(void)snprintf(out, size, "pod %s: %s: %s%s%s", obj_name(pod), reason, json_str(c, "state.waiting.message", ""),
+			(void)snprintf(out, size, "pod %s: %s: %s%s%s", obj_name(pod), reason, message,
 				       *last != '\0' ? "; it ended with: " : "", last); /* a cut message is still one */
 			return true;
 		}
