@@ -10,7 +10,7 @@
 
 #define RV_VERSION 1u
 #define RV_PAYLOAD_MAX (128u * 1024) /* of one message */
-#define RV_READ_MAX (64u * 1024)
+#define RV_READ_MAX RV_PAYLOAD_MAX
 #define RV_TEXT_MAX 480u
 
 enum rv_op {
@@ -79,6 +79,7 @@ struct rv_open {
 
 struct rv_opened {
 	uint64_t size;
+	uint64_t instance; /* of the worker: another one may have another store file */
 	uint32_t blocks;
 	uint8_t complete, has_fd, pad[2];
 };
@@ -90,6 +91,7 @@ struct rv_range {
 };
 
 struct rv_ensured {
+	uint64_t instance;
 	uint8_t complete, has_fd, pad[6];
 };
 

@@ -13,7 +13,9 @@
 #define UAPI_FUSE_INIT_EXT (UINT64_C(1) << 30)
 #define UAPI_FUSE_PASSTHROUGH (UINT64_C(1) << 37)
 
-/* Bit of open_flags in the answer to OPEN: reads and mappings go to backing_id. */
+/* Bits of open_flags in the answer to OPEN. Passthrough: reads and mappings go to backing_id. */
+#define UAPI_FOPEN_KEEP_CACHE (UINT32_C(1) << 1)
+#define UAPI_FOPEN_NOFLUSH (UINT32_C(1) << 5)
 #define UAPI_FOPEN_PASSTHROUGH (UINT32_C(1) << 7)
 
 #define UAPI_FUSE_INIT 26u

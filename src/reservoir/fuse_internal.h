@@ -1,0 +1,72 @@
+/* fuse_session.c: kernel's greeting and threads; fuse_ops.c: names and figures; fuse_file.c: open files and their bytes. */
+#pragma once
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "reservoir/client.h"
+#include "reservoir/fuse.h"
+#include "reservoir/proto.h"
+
+#define FUSE_THREADS_MAX 128
+#define FUSE_BUCKETS 1024
+
+enum open_mode { OPEN_PLAIN, OPEN_PASSTHROUGH };
+
+/*
+ * A file version that the kernel has open. Its first open fixes the mode until the last close: the kernel refuses to mix.
+ */
+struct fuse_file {
+	struct fuse_file *next;
+	uint64_t id, size;
+	uint32_t blocks;
+	unsigned opens;        /* guarded by the table's lock */
+	enum open_mode mode;
+	int32_t backing_id;
+	pthread_rwlock_t lock; /* guards the rest; held for reading while bytes are read from fd */
+	int fd;                /* the store file, or -1 */
+	uint64_t instance;     /* of the worker that it is from */
+	bool complete;
+	uint64_t *present;     /* blocks known to be in fd */
+};
+
+struct fuse_mount {
+	struct fuse_mount_options o;
+	char *dir;
+	int dev; /* /dev/fuse; the session's */
+	struct client *client;
+	struct fuse_session *session;
+	_Atomic double entry_timeout, attr_timeout; /* 0 until the worker was heard */
+	uint32_t block_size;
+	uint64_t init_unique;              /* of the kernel's INIT, while its answer is under way */
+	bool offered;                      /* passthrough, by the kernel */
+	atomic_bool passthrough;           /* in use */
+	atomic_uint_fast64_t hit_bytes, miss_bytes;
+	atomic_int_fast64_t last_error_ns; /* of the last logged failure */
+	pthread_mutex_t table_lock;        /* guards the table */
+	struct fuse_file *table[FUSE_BUCKETS];
+	pthread_mutex_t lock;              /* guards the rest */
+	pthread_cond_t changed;
+	pthread_t threads[FUSE_THREADS_MAX];
+	size_t n_threads, n_idle;
+	pthread_t reporter;
+	bool reporting, greeted, ending, ended;
+};
+
+/** Operations of the low-level interface; user data is the struct fuse_mount. */
+extern const struct fuse_lowlevel_ops fuse_mount_ops;
+
+void fuse_file_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_file_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fuse_file_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/** A thread that has read ends. */
+void fuse_file_thread_end(void);
+/** Forget what is open: the mount is gone. */
+void fuse_files_clear(struct fuse_mount *m);
+
+/** A failed call: what the reader is told (a positive errno); the reason is logged, now and then. */
+int fuse_failure(struct fuse_mount *m, const char *what, int code, const struct error *err);

@@ -1,0 +1,135 @@
+#include "reservoir/mountpoint.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/mount.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define MOUNTINFO_MAX (64u * 1024 * 1024)
+
+/* mountinfo writes blanks and the like as \040. */
+static void unescape(char *s)
+{
+	char *to = s;
+	for (const char *p = s; *p != '\0';) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+			*to++ = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
+			p += 4;
+		} else {
+			*to++ = *p++;
+		}
+	}
+	*to = '\0';
+}
+
+/* The uppermost mount exactly at @dir: its device "0:51" and whether it is ours. False when there is none. */
+static bool find_mount(const char *dir, char *dev, size_t dev_size, bool *ret_ours)
+{
+	CLEANUP(free_p) char *text = NULL;
+	if (file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0)
+		return false;
+	bool found = false;
+	char *save = NULL;
+	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+		const char *sep = strstr(line, " - ");
+		int dev_at = 0, dev_end = 0, dir_at = 0, dir_end = 0;
+		if (sep == NULL || sscanf(line, "%*d %*d %n%*s%n %*s %n%*s%n", &dev_at, &dev_end, &dir_at, &dir_end) < 0 || dir_end == 0)
+			continue;
+		const bool ours = str_has_prefix(sep + 3, MOUNT_TYPE " ");
+		line[dir_end] = '\0';
+		unescape(line + dir_at);
+		if (strcmp(line + dir_at, dir) != 0)
+			continue;
+		line[dev_end] = '\0';
+		found = str_copy(dev, dev_size, line + dev_at) == 0;
+		*ret_ours = ours;
+	}
+	return found;
+}
+
+/* Detach what dead servers left at @dir. */
+static int clear_stale(const char *dir, struct error *err)
+{
+	char dev[32];
+	bool ours;
+	while (find_mount(dir, dev, sizeof dev, &ours)) {
+		struct statfs st;
+		if (statfs(dir, &st) == 0 || errno != ENOTCONN)
+			return ours ? error_set(err, -EBUSY, "'%s': a dataset is mounted there already", dir)
+				    : 0; /* another file system is a fine place to mount upon */
+		LOG(NULL, LOG_LVL_INFO, "detaching a mount whose server is dead", LOG_STR("dir", dir));
+		if (umount2(dir, MNT_DETACH) < 0)
+			return error_set(err, -errno, "detach the dead mount at '%s': %s", dir, strerror(errno));
+	}
+	return 0;
+}
+
+static int resolve(const char *dir, char out[static PATH_MAX], struct error *err)
+{
+	/* the last component may be a dead mount, which realpath() would stumble over */
+	CLEANUP(free_p) char *copy = strdup(dir);
+	char parent[PATH_MAX];
+	if (copy == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+		copy[n - 1] = '\0';
+	char *slash = strrchr(copy, '/');
+	if (slash == NULL || slash[1] == '\0')
+		return error_set(err, -EINVAL, "'%s': the mount point must be an absolute path", dir);
+	*slash = '\0';
+	int r = *copy == '\0' ? 0 : file_mkdir_all(copy, 0755, err);
+	if (r < 0)
+		return r;
+	if (realpath(*copy == '\0' ? "/" : copy, parent) == NULL)
+		return error_set(err, -errno, "'%s': %s", copy, strerror(errno));
+	const int n = snprintf(out, PATH_MAX, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, slash + 1);
+	return n < PATH_MAX ? 0 : error_set(err, -ENAMETOOLONG, "'%s': too long", dir);
+}
+
+int mountpoint_mount(const char *dir, const char *source, struct error *err)
+{
+	char path[PATH_MAX];
+	int r = resolve(dir, path, err);
+	if (r < 0 || (r = clear_stale(path, err)) < 0 || (r = file_mkdir_all(path, 0755, err)) < 0)
+		return r;
+	CLEANUP(close_fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, -errno, "/dev/fuse: %s%s", strerror(errno),
+				 errno == ENOENT || errno == ENODEV ? "; load the kernel's fuse module or give the container the device" : "");
+	char options[160];
+	(void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=%u",
+		       fd, MOUNT_MAX_READ);
+	if (mount(source, path, MOUNT_TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
+		return error_set(err, -errno, "mount at '%s': %s%s", path, strerror(errno),
+				 errno == EPERM ? "; mounting needs root (CAP_SYS_ADMIN)" : "");
+	return TAKE_FD(fd);
+}
+
+int mountpoint_unmount(const char *dir)
+{
+	if (umount2(dir, 0) == 0)
+		return 0;
+	if (errno != EBUSY)
+		return -errno;
+	return umount2(dir, MNT_DETACH) < 0 ? -errno : -EBUSY;
+}
+
+void mountpoint_set_read_ahead(const char *dir, unsigned kib)
+{
+	char path[PATH_MAX], dev[32], file[96], text[16];
+	bool ours;
+	if (resolve(dir, path, NULL) < 0 || !find_mount(path, dev, sizeof dev, &ours) || !ours)
+		return;
+	(void)snprintf(file, sizeof file, "/sys/class/bdi/%s/read_ahead_kb", dev);
+	(void)snprintf(text, sizeof text, "%u", kib);
+	CLEANUP(close_fd) int fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)file_write_all(fd, text, strlen(text)); /* /sys may be read only here: then reads are smaller */
+}
