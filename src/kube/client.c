@@ -9,11 +9,11 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client_private.h"
 #include "kube/config.h"
 #include "kube/request.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 #define PATH_MAX_BYTES (64u << 10) /* selectors are the long part */
 
@@ -81,7 +81,8 @@ static void add_escaped(struct strbuf *b, const char *s)
 {
 	for (; *s != '\0'; s++) {
 		const unsigned char ch = (unsigned char)*s;
-		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || strchr("-._~", ch) != NULL)
+		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+		    strchr("-._~", ch) != NULL)
 			strbuf_addc(b, (char)ch);
 		else
 			strbuf_addf(b, "%%%02X", ch);
@@ -136,9 +137,10 @@ static int call_begin(struct call *k, const char *verb, const struct kube_resour
 	const bool in_ns = r->namespaced && ns != NULL && ns[0] != '\0';
 	k->path = STRBUF_INIT(PATH_MAX_BYTES);
 	k->sep = '?';
-	(void)snprintf(k->what, sizeof k->what, "%s %s%s%s%s%s%s%s", verb, r->plural, /* a cut text is still a good one */
-		       sub != NULL && sub[0] != '\0' ? "/" : "", sub != NULL ? sub : "", in_ns || name != NULL ? " " : "",
-		       in_ns ? ns : "", in_ns && name != NULL ? "/" : "", name != NULL ? name : "");
+	(void)snprintf(
+		k->what, sizeof k->what, "%s %s%s%s%s%s%s%s", verb, r->plural, /* a cut text is still a good one */
+		sub != NULL && sub[0] != '\0' ? "/" : "", sub != NULL ? sub : "", in_ns || name != NULL ? " " : "",
+		in_ns ? ns : "", in_ns && name != NULL ? "/" : "", name != NULL ? name : "");
 	if (one_object && (name == NULL || name[0] == '\0'))
 		return error_set(err, -EINVAL, "%s: no name was given", k->what);
 	if (one_object && (strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
@@ -181,8 +183,8 @@ struct limits {
 	const atomic_bool *cancel;
 };
 
-static int call_send_body(struct kube_client *c, struct call *k, const char *method, const char *content_type, const json_t *body,
-			  const struct limits *lim, json_t **ret, struct error *err)
+static int call_send_body(struct kube_client *c, struct call *k, const char *method, const char *content_type,
+			  const json_t *body, const struct limits *lim, json_t **ret, struct error *err)
 {
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(body, &n);
@@ -201,7 +203,8 @@ static int call_send_body(struct kube_client *c, struct call *k, const char *met
 
 /* --- the verbs --- */
 
-int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err)
+int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+	     struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
 	struct kube_request q = {.method = "GET"};
@@ -230,8 +233,8 @@ int kube_list_path(const struct kube_resource *r, const char *ns, const struct k
 	return strbuf_take(&k.path, ret);
 }
 
-int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
-			 const atomic_bool *cancel, json_t **ret, struct error *err)
+int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns,
+			 const struct kube_list_options *o, const atomic_bool *cancel, json_t **ret, struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
 	struct kube_request q = {.method = "GET", .cancel = cancel};
@@ -242,8 +245,8 @@ int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, c
 	return call_send(c, &k, &q, ret, err);
 }
 
-int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o, json_t **ret,
-	      struct error *err)
+int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
+	      json_t **ret, struct error *err)
 {
 	return kube_list_cancelable(c, r, ns, o, NULL, ret, err);
 }
@@ -258,8 +261,8 @@ static int create(struct kube_client *c, const struct kube_resource *r, const ch
 		return rc;
 	if (r->namespaced && (ns == NULL || ns[0] == '\0'))
 		return error_set(err, -EINVAL, "%s %s: no namespace was given", k.what, name);
-	(void)snprintf(k.what, sizeof k.what, "create %s %s%s%s", r->plural, r->namespaced ? ns : "", r->namespaced ? "/" : "",
-		       name[0] != '\0' ? name : json_str(obj, "metadata.generateName", ""));
+	(void)snprintf(k.what, sizeof k.what, "create %s %s%s%s", r->plural, r->namespaced ? ns : "",
+		       r->namespaced ? "/" : "", name[0] != '\0' ? name : json_str(obj, "metadata.generateName", ""));
 	add_query(&k.path, &k.sep, "fieldManager", KUBE_FIELD_MANAGER);
 	return call_send_body(c, &k, "POST", "application/json", obj, lim, ret, err);
 }
@@ -270,14 +273,14 @@ int kube_create(struct kube_client *c, const struct kube_resource *r, const char
 	return create(c, r, ns, obj, NULL, ret, err);
 }
 
-int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, int64_t timeout_ns,
-		       const atomic_bool *cancel, struct error *err)
+int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
+		       int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
 {
 	return create(c, r, ns, obj, &(struct limits){timeout_ns, cancel}, NULL, err);
 }
 
-int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
-		    const json_t *obj, json_t **ret, struct error *err)
+int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		    const char *sub, const json_t *obj, json_t **ret, struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
 	int rc = call_begin(&k, "create", r, ns, name, sub, true, err);
@@ -298,9 +301,9 @@ int kube_update(struct kube_client *c, const struct kube_resource *r, const char
 	return call_send_body(c, &k, "PUT", "application/json", obj, NULL, ret, err);
 }
 
-static int patch_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
-			enum kube_patch_type type, const json_t *patch, const struct limits *lim, json_t **ret,
-			struct error *err)
+static int patch_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+			const char *sub, enum kube_patch_type type, const json_t *patch, const struct limits *lim,
+			json_t **ret, struct error *err)
 {
 	static const char *const content_types[] = {
 		[KUBE_PATCH_JSON] = "application/json-patch+json",
@@ -321,10 +324,11 @@ int kube_patch(struct kube_client *c, const struct kube_resource *r, const char 
 	return patch_within(c, r, ns, name, sub, type, patch, NULL, ret, err);
 }
 
-int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const json_t *patch,
-		      int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
+int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		      const json_t *patch, int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
 {
-	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, &(struct limits){timeout_ns, cancel}, NULL, err);
+	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, &(struct limits){timeout_ns, cancel}, NULL,
+			    err);
 }
 
 int kube_apply(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
@@ -387,7 +391,7 @@ int kube_is_served(struct kube_client *c, const struct kube_resource *r, struct 
 	if ((rc = json_parse(text, n, &list, err)) < 0)
 		return error_wrap(err, rc, "discovery %s", path);
 	json_t *res;
-	json_array_foreach(json_object_get(list, "resources"), i, res) {
+	json_array_foreach (json_object_get(list, "resources"), i, res) {
 		if (str_same(json_str(res, "name", NULL), r->plural) && str_same(json_str(res, "kind", NULL), r->kind))
 			return 1;
 	}
@@ -401,7 +405,8 @@ int kube_get_raw(struct kube_client *c, const char *path, char **ret, size_t *re
 	struct http_answer a = {0};
 	if (what == NULL || copy == NULL)
 		return no_memory(err);
-	const struct kube_request q = {.method = "GET", .path_query = copy, .what = what, .timeout_ns = KUBE_TIMEOUT_NS};
+	const struct kube_request q = {
+		.method = "GET", .path_query = copy, .what = what, .timeout_ns = KUBE_TIMEOUT_NS};
 	int rc = kube_request_do(c, &q, &a, err);
 	if (rc < 0)
 		return rc;

@@ -40,7 +40,8 @@ void kube_client_free(struct kube_client *c);
 
 /* In all calls: @ns is ignored for cluster-scoped resources, NULL or "" means all namespaces in a list; @sub is NULL or a subresource
  * ("status"); *@ret is a new tree and may be NULL when the caller does not want it. */
-int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err);
+int kube_get(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+	     struct error *err);
 
 struct kube_list_options {
 	const char *label_selector, *field_selector;
@@ -49,11 +50,13 @@ struct kube_list_options {
 	const char *cont;             /* continue token */
 };
 /** The whole List object. @o may be NULL. */
-int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o, json_t **ret, struct error *err);
-int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, json_t **ret, struct error *err);
+int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
+	      json_t **ret, struct error *err);
+int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, json_t **ret,
+		struct error *err);
 /** POST to a subresource that acts on an object ("binding" of a pod). */
-int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
-		    const json_t *obj, json_t **ret, struct error *err);
+int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		    const char *sub, const json_t *obj, json_t **ret, struct error *err);
 /** PUT: only for status of objects that one writer owns, and Leases; prefer patch and apply. */
 int kube_update(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
 		const json_t *obj, json_t **ret, struct error *err);
@@ -66,10 +69,10 @@ int kube_apply(struct kube_client *c, const struct kube_resource *r, const char 
 	       const json_t *obj, json_t **ret, struct error *err);
 
 struct kube_delete_options {
-	int64_t grace_seconds;    /* -1: the object's own */
-	const char *uid;          /* precondition; NULL: none */
+	int64_t grace_seconds;        /* -1: the object's own */
+	const char *uid;              /* precondition; NULL: none */
 	const char *resource_version; /* precondition; NULL: none */
-	const char *propagation;  /* "Background", "Foreground", "Orphan"; NULL: the server's default */
+	const char *propagation;      /* "Background", "Foreground", "Orphan"; NULL: the server's default */
 };
 #define KUBE_DELETE_DEFAULT ((struct kube_delete_options){.grace_seconds = -1})
 /** @o may be NULL. An absent object is -ENOENT. */
@@ -96,8 +99,8 @@ const char *obj_name(const json_t *obj);
 const char *obj_namespace(const json_t *obj);
 const char *obj_uid(const json_t *obj);
 const char *obj_resource_version(const json_t *obj);
-bool obj_deleting(const json_t *obj); /* deletionTimestamp set */
-const char *obj_label(const json_t *obj, const char *key); /* NULL when absent */
+bool obj_deleting(const json_t *obj);                           /* deletionTimestamp set */
+const char *obj_label(const json_t *obj, const char *key);      /* NULL when absent */
 const char *obj_annotation(const json_t *obj, const char *key); /* NULL when absent */
 bool obj_has_finalizer(const json_t *obj, const char *finalizer);
 /** Borrowed controller ownerReference, or NULL. */

@@ -12,7 +12,7 @@ struct http_client;
 struct kube_client {
 	struct http_client *http;
 	char *server;
-	char *token_file; /* NULL: the token does not change */
+	char *token_file;     /* NULL: the token does not change */
 	pthread_mutex_t lock; /* guards token and token_read_ns */
 	char *token;
 	int64_t token_read_ns;

@@ -9,12 +9,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "kube/client.h"
 #include "json/json.h"
 #include "json/yaml.h"
-#include "kube/client.h"
 
-#define PEM_MAX	     (1u << 20)
-#define ACCOUNT_DIR  "/var/run/secrets/kubernetes.io/serviceaccount"
+#define PEM_MAX     (1u << 20)
+#define ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
 void kube_config_free(struct kube_config *cfg)
 {
@@ -125,7 +125,7 @@ static json_t *named(const json_t *doc, const char *list, const char *name, cons
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(json_object_get(doc, list), i, item) {
+	json_array_foreach (json_object_get(doc, list), i, item) {
 		if (str_same(json_string_value(json_object_get(item, "name")), name))
 			return json_object_get(item, what);
 	}
@@ -138,8 +138,8 @@ static int refuse_members(const json_t *j, const char *path, const char *const *
 		const json_t *v = json_object_get(j, *names);
 		if (v != NULL && !json_is_null(v) && !str_same(json_string_value(v), ""))
 			return error_set(err, -ENOTSUP,
-					 "kubeconfig '%s': '%s' is not supported; use a client certificate or a token", path,
-					 *names);
+					 "kubeconfig '%s': '%s' is not supported; use a client certificate or a token",
+					 path, *names);
 	}
 	return 0;
 }
@@ -169,7 +169,8 @@ static int load_user(struct kube_config *cfg, const json_t *user, const char *pa
 	    (rc = load_pem(user, "client-key", path, &cfg->key_pem, err)) < 0)
 		return rc;
 	if ((cfg->cert_pem == NULL) != (cfg->key_pem == NULL))
-		return error_set(err, -EINVAL, "kubeconfig '%s': client-certificate and client-key belong together", path);
+		return error_set(err, -EINVAL, "kubeconfig '%s': client-certificate and client-key belong together",
+				 path);
 	const char *file = json_string_value(json_object_get(user, "tokenFile"));
 	if (file != NULL && file[0] != '\0') {
 		cfg->token_file = beside(path, file);
@@ -179,7 +180,8 @@ static int load_user(struct kube_config *cfg, const json_t *user, const char *pa
 	return token != NULL && token[0] != '\0' ? dup_into(&cfg->token, token, err) : 0;
 }
 
-static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path, const char *context, struct error *err)
+static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path, const char *context,
+		    struct error *err)
 {
 	if (context == NULL)
 		context = json_string_value(json_object_get(doc, "current-context"));
@@ -191,12 +193,12 @@ static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path
 	const char *cluster_name = json_str(ctx, "cluster", ""), *user_name = json_str(ctx, "user", "");
 	const json_t *cluster = named(doc, "clusters", cluster_name, "cluster");
 	if (cluster == NULL)
-		return error_set(err, -ENOENT, "kubeconfig '%s': context '%s' names cluster '%s', which is not there", path,
-				 context, cluster_name);
+		return error_set(err, -ENOENT, "kubeconfig '%s': context '%s' names cluster '%s', which is not there",
+				 path, context, cluster_name);
 	const json_t *user = user_name[0] != '\0' ? named(doc, "users", user_name, "user") : NULL;
 	if (user == NULL && user_name[0] != '\0')
-		return error_set(err, -ENOENT, "kubeconfig '%s': context '%s' names user '%s', which is not there", path,
-				 context, user_name);
+		return error_set(err, -ENOENT, "kubeconfig '%s': context '%s' names user '%s', which is not there",
+				 path, context, user_name);
 	int rc = load_cluster(cfg, cluster, path, err);
 	if (rc == 0 && user != NULL)
 		rc = load_user(cfg, user, path, err);
@@ -277,6 +279,7 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
 	const char *host = getenv("KUBERNETES_SERVICE_HOST");
 	if (host != NULL && host[0] != '\0')
 		return load_in_cluster(host, ret, err);
-	return error_set(err, -ENOENT,
-			 "no kubeconfig: set KUBECONFIG, write ~/.kube/config, or give --kubeconfig (and this is no pod)");
+	return error_set(
+		err, -ENOENT,
+		"no kubeconfig: set KUBECONFIG, write ~/.kube/config, or give --kubeconfig (and this is no pod)");
 }

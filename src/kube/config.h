@@ -4,11 +4,11 @@
 #include <stdbool.h>
 
 struct kube_config {
-	char *server;	      /* "https://host:port[/path]", no '/' at its end */
-	char *ns;	      /* never NULL */
-	char *ca_pem;	      /* NULL: the system's */
+	char *server;             /* "https://host:port[/path]", no '/' at its end */
+	char *ns;                 /* never NULL */
+	char *ca_pem;             /* NULL: the system's */
 	char *cert_pem, *key_pem; /* both or none */
-	char *token;	      /* NULL: none */
-	char *token_file;     /* wins over token: read again as it rotates */
+	char *token;              /* NULL: none */
+	char *token_file;         /* wins over token: read again as it rotates */
 	bool insecure;
 };

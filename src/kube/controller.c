@@ -12,16 +12,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/controller_private.h"
 #include "kube/manager.h"
 #include "kube/resource.h"
 #include "kube/workqueue.h"
+#include "json/json.h"
 
 #define WORKERS_DEFAULT 2
-#define WORKERS_MAX	64
-#define KEY_MAX		576
+#define WORKERS_MAX     64
+#define KEY_MAX         576
 
 /* Where keys come from; the context of one informer handler. */
 struct source {
@@ -108,8 +108,8 @@ void controller_enqueue_after(struct controller *c, const char *ns, const char *
 		return; /* longer than any server allows: such an object cannot exist */
 	int rc = workqueue_add_after(c->queue, key, delay_ns);
 	if (rc == -ENOMEM)
-		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory", LOG_STR("controller", c->name),
-		    LOG_STR("key", key));
+		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory",
+		    LOG_STR("controller", c->name), LOG_STR("key", key));
 }
 
 void controller_enqueue(struct controller *c, const char *ns, const char *name)
@@ -133,10 +133,11 @@ static void enqueue_owner(struct source *s, const json_t *obj)
 	/* the group alone counts: the same owner may be named in another version */
 	const char *api_version = json_str(ref, "apiVersion", "");
 	const size_t n = strlen(s->owner->group);
-	const bool same_group =
-		n == 0 ? strchr(api_version, '/') == NULL : strncmp(api_version, s->owner->group, n) == 0 && api_version[n] == '/';
+	const bool same_group = n == 0 ? strchr(api_version, '/') == NULL
+				       : strncmp(api_version, s->owner->group, n) == 0 && api_version[n] == '/';
 	if (same_group)
-		controller_enqueue(s->controller, s->owner->namespaced ? obj_namespace(obj) : "", json_str(ref, "name", ""));
+		controller_enqueue(s->controller, s->owner->namespaced ? obj_namespace(obj) : "",
+				   json_str(ref, "name", ""));
 }
 
 static void on_owned(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
@@ -156,7 +157,8 @@ static void on_mapped(void *ctx, enum informer_event ev, const json_t *old, cons
 	s->map(s->ctx, s->controller, obj);
 }
 
-static int add_source(struct controller *c, const struct kube_resource *r, informer_handler fn, const struct source *what)
+static int add_source(struct controller *c, const struct kube_resource *r, informer_handler fn,
+		      const struct source *what)
 {
 	struct informer *inf = manager_informer(c->manager, r);
 	struct source *s = malloc(sizeof *s);
@@ -189,15 +191,17 @@ int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
 
 /* --- workers --- */
 
-static void finish(struct controller *c, const char *key, int rc, const struct reconcile_result *res, const struct error *err,
-		   int64_t took_ns)
+static void finish(struct controller *c, const char *key, int rc, const struct reconcile_result *res,
+		   const struct error *err, int64_t took_ns)
 {
 	struct logger *log = manager_log(c->manager);
 	if (rc < 0) {
 		const bool quiet = rc == -ESTALE || atomic_load_explicit(&c->stopping, memory_order_relaxed);
-		LOG(log, quiet ? LOG_LVL_DEBUG : LOG_LVL_ERROR, "reconcile failed, trying again", LOG_STR("controller", c->name),
-		    LOG_STR("key", key), LOG_STR("err", err->msg), LOG_DUR("duration", took_ns));
-		(void)workqueue_add_rate_limited(c->queue, key); /* fails only at the end or on no memory: a change comes again */
+		LOG(log, quiet ? LOG_LVL_DEBUG : LOG_LVL_ERROR, "reconcile failed, trying again",
+		    LOG_STR("controller", c->name), LOG_STR("key", key), LOG_STR("err", err->msg),
+		    LOG_DUR("duration", took_ns));
+		(void)workqueue_add_rate_limited(c->queue,
+						 key); /* fails only at the end or on no memory: a change comes again */
 		return;
 	}
 	workqueue_forget(c->queue, key);
@@ -229,7 +233,8 @@ static void *worker(void *arg)
 		if (rc == 0)
 			work_on(c, key);
 		else
-			(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* no memory: give others time to free some */
+			(void)nanosleep(&(struct timespec){.tv_nsec = 50000000},
+					NULL); /* no memory: give others time to free some */
 	}
 	pthread_mutex_lock(&c->lock);
 	c->running--;
@@ -252,8 +257,8 @@ int controller_start(struct controller *c, struct error *err)
 			return error_set(err, -rc, "controller %s: start a worker: %s", c->name, strerror(rc));
 		}
 		char name[16];
-		(void)snprintf(name, sizeof name, "c-%.13s", c->name);		       /* the kernel allows 15 bytes */
-		(void)pthread_setname_np(c->workers[c->n_started], name);	       /* only for people who look */
+		(void)snprintf(name, sizeof name, "c-%.13s", c->name);    /* the kernel allows 15 bytes */
+		(void)pthread_setname_np(c->workers[c->n_started], name); /* only for people who look */
 	}
 	return 0;
 }
@@ -266,7 +271,8 @@ void controller_stop(struct controller *c)
 
 int controller_join(struct controller *c, int64_t deadline_mono_ns)
 {
-	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC, .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
+	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC,
+				    .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
 	int rc = 0;
 	pthread_mutex_lock(&c->lock);
 	while (c->running > 0 && rc == 0)

@@ -17,22 +17,22 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/request.h"
+#include "json/json.h"
 
 #define WAITING_MAX 1000
 #define SENT_MAX    4096
 #define MESSAGE_MAX 1024
-#define SAME_NS	    (600 * NSEC_PER_SEC)
+#define SAME_NS     (600 * NSEC_PER_SEC)
 #define FLUSH_NS    (2 * NSEC_PER_SEC)
-#define SEND_NS	    (10 * NSEC_PER_SEC)
+#define SEND_NS     (10 * NSEC_PER_SEC)
 #define ATTEMPTS    3
 
 /* One event to send, or a count to add to one that waits or was sent. */
 struct item {
 	struct item *next;
-	char *key; /* everything that makes two events equal */
+	char *key;      /* everything that makes two events equal */
 	json_t *object; /* involvedObject */
 	char *ns, *type, *reason, *message;
 	int64_t first_ns, last_ns, count;
@@ -126,8 +126,8 @@ static struct item *item_new(const json_t *obj, const char *type, const char *re
 	it->ns = strdup(ns[0] != '\0' ? ns : "default");
 	it->type = strdup(type);
 	it->reason = strdup(reason);
-	it->key = str_printf("%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s", ns, json_str(obj, "kind", ""), obj_name(obj), obj_uid(obj), type,
-			     reason, it->message);
+	it->key = str_printf("%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s", ns, json_str(obj, "kind", ""), obj_name(obj),
+			     obj_uid(obj), type, reason, it->message);
 	it->first_ns = it->last_ns = clock_wall_ns();
 	it->count = 1;
 	if (it->object == NULL || it->ns == NULL || it->type == NULL || it->reason == NULL || it->key == NULL)
@@ -181,11 +181,11 @@ static json_t *event_object(const struct event_recorder *r, const struct item *i
 	char first[32], last[32];
 	clock_format_rfc3339(it->first_ns, first);
 	clock_format_rfc3339(it->last_ns, last);
-	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:O, s:s, s:s, s:{s:s}, s:s, s:s, s:I, s:s, s:s, s:s}", "apiVersion", "v1", "kind",
-			 "Event", "metadata", "name", name, "namespace", it->ns, "involvedObject", it->object, "reason", it->reason,
-			 "message", it->message, "source", "component", r->component, "firstTimestamp", first, "lastTimestamp",
-			 last, "count", (json_int_t)it->count, "type", it->type, "reportingComponent", r->component,
-			 "reportingInstance", "");
+	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:O, s:s, s:s, s:{s:s}, s:s, s:s, s:I, s:s, s:s, s:s}", "apiVersion",
+			 "v1", "kind", "Event", "metadata", "name", name, "namespace", it->ns, "involvedObject",
+			 it->object, "reason", it->reason, "message", it->message, "source", "component", r->component,
+			 "firstTimestamp", first, "lastTimestamp", last, "count", (json_int_t)it->count, "type",
+			 it->type, "reportingComponent", r->component, "reportingInstance", "");
 }
 
 static int send_new(struct event_recorder *r, const struct item *it, struct error *err)
@@ -203,7 +203,8 @@ static int send_new(struct event_recorder *r, const struct item *it, struct erro
 	}
 	struct sent *s = calloc(1, sizeof *s);
 	if (s != NULL)
-		*s = (struct sent){.name = TAKE(name), .ns = strdup(it->ns), .count = it->count, .last_ns = it->last_ns};
+		*s = (struct sent){
+			.name = TAKE(name), .ns = strdup(it->ns), .count = it->count, .last_ns = it->last_ns};
 	if (s != NULL && (r->sent == NULL || s->ns == NULL || map_set(r->sent, it->key, s) < 0))
 		sent_free(s); /* no memory: the next equal one becomes an event of its own */
 	return 0;
@@ -238,8 +239,8 @@ static int send_item(struct event_recorder *r, const struct item *it, struct err
 /* Worth another try: the server may come back. A refusal (a namespace that ends, say) is final. */
 static bool passing(int rc)
 {
-	return rc != -EINVAL && rc != -EPERM && rc != -ENOENT && rc != -EACCES && rc != -EOPNOTSUPP && rc != -ECANCELED &&
-	       rc != -EEXIST && rc != -ENOMEM;
+	return rc != -EINVAL && rc != -EPERM && rc != -ENOENT && rc != -EACCES && rc != -EOPNOTSUPP &&
+	       rc != -ECANCELED && rc != -EEXIST && rc != -ENOMEM;
 }
 
 static void pause_or_stop(struct event_recorder *r, int64_t ns)

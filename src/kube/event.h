@@ -12,7 +12,7 @@ struct kube_client;
 
 int event_recorder_new(struct kube_client *c, const char *component, struct event_recorder **ret, struct error *err);
 /** @type is "Normal" or "Warning". @obj gives apiVersion, kind, namespace, name, uid. Never blocks on the network. Message is cut at 1,024 bytes. */
-__attribute__((format(printf, 5, 6)))
-void event_emit(struct event_recorder *r, const json_t *obj, const char *type, const char *reason, const char *fmt, ...);
+__attribute__((format(printf, 5, 6))) void event_emit(struct event_recorder *r, const json_t *obj, const char *type,
+						      const char *reason, const char *fmt, ...);
 /** Send what waits (at most 2 s), stop, free. Accepts NULL. */
 void event_recorder_free(struct event_recorder *r);

@@ -14,13 +14,13 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/informer_store.h"
 #include "kube/request.h"
 #include "kube/resource.h"
+#include "json/json.h"
 
-#define PAGE	       500
+#define PAGE           500
 #define HANDLERS_MAX   64
 #define BACKOFF_BASE   (200 * NSEC_PER_MSEC)
 #define BACKOFF_MAX    (10 * NSEC_PER_SEC)
@@ -83,8 +83,8 @@ static void informer_free_p(struct informer **inf)
 	informer_free(*inf);
 }
 
-int informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *o, struct informer **ret,
-		 struct error *err)
+int informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *o,
+		 struct informer **ret, struct error *err)
 {
 	CLEANUP(informer_free_p) struct informer *inf = calloc(1, sizeof *inf);
 	bool failed = inf == NULL;
@@ -199,14 +199,16 @@ static int list_page(struct informer *inf, const char *cont, json_t **ret, struc
 		return rc;
 	const char *version = json_str(page, "metadata.resourceVersion", "");
 	if (version[0] == '\0')
-		return error_set(err, -EPROTO, "list %s: the server's answer has no resourceVersion", inf->resource->plural);
+		return error_set(err, -EPROTO, "list %s: the server's answer has no resourceVersion",
+				 inf->resource->plural);
 	size_t i;
 	json_t *item;
-	json_array_foreach(json_object_get(page, "items"), i, item) {
+	json_array_foreach (json_object_get(page, "items"), i, item) {
 		if (stopping(inf))
 			return error_set(err, -ECANCELED, "list %s: stopped", inf->resource->plural);
 		if ((rc = take_in(inf, item)) < 0)
-			return error_set(err, rc, "list %s: an item cannot be kept: %s", inf->resource->plural, strerror(-rc));
+			return error_set(err, rc, "list %s: an item cannot be kept: %s", inf->resource->plural,
+					 strerror(-rc));
 	}
 	if ((rc = remember_version(inf, version)) < 0)
 		return error_set(err, rc, "list %s: out of memory", inf->resource->plural);
@@ -393,7 +395,7 @@ int informer_start(struct informer *inf, struct error *err)
 	inf->started = true;
 	char name[16];
 	(void)snprintf(name, sizeof name, "inf-%.11s", inf->resource->plural); /* the kernel allows 15 bytes */
-	(void)pthread_setname_np(inf->thread, name);			       /* only for people who look */
+	(void)pthread_setname_np(inf->thread, name);                           /* only for people who look */
 	return 0;
 }
 
@@ -436,7 +438,8 @@ bool informer_synced(const struct informer *inf)
 
 int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns)
 {
-	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC, .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
+	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC,
+				    .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
 	int rc = 0;
 	pthread_mutex_lock(&inf->lock);
 	while (!inf->synced && !stopping(inf) && rc == 0)

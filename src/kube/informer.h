@@ -21,14 +21,15 @@ struct logger;
 enum informer_event { INFORMER_ADDED, INFORMER_UPDATED, INFORMER_DELETED };
 
 struct informer_options {
-	const char *ns;             /* NULL: all */
+	const char *ns;                              /* NULL: all */
 	const char *label_selector, *field_selector; /* NULL: none */
 	/** Drop from @obj what nobody reads, before it is kept (managedFields are always dropped). May be NULL. */
 	void (*transform)(json_t *obj);
 	struct logger *log;
 };
 
-int informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *o, struct informer **ret, struct error *err);
+int informer_new(struct kube_client *c, const struct kube_resource *r, const struct informer_options *o,
+		 struct informer **ret, struct error *err);
 /** @old is NULL for ADDED; for DELETED @obj is the last known state. Both borrowed for the call. */
 typedef void (*informer_handler)(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj);
 int informer_add_handler(struct informer *inf, informer_handler fn, void *ctx);

@@ -10,11 +10,11 @@
 
 #include "base/cleanup.h"
 #include "base/map.h"
-#include "json/json.h"
 #include "kube/client.h"
+#include "json/json.h"
 
 #define INDEX_MAX 8
-#define KEY_MAX	  576 /* namespace 63, name 253, and room for what other servers allow */
+#define KEY_MAX   576 /* namespace 63, name 253, and room for what other servers allow */
 
 /* One object's text. Immutable; readers hold a reference while they decode outside the lock. */
 struct blob {
@@ -37,8 +37,9 @@ struct index {
 };
 
 struct informer_store {
-	pthread_mutex_t lock; /* guards objects, the groups of indexes and what they reach; the one writer reads without it */
-	struct map *objects;  /* key -> struct kept */
+	pthread_mutex_t
+		lock; /* guards objects, the groups of indexes and what they reach; the one writer reads without it */
+	struct map *objects; /* key -> struct kept */
 	struct index index[INDEX_MAX];
 	size_t n_index;
 	uint64_t generation;

@@ -63,7 +63,8 @@ static struct informer *find_informer(const struct manager *m, const struct kube
 	return NULL;
 }
 
-struct informer *manager_informer_with(struct manager *m, const struct kube_resource *r, const struct informer_options *o)
+struct informer *manager_informer_with(struct manager *m, const struct kube_resource *r,
+				       const struct informer_options *o)
 {
 	struct informer *inf = find_informer(m, r);
 	if (inf != NULL)
@@ -122,10 +123,11 @@ int manager_start(struct manager *m, struct error *err)
 	for (size_t i = 0; i < m->n_informers; i++) {
 		int rc = informer_wait_synced(m->informers[i], deadline);
 		if (rc < 0)
-			return error_set(err, rc,
-					 "the list of %s did not arrive within 60 s: see the log for the reason (is the "
-					 "server up, is the kind served?)",
-					 informer_resource(m->informers[i])->plural);
+			return error_set(
+				err, rc,
+				"the list of %s did not arrive within 60 s: see the log for the reason (is the "
+				"server up, is the kind served?)",
+				informer_resource(m->informers[i])->plural);
 	}
 	for (size_t i = 0; i < m->n_controllers; i++) {
 		int rc = controller_start(m->controllers[i], err);

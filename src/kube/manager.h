@@ -31,15 +31,16 @@ struct kube_client *manager_client(struct manager *m);
 /** The shared informer of @r, made at the first call. Before manager_start(). NULL on no memory. Owned by the manager. */
 struct informer *manager_informer(struct manager *m, const struct kube_resource *r);
 /** The same with options (label selector, transform) when it does not exist yet; options of the first caller win. */
-struct informer *manager_informer_with(struct manager *m, const struct kube_resource *r, const struct informer_options *o);
+struct informer *manager_informer_with(struct manager *m, const struct kube_resource *r,
+				       const struct informer_options *o);
 
 struct reconcile_result {
 	int64_t requeue_after_ns; /* 0: only when something changes */
 };
 
 struct controller_options {
-	const char *name;      /* "statefulset"; label of logs and metrics */
-	int workers;           /* 0: 2 */
+	const char *name; /* "statefulset"; label of logs and metrics */
+	int workers;      /* 0: 2 */
 	int (*reconcile)(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
 	void *ctx;
 	/** Called once by manager_free() when neither workers nor the manager's informers can use @ctx any more. May be NULL. */

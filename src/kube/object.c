@@ -1,8 +1,8 @@
 /* Typed access to the metadata every object has (declared in client.h). */
 #include <string.h>
 
-#include "json/json.h"
 #include "kube/client.h"
+#include "json/json.h"
 
 static const json_t *metadata(const json_t *obj)
 {
@@ -54,7 +54,7 @@ bool obj_has_finalizer(const json_t *obj, const char *finalizer)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_object_get(metadata(obj), "finalizers"), i, f) {
+	json_array_foreach (json_object_get(metadata(obj), "finalizers"), i, f) {
 		const char *s = json_string_value(f);
 		if (s != NULL && strcmp(s, finalizer) == 0)
 			return true;
@@ -66,7 +66,7 @@ json_t *obj_controller_ref(const json_t *obj)
 {
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_object_get(metadata(obj), "ownerReferences"), i, ref) {
+	json_array_foreach (json_object_get(metadata(obj), "ownerReferences"), i, ref) {
 		if (json_is_true(json_object_get(ref, "controller")))
 			return ref;
 	}

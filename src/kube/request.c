@@ -14,14 +14,14 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/client_private.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
-#define TOKEN_MAX	  (64u << 10)
-#define TOKEN_FRESH_NS	  (60 * NSEC_PER_SEC)
-#define RETRIES_MAX	  10
+#define TOKEN_MAX         (64u << 10)
+#define TOKEN_FRESH_NS    (60 * NSEC_PER_SEC)
+#define RETRIES_MAX       10
 #define RETRY_AFTER_MAX_S 3600
 
 int kube_status_errno(int http_status, const char *reason)
@@ -64,7 +64,8 @@ int kube_status_error(struct error *err, int http_status, const json_t *status, 
 		error_set(err, code, "%s: the server answered HTTP %d", what, http_status);
 	if (err != NULL) {
 		err->status = http_status;
-		(void)str_copy(err->reason, sizeof err->reason, reason); /* ours are shorter; a longer one is only cut */
+		(void)str_copy(err->reason, sizeof err->reason,
+			       reason); /* ours are shorter; a longer one is only cut */
 	}
 	return code;
 }
@@ -141,7 +142,8 @@ static int64_t retry_after_ns(const struct http_answer *a)
 {
 	const char *h = http_answer_header(a, "retry-after");
 	int64_t s;
-	if ((a->status != 429 && a->status != 503) || h == NULL || str_to_i64(h, &s) < 0 || s < 0 || s > RETRY_AFTER_MAX_S)
+	if ((a->status != 429 && a->status != 503) || h == NULL || str_to_i64(h, &s) < 0 || s < 0 ||
+	    s > RETRY_AFTER_MAX_S)
 		return -1;
 	return s > 0 ? s * NSEC_PER_SEC : 100 * NSEC_PER_MSEC;
 }
@@ -165,7 +167,9 @@ static int attempt(struct kube_client *c, const struct kube_request *q, int64_t 
 		.body = q->body,
 		.body_n = q->body_n,
 		.bearer = token,
-		.timeout_ns = deadline == INT64_MAX ? 0 : deadline - clock_mono_ns() > 0 ? deadline - clock_mono_ns() : 1,
+		.timeout_ns = deadline == INT64_MAX            ? 0
+			      : deadline - clock_mono_ns() > 0 ? deadline - clock_mono_ns()
+							       : 1,
 		.stall_timeout_ns = q->stall_ns,
 		.max_body = KUBE_ANSWER_MAX,
 		.on_data = q->on_data,

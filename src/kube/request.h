@@ -16,13 +16,13 @@ struct kube_resource;
 
 struct kube_request {
 	const char *method;
-	char *path_query;     /* "/api/v1/pods?limit=1", escaped; owned: kube_request_clear() */
-	const char *what;     /* "get pods default/x": opens every error message */
+	char *path_query; /* "/api/v1/pods?limit=1", escaped; owned: kube_request_clear() */
+	const char *what; /* "get pods default/x": opens every error message */
 	const char *content_type;
 	const void *body;
 	size_t body_n;
-	int64_t timeout_ns;   /* of all attempts together; 0: none */
-	int64_t stall_ns;     /* 0: none */
+	int64_t timeout_ns;        /* of all attempts together; 0: none */
+	int64_t stall_ns;          /* 0: none */
 	const atomic_bool *cancel; /* may be NULL */
 	int (*on_data)(void *ctx, const void *data, size_t n);
 	void *ctx;
@@ -39,10 +39,10 @@ int kube_status_error(struct error *err, int http_status, const json_t *status, 
 /** The escaped path and query of a list, malloc'ed. 0, -EFBIG, -ENOMEM. */
 int kube_list_path(const struct kube_resource *r, const char *ns, const struct kube_list_options *o, char **ret);
 /** kube_list() that a stop flag can end. */
-int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
-			 const atomic_bool *cancel, json_t **ret, struct error *err);
+int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns,
+			 const struct kube_list_options *o, const atomic_bool *cancel, json_t **ret, struct error *err);
 /** kube_create() and a merge patch with a stop flag (may be NULL) and a deadline of their own. */
-int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, int64_t timeout_ns,
-		       const atomic_bool *cancel, struct error *err);
-int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const json_t *patch,
-		      int64_t timeout_ns, const atomic_bool *cancel, struct error *err);
+int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
+		       int64_t timeout_ns, const atomic_bool *cancel, struct error *err);
+int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		      const json_t *patch, int64_t timeout_ns, const atomic_bool *cancel, struct error *err);

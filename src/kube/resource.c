@@ -4,11 +4,12 @@
 
 const char *kube_api_version(const struct kube_resource *r, char out[static 128])
 {
-	(void)snprintf(out, 128, "%s%s%s", r->group, r->group[0] != '\0' ? "/" : "", r->version); /* names of ours: they fit */
+	(void)snprintf(out, 128, "%s%s%s", r->group, r->group[0] != '\0' ? "/" : "",
+		       r->version); /* names of ours: they fit */
 	return out;
 }
 
-#define RESOURCE(id, g, v, k, p, ns) \
+#define RESOURCE(id, g, v, k, p, ns)                                                                                   \
 	const struct kube_resource id = {.group = (g), .version = (v), .kind = (k), .plural = (p), .namespaced = (ns)}
 
 RESOURCE(KUBE_NAMESPACE, "", "v1", "Namespace", "namespaces", false);

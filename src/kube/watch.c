@@ -9,11 +9,11 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/request.h"
 #include "kube/watch_lines.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 /* The server is asked to end the watch after 5 to 10 minutes (so that many watchers do not come back at once). */
 #define WATCH_MIN_S 300u
@@ -102,8 +102,8 @@ static int watch_path(const struct kube_resource *r, const char *ns, const struc
 	int rc = kube_list_path(r, ns, &lo, &list);
 	if (rc < 0)
 		return rc;
-	*ret = str_printf("%s%cwatch=true&allowWatchBookmarks=true&timeoutSeconds=%u", list, strchr(list, '?') != NULL ? '&' : '?',
-			  WATCH_MIN_S + random_below(WATCH_MIN_S));
+	*ret = str_printf("%s%cwatch=true&allowWatchBookmarks=true&timeoutSeconds=%u", list,
+			  strchr(list, '?') != NULL ? '&' : '?', WATCH_MIN_S + random_below(WATCH_MIN_S));
 	return *ret != NULL ? 0 : -ENOMEM;
 }
 
@@ -112,7 +112,8 @@ int kube_watch(struct kube_client *c, const struct kube_resource *r, const char 
 {
 	char what[300];
 	struct error line_err = {0};
-	(void)snprintf(what, sizeof what, "watch %s%s%s", r->plural, ns != NULL && ns[0] != '\0' ? " " : "", ns != NULL ? ns : "");
+	(void)snprintf(what, sizeof what, "watch %s%s%s", r->plural, ns != NULL && ns[0] != '\0' ? " " : "",
+		       ns != NULL ? ns : "");
 	CLEANUP(watch_lines_clear) struct watch_lines w = WATCH_LINES_INIT(fn, ctx, what, &line_err);
 	CLEANUP(free_p) char *path = NULL;
 	int rc = watch_path(r, ns, o, &path);

@@ -15,8 +15,9 @@ struct watch_lines {
 	int rc; /* the first failure; nothing is done after it */
 };
 
-#define WATCH_LINES_INIT(fn_, ctx_, what_, err_) \
-	((struct watch_lines){.partial = STRBUF_INIT(WATCH_LINE_MAX), .fn = (fn_), .ctx = (ctx_), .what = (what_), .err = (err_)})
+#define WATCH_LINES_INIT(fn_, ctx_, what_, err_)                                                                       \
+	((struct watch_lines){                                                                                         \
+		.partial = STRBUF_INIT(WATCH_LINE_MAX), .fn = (fn_), .ctx = (ctx_), .what = (what_), .err = (err_)})
 
 /** Take the next bytes; 0 or the first negative code (of a malformed line, of an ERROR event, or what @fn returned). */
 int watch_lines_feed(struct watch_lines *w, const void *data, size_t n);

@@ -13,8 +13,8 @@
 #include "base/map.h"
 
 #define BACKOFF_BASE_NS (5 * NSEC_PER_MSEC)
-#define BACKOFF_MAX_NS	(1000 * NSEC_PER_SEC)
-#define NOT_IN_HEAP	SIZE_MAX
+#define BACKOFF_MAX_NS  (1000 * NSEC_PER_SEC)
+#define NOT_IN_HEAP     SIZE_MAX
 
 /*
  * What is known of one key. It exists only while at least one of these holds: it is in the ready list, it is being worked on,
@@ -27,7 +27,7 @@ struct entry {
 	struct entry *next; /* ready list */
 	bool ready, working, dirty;
 	unsigned failures;
-	int64_t due;	 /* valid while heap_pos != NOT_IN_HEAP */
+	int64_t due; /* valid while heap_pos != NOT_IN_HEAP */
 	size_t heap_pos;
 };
 

@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/map.h"
-#include "json/json.h"
 #include "local/workload_graph.h"
 #include "local/workload_private.h"
 #include "local/workload_served.h"
+#include "json/json.h"
 
 #define NODE_GRACE_NS (40 * NSEC_PER_SEC)
 
@@ -45,9 +45,15 @@ static int open_caches(struct workload *w)
 		struct informer **to;
 		const struct kube_resource *r;
 	} wanted[] = {
-		{&w->pods, &KUBE_POD},	       {&w->nodes, &KUBE_NODE},		{&w->statefulsets, &KUBE_STATEFULSET},
-		{&w->daemonsets, &KUBE_DAEMONSET}, {&w->services, &KUBE_SERVICE},	{&w->endpoints, &KUBE_ENDPOINTS},
-		{&w->pvcs, &KUBE_PVC},	       {&w->pvs, &KUBE_PV},		{&w->namespaces, &KUBE_NAMESPACE},
+		{&w->pods, &KUBE_POD},
+		{&w->nodes, &KUBE_NODE},
+		{&w->statefulsets, &KUBE_STATEFULSET},
+		{&w->daemonsets, &KUBE_DAEMONSET},
+		{&w->services, &KUBE_SERVICE},
+		{&w->endpoints, &KUBE_ENDPOINTS},
+		{&w->pvcs, &KUBE_PVC},
+		{&w->pvs, &KUBE_PV},
+		{&w->namespaces, &KUBE_NAMESPACE},
 		{&w->leases, &KUBE_LEASE},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
@@ -62,8 +68,8 @@ static int open_caches(struct workload *w)
 int workload_controllers_register(struct manager *m, const struct workload_options *o, struct error *err)
 {
 	static int (*const add[])(struct workload *, struct error *) = {
-		workload_add_namespace, workload_add_gc,	 workload_add_statefulset, workload_add_daemonset,
-		workload_add_scheduler, workload_add_volumes, workload_add_node,	   workload_add_endpoints,
+		workload_add_namespace, workload_add_gc,      workload_add_statefulset, workload_add_daemonset,
+		workload_add_scheduler, workload_add_volumes, workload_add_node,        workload_add_endpoints,
 	};
 	struct workload *w = calloc(1, sizeof *w);
 	if (w == NULL)

@@ -11,7 +11,7 @@ struct logger;
 struct manager;
 
 struct workload_options {
-	struct logger *log;	      /* NULL: the root logger */
+	struct logger *log;    /* NULL: the root logger */
 	int64_t node_grace_ns; /* a node without heartbeat for so long is Unknown; 0: 40 s */
 };
 

@@ -8,10 +8,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/workload_placement.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
+#include "json/json.h"
 
 /* A failed pod is replaced when it is this old, so that one that fails at once does not spin. */
 #define FAILED_MIN_AGE_NS (10 * NSEC_PER_SEC)
@@ -30,7 +30,8 @@ struct daemon_pass {
 
 static int add_toleration(json_t *spec, const char *key, const char *effect)
 {
-	return json_push(spec, "tolerations", json_pack("{s:s, s:s, s:s}", "key", key, "operator", "Exists", "effect", effect));
+	return json_push(spec, "tolerations",
+			 json_pack("{s:s, s:s, s:s}", "key", key, "operator", "Exists", "effect", effect));
 }
 
 /* What Kubernetes lets every daemon tolerate. */
@@ -53,8 +54,8 @@ static int add_tolerations(json_t *spec)
 static int pin_to_node(json_t *spec, const char *node)
 {
 	return json_put(spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-			json_pack("{s:[{s:[{s:s, s:s, s:[s]}]}]}", "nodeSelectorTerms", "matchFields", "key", "metadata.name", "operator",
-				  "In", "values", node));
+			json_pack("{s:[{s:[{s:s, s:s, s:[s]}]}]}", "nodeSelectorTerms", "matchFields", "key",
+				  "metadata.name", "operator", "In", "values", node));
 }
 
 /* The node a pod is for: where it runs, or where its affinity pins it. NULL: unknown. */
@@ -64,7 +65,8 @@ static const char *node_of(const json_t *pod)
 	if (bound[0] != '\0')
 		return bound;
 	return json_str(pod,
-			"spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0]"
+			"spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
+			".matchFields[0]"
 			".values[0]",
 			NULL);
 }
@@ -90,8 +92,8 @@ static json_t *make_pod(const struct daemon_pass *p, const char *node)
 	char generation[24];
 	(void)snprintf(generation, sizeof generation, "%lld", (long long)json_int(p->set, "metadata.generation", 1));
 	if (pod == NULL || json_put_str(pod, "metadata.labels[\"controller-revision-hash\"]", p->hash) < 0 ||
-	    json_put_str(pod, "metadata.labels[\"pod-template-generation\"]", generation) < 0 || add_tolerations(spec) < 0 ||
-	    pin_to_node(spec, node) < 0)
+	    json_put_str(pod, "metadata.labels[\"pod-template-generation\"]", generation) < 0 ||
+	    add_tolerations(spec) < 0 || pin_to_node(spec, node) < 0)
 		return NULL;
 	return TAKE(pod);
 }
@@ -99,8 +101,8 @@ static json_t *make_pod(const struct daemon_pass *p, const char *node)
 /* --- which nodes --- */
 
 struct verdict {
-	bool run;   /* a pod should be started */
-	bool stay;  /* one that is there may go on */
+	bool run;  /* a pod should be started */
+	bool stay; /* one that is there may go on */
 };
 
 static struct verdict judge(const struct daemon_pass *p, const json_t *node)
@@ -137,8 +139,9 @@ static int end_finished(struct daemon_pass *p, const json_t *pod, struct error *
 {
 	if (obj_deleting(pod) || !failed_is_ripe(p, pod))
 		return 0;
-	event_emit(p->w->events, p->set, "Warning", "FailedDaemonPod", "Found failed daemon pod %s/%s on node %s, will try to kill it",
-		   obj_namespace(pod), obj_name(pod), node_of(pod));
+	event_emit(p->w->events, p->set, "Warning", "FailedDaemonPod",
+		   "Found failed daemon pod %s/%s on node %s, will try to kill it", obj_namespace(pod), obj_name(pod),
+		   node_of(pod));
 	return workload_delete_pod(p->w, p->set, pod, err);
 }
 
@@ -155,7 +158,7 @@ static int tend_pods(struct daemon_pass *p, const char *node, struct verdict v, 
 	const json_t *kept = NULL;
 	size_t i;
 	json_t *pod;
-	json_array_foreach(p->pods, i, pod) {
+	json_array_foreach (p->pods, i, pod) {
 		int rc = 0;
 		if (!str_same(node_of(pod), node))
 			continue;
@@ -197,7 +200,7 @@ static int end_strays(struct daemon_pass *p, struct error *err)
 {
 	size_t i;
 	json_t *pod;
-	json_array_foreach(p->pods, i, pod) {
+	json_array_foreach (p->pods, i, pod) {
 		const char *node = node_of(pod);
 		JSON_AUTO there = node != NULL ? informer_get(p->w->nodes, "", node) : NULL;
 		if (there != NULL || obj_deleting(pod))
@@ -234,7 +237,7 @@ static int roll(struct daemon_pass *p, struct error *err)
 	for (int round = 0; round < 2; round++) {
 		size_t i;
 		json_t *pod;
-		json_array_foreach(p->pods, i, pod) {
+		json_array_foreach (p->pods, i, pod) {
 			int64_t ignored = 0;
 			const bool serves = pod_available(pod, p->min_ready_s, &ignored);
 			if (is_current(p, pod) || obj_deleting(pod) || pod_finished(pod) || serves != (round == 1))
@@ -254,9 +257,10 @@ static int roll(struct daemon_pass *p, struct error *err)
 static json_t *status_of(const struct daemon_pass *p)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "observedGeneration",
-			 (json_int_t)json_int(p->set, "metadata.generation", 0), "desiredNumberScheduled", (json_int_t)p->desired,
-			 "currentNumberScheduled", (json_int_t)p->scheduled, "numberMisscheduled", (json_int_t)p->misscheduled,
-			 "numberReady", (json_int_t)p->ready, "numberAvailable", (json_int_t)p->available, "numberUnavailable",
+			 (json_int_t)json_int(p->set, "metadata.generation", 0), "desiredNumberScheduled",
+			 (json_int_t)p->desired, "currentNumberScheduled", (json_int_t)p->scheduled,
+			 "numberMisscheduled", (json_int_t)p->misscheduled, "numberReady", (json_int_t)p->ready,
+			 "numberAvailable", (json_int_t)p->available, "numberUnavailable",
 			 (json_int_t)(p->desired - p->available), "updatedNumberScheduled", (json_int_t)p->updated);
 }
 
@@ -270,7 +274,7 @@ static int run(struct daemon_pass *p, struct error *err)
 {
 	size_t i;
 	json_t *node;
-	json_array_foreach(p->nodes, i, node) {
+	json_array_foreach (p->nodes, i, node) {
 		int rc = tend_node(p, node, err);
 		if (rc < 0)
 			return rc;
@@ -295,11 +299,13 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 	if (set == NULL || obj_deleting(set))
 		return 0; /* its pods are the garbage collector's */
 	if (surge_wanted(set)) {
-		event_emit(w->events, set, "Warning", "Unsupported",
-			   "spec.updateStrategy.rollingUpdate.maxSurge is not supported by this cluster yet: set it to 0");
+		event_emit(
+			w->events, set, "Warning", "Unsupported",
+			"spec.updateStrategy.rollingUpdate.maxSurge is not supported by this cluster yet: set it to 0");
 		return 0;
 	}
-	CLEANUP(pass_clear) struct daemon_pass p = {
+	CLEANUP(pass_clear)
+	struct daemon_pass p = {
 		.w = w,
 		.set = set,
 		.min_ready_s = json_int(set, "spec.minReadySeconds", 0),
@@ -321,7 +327,7 @@ static void on_node(void *ctx, struct controller *c, const json_t *node)
 	size_t i;
 	json_t *set;
 	(void)node; /* any set may be concerned: the reconcile looks at all nodes */
-	json_array_foreach(sets, i, set) {
+	json_array_foreach (sets, i, set) {
 		controller_enqueue(c, obj_namespace(set), obj_name(set));
 	}
 }

@@ -7,10 +7,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
-#include "json/selector.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
+#include "json/json.h"
+#include "json/selector.h"
 
 #define ADDRESSES_MAX 1000 /* as Kubernetes: more are left out */
 
@@ -19,7 +19,7 @@ static bool selects(const json_t *service, const json_t *pod)
 	const char *key;
 	json_t *v;
 	const json_t *selector = json_at(service, "spec.selector");
-	json_object_foreach((json_t *)selector, key, v) {
+	json_object_foreach ((json_t *)selector, key, v) {
 		if (!str_same(obj_label(pod, key), json_string_value(v)) || json_string_value(v) == NULL)
 			return false;
 	}
@@ -32,9 +32,10 @@ static int64_t named_port(const json_t *pod, const char *name, const char *proto
 {
 	size_t i, k;
 	json_t *c, *p;
-	json_array_foreach(json_at(pod, "spec.containers"), i, c) {
-		json_array_foreach(json_object_get(c, "ports"), k, p) {
-			if (str_same(json_str(p, "name", NULL), name) && strcmp(json_str(p, "protocol", "TCP"), protocol) == 0)
+	json_array_foreach (json_at(pod, "spec.containers"), i, c) {
+		json_array_foreach (json_object_get(c, "ports"), k, p) {
+			if (str_same(json_str(p, "name", NULL), name) &&
+			    strcmp(json_str(p, "protocol", "TCP"), protocol) == 0)
 				return json_int(p, "containerPort", 0);
 		}
 	}
@@ -58,13 +59,15 @@ static json_t *ports_on(const json_t *service, const json_t *pod)
 	JSON_AUTO list = json_array();
 	size_t i;
 	json_t *port;
-	json_array_foreach(json_at(service, "spec.ports"), i, port) {
+	json_array_foreach (json_at(service, "spec.ports"), i, port) {
 		const int64_t number = target_port(port, pod);
 		const char *name = json_str(port, "name", "");
 		if (number == 0)
 			continue;
-		JSON_AUTO p = json_pack("{s:I, s:s}", "port", (json_int_t)number, "protocol", json_str(port, "protocol", "TCP"));
-		if (p == NULL || (name[0] != '\0' && json_object_set_new(p, "name", json_string(name)) < 0) || json_array_append(list, p) < 0)
+		JSON_AUTO p = json_pack("{s:I, s:s}", "port", (json_int_t)number, "protocol",
+					json_str(port, "protocol", "TCP"));
+		if (p == NULL || (name[0] != '\0' && json_object_set_new(p, "name", json_string(name)) < 0) ||
+		    json_array_append(list, p) < 0)
 			return NULL;
 	}
 	return TAKE(list);
@@ -74,9 +77,9 @@ static json_t *ports_on(const json_t *service, const json_t *pod)
 
 static json_t *address_of(const json_t *service, const json_t *pod)
 {
-	JSON_AUTO a = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "ip", json_str(pod, "status.podIP", ""), "nodeName",
-				json_str(pod, "spec.nodeName", ""), "targetRef", "kind", "Pod", "namespace", obj_namespace(pod), "name",
-				obj_name(pod), "uid", obj_uid(pod));
+	JSON_AUTO a = json_pack("{s:s, s:s, s:{s:s, s:s, s:s, s:s}}", "ip", json_str(pod, "status.podIP", ""),
+				"nodeName", json_str(pod, "spec.nodeName", ""), "targetRef", "kind", "Pod", "namespace",
+				obj_namespace(pod), "name", obj_name(pod), "uid", obj_uid(pod));
 	const char *host = json_str(pod, "spec.hostname", "");
 	const bool named = host[0] != '\0' && strcmp(json_str(pod, "spec.subdomain", ""), obj_name(service)) == 0;
 	if (a == NULL || (named && json_object_set_new(a, "hostname", json_string(host)) < 0))
@@ -89,7 +92,7 @@ static json_t *subset_for(json_t *subsets, const json_t *ports)
 {
 	size_t i;
 	json_t *s;
-	json_array_foreach(subsets, i, s) {
+	json_array_foreach (subsets, i, s) {
 		const json_t *have = json_object_get(s, "ports");
 		if (have == NULL ? json_array_size(ports) == 0 : json_same(have, ports))
 			return s;
@@ -153,8 +156,8 @@ static json_t *subsets_of(const json_t *service, const json_t *pods)
 
 static json_t *endpoints_object(const json_t *service, json_t *subsets)
 {
-	JSON_AUTO ep = json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "v1", "kind", "Endpoints", "metadata", "name", obj_name(service),
-				 "namespace", obj_namespace(service), "subsets", subsets);
+	JSON_AUTO ep = json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "v1", "kind", "Endpoints", "metadata",
+				 "name", obj_name(service), "namespace", obj_namespace(service), "subsets", subsets);
 	const json_t *labels = json_at(service, "metadata.labels");
 	JSON_AUTO mine = json_is_object(labels) ? json_deep_copy(labels) : json_object();
 	if (ep == NULL || mine == NULL)
@@ -169,7 +172,8 @@ static bool up_to_date(const json_t *have, const json_t *want)
 {
 	const json_t *a = json_object_get(have, "subsets"), *b = json_object_get(want, "subsets");
 	const json_t *la = json_at(have, "metadata.labels"), *lb = json_at(want, "metadata.labels");
-	const bool same_labels = json_object_size(la) == json_object_size(lb) && (json_object_size(la) == 0 || json_same(la, lb));
+	const bool same_labels =
+		json_object_size(la) == json_object_size(lb) && (json_object_size(la) == 0 || json_same(la, lb));
 	return same_labels && json_array_size(a) == json_array_size(b) && (json_array_size(a) == 0 || json_same(a, b));
 }
 
@@ -179,7 +183,7 @@ static int drop_old_labels(json_t *want, const json_t *have)
 	json_t *labels = json_at(want, "metadata.labels");
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_at(have, "metadata.labels"), key, v) {
+	json_object_foreach (json_at(have, "metadata.labels"), key, v) {
 		if (json_object_get(labels, key) == NULL && json_object_set_new(labels, key, json_null()) < 0)
 			return -ENOMEM;
 	}
@@ -200,7 +204,8 @@ static int write_endpoints(struct workload *w, const json_t *service, json_t *su
 	}
 	if (drop_old_labels(want, have) < 0)
 		return error_set(err, -ENOMEM, "endpoints of %s: out of memory", obj_name(service));
-	return kube_patch(w->client, &KUBE_ENDPOINTS, obj_namespace(service), obj_name(service), NULL, KUBE_PATCH_MERGE, want, NULL, err);
+	return kube_patch(w->client, &KUBE_ENDPOINTS, obj_namespace(service), obj_name(service), NULL, KUBE_PATCH_MERGE,
+			  want, NULL, err);
 }
 
 static int reconcile(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
@@ -228,7 +233,7 @@ static void on_pod(void *ctx, struct controller *c, const json_t *pod)
 	JSON_AUTO services = informer_list(w->services, obj_namespace(pod));
 	size_t i;
 	json_t *s;
-	json_array_foreach(services, i, s) {
+	json_array_foreach (services, i, s) {
 		if (selects(s, pod))
 			controller_enqueue(c, obj_namespace(s), obj_name(s));
 	}

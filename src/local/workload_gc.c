@@ -10,14 +10,14 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/workload_graph.h"
 #include "local/workload_private.h"
 #include "local/workload_served.h"
+#include "json/json.h"
 
 #define KEY_DISCOVERY "#discovery" /* no uid looks like that */
 #define FOREGROUND    "foregroundDeletion"
-#define ORPHAN	      "orphan"
+#define ORPHAN        "orphan"
 
 static int no_memory(struct error *err)
 {
@@ -37,10 +37,11 @@ static int get_live(struct workload *w, const struct graph_node *n, json_t **ret
 }
 
 /* Merge-patch metadata.@member to @value (reference taken), as of @obj's version. Gone or changed meanwhile is fine: that comes to us. */
-static int patch_metadata(struct workload *w, const struct graph_node *n, const json_t *obj, const char *member, json_t *value,
-			  struct error *err)
+static int patch_metadata(struct workload *w, const struct graph_node *n, const json_t *obj, const char *member,
+			  json_t *value, struct error *err)
 {
-	JSON_AUTO patch = json_pack("{s:{s:s, s:o}}", "metadata", "resourceVersion", obj_resource_version(obj), member, value);
+	JSON_AUTO patch =
+		json_pack("{s:{s:s, s:o}}", "metadata", "resourceVersion", obj_resource_version(obj), member, value);
 	if (patch == NULL)
 		return no_memory(err);
 	int rc = kube_patch(w->client, n->resource, n->ns, n->name, NULL, KUBE_PATCH_MERGE, patch, NULL, err);
@@ -56,7 +57,7 @@ static int remove_finalizer(struct workload *w, const struct graph_node *n, cons
 	json_t *left = json_array();
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f) {
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f) {
 		if (!str_same(json_string_value(f), finalizer) && json_array_append(left, f) < 0) {
 			json_decref(left);
 			return no_memory(err);
@@ -133,13 +134,14 @@ static int queue_dependent(void *ctx, const struct graph_node *n)
 }
 
 /* The ownerReferences of @obj without the uids that @drop accepts; NULL on no memory. */
-static json_t *refs_without(struct workload *w, const json_t *obj, bool (*drop)(struct workload *w, const json_t *ref, const char *ns, const char *uid),
+static json_t *refs_without(struct workload *w, const json_t *obj,
+			    bool (*drop)(struct workload *w, const json_t *ref, const char *ns, const char *uid),
 			    const char *uid)
 {
 	json_t *left = json_array();
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_at(obj, "metadata.ownerReferences"), i, ref) {
+	json_array_foreach (json_at(obj, "metadata.ownerReferences"), i, ref) {
 		if (drop(w, ref, obj_namespace(obj), uid))
 			continue;
 		if (json_array_append(left, ref) < 0) {
@@ -208,7 +210,7 @@ static int judge_owners(struct workload *w, const json_t *obj, struct owners *re
 {
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_at(obj, "metadata.ownerReferences"), i, ref) {
+	json_array_foreach (json_at(obj, "metadata.ownerReferences"), i, ref) {
 		enum owner_state state;
 		int rc = owner_state(w, ref, obj_namespace(obj), &state, err);
 		if (rc < 0)
@@ -229,7 +231,8 @@ static bool is_void(struct workload *w, const json_t *ref, const char *ns, const
 	return owner_state(w, ref, ns, &state, NULL) == 0 && (state == OWNER_ABSENT || state == OWNER_WAITING);
 }
 
-static int delete_object(struct workload *w, const struct graph_node *n, const json_t *obj, const struct owners *o, struct error *err)
+static int delete_object(struct workload *w, const struct graph_node *n, const json_t *obj, const struct owners *o,
+			 struct error *err)
 {
 	struct dependents d = {.w = w, .owner = n, .err = err};
 	if (graph_each_dependent(w->graph, n->uid, count_dependent, &d) < 0)
@@ -306,7 +309,7 @@ static void queue_owners_of(struct workload *w, const json_t *obj)
 {
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_at(obj, "metadata.ownerReferences"), i, ref) {
+	json_array_foreach (json_at(obj, "metadata.ownerReferences"), i, ref) {
 		controller_enqueue(w->gc_queue, "", json_str(ref, "uid", ""));
 	}
 }
@@ -316,15 +319,18 @@ static void on_change(void *ctx, const json_t *old, const json_t *obj, bool gone
 	struct workload *w = ctx;
 	if (!gone) {
 		controller_enqueue(w->gc_queue, "", obj_uid(obj));
-		if (old != NULL && !json_same(json_at(old, "metadata.ownerReferences"), json_at(obj, "metadata.ownerReferences")))
+		if (old != NULL &&
+		    !json_same(json_at(old, "metadata.ownerReferences"), json_at(obj, "metadata.ownerReferences")))
 			queue_owners_of(w, old);
 		return;
 	}
 	queue_owners_of(w, obj); /* one of them may wait for just this */
 	if (graph_each_dependent(w->graph, obj_uid(obj), queue_dependent, w) < 0)
-		LOG(w->log, LOG_LVL_ERROR, "garbage collector misses a deletion: out of memory", LOG_STR("name", obj_name(obj)));
+		LOG(w->log, LOG_LVL_ERROR, "garbage collector misses a deletion: out of memory",
+		    LOG_STR("name", obj_name(obj)));
 	if (obj_namespace(obj)[0] != '\0')
-		controller_enqueue(w->namespace_queue, "", obj_namespace(obj)); /* it may be ending and wait for its last object */
+		controller_enqueue(w->namespace_queue, "",
+				   obj_namespace(obj)); /* it may be ending and wait for its last object */
 }
 
 static void on_crd(void *ctx, struct controller *c, const json_t *crd)

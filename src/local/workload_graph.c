@@ -7,16 +7,16 @@
 
 #include "base/cleanup.h"
 #include "base/map.h"
-#include "json/json.h"
 #include "kube/client.h"
+#include "json/json.h"
 
 #define GONE_MAX 20000
 
 struct graph {
-	pthread_mutex_t lock;	/* guards all below */
-	struct map *nodes;	/* uid -> struct graph_node, one reference */
+	pthread_mutex_t lock;   /* guards all below */
+	struct map *nodes;      /* uid -> struct graph_node, one reference */
 	struct map *dependents; /* owner uid -> struct map of uid -> node (borrowed from nodes) */
-	struct map *gone;	/* uid -> not NULL */
+	struct map *gone;       /* uid -> not NULL */
 };
 
 void graph_node_unref(struct graph_node *n)
@@ -243,7 +243,8 @@ int graph_each_dependent(struct graph *g, const char *uid, int (*fn)(void *ctx, 
 	return call_each(list, n, fn, ctx);
 }
 
-int graph_each(struct graph *g, const struct kube_resource *r, int (*fn)(void *ctx, const struct graph_node *n), void *ctx)
+int graph_each(struct graph *g, const struct kube_resource *r, int (*fn)(void *ctx, const struct graph_node *n),
+	       void *ctx)
 {
 	size_t n;
 	pthread_mutex_lock(&g->lock);

@@ -42,7 +42,8 @@ bool graph_is_gone(struct graph *g, const char *uid);
 /** Call @fn with each dependent of @uid; no lock is held meanwhile. 0 or the first negative return of @fn; -ENOMEM. */
 int graph_each_dependent(struct graph *g, const char *uid, int (*fn)(void *ctx, const struct graph_node *n), void *ctx);
 /** Call @fn with each node (of @r, when not NULL); no lock is held meanwhile. */
-int graph_each(struct graph *g, const struct kube_resource *r, int (*fn)(void *ctx, const struct graph_node *n), void *ctx);
+int graph_each(struct graph *g, const struct kube_resource *r, int (*fn)(void *ctx, const struct graph_node *n),
+	       void *ctx);
 /** Accepts NULL. */
 void graph_node_unref(struct graph_node *n);
 

@@ -8,12 +8,12 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
 #include "local/workload_served.h"
+#include "json/json.h"
 
-#define PAGE	    500
+#define PAGE        500
 #define MESSAGE_MAX 1000
 #define FINALIZER   "kubernetes"
 
@@ -35,9 +35,10 @@ static void note_finalizers(struct sweep *s, const json_t *obj)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f) {
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f) {
 		const char *name = json_string_value(f);
-		if (name == NULL || s->held.n + strlen(name) + 3 > MESSAGE_MAX || (s->held.p != NULL && strstr(s->held.p, name) != NULL))
+		if (name == NULL || s->held.n + strlen(name) + 3 > MESSAGE_MAX ||
+		    (s->held.p != NULL && strstr(s->held.p, name) != NULL))
 			continue;
 		strbuf_addf(&s->held, "%s%s", s->held.n > 0 ? ", " : "", name);
 	}
@@ -61,12 +62,13 @@ static int sweep_resource(void *ctx, const struct kube_resource *r, struct error
 	CLEANUP(free_p) char *cont = NULL;
 	do {
 		JSON_AUTO page = NULL;
-		int rc = kube_list(s->w->client, r, s->ns, &(struct kube_list_options){.limit = PAGE, .cont = cont}, &page, err);
+		int rc = kube_list(s->w->client, r, s->ns, &(struct kube_list_options){.limit = PAGE, .cont = cont},
+				   &page, err);
 		if (rc < 0)
 			return rc == -ENOENT ? 0 : rc; /* no longer served */
 		size_t i;
 		json_t *obj;
-		json_array_foreach(json_object_get(page, "items"), i, obj) {
+		json_array_foreach (json_object_get(page, "items"), i, obj) {
 			if ((rc = sweep_object(s, r, obj, err)) < 0)
 				return rc;
 		}
@@ -106,20 +108,23 @@ static json_t *condition(const json_t *ns, const char *type, bool status, const 
 	size_t i;
 	json_t *c;
 	const char *since = NULL;
-	json_array_foreach(json_at(ns, "status.conditions"), i, c) {
-		if (str_same(json_str(c, "type", NULL), type) && str_same(json_str(c, "status", NULL), status ? "True" : "False"))
+	json_array_foreach (json_at(ns, "status.conditions"), i, c) {
+		if (str_same(json_str(c, "type", NULL), type) &&
+		    str_same(json_str(c, "status", NULL), status ? "True" : "False"))
 			since = json_str(c, "lastTransitionTime", NULL);
 	}
 	clock_format_rfc3339(clock_wall_ns(), now);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status ? "True" : "False", "reason", reason, "message", message,
-			 "lastTransitionTime", since != NULL ? since : now);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status ? "True" : "False", "reason",
+			 reason, "message", message, "lastTransitionTime", since != NULL ? since : now);
 }
 
 static int say_what_is_left(struct workload *w, const json_t *ns, const struct sweep *s, struct error *err)
 {
 	char remaining[MESSAGE_MAX + 64], held[MESSAGE_MAX + 64];
-	(void)snprintf(remaining, sizeof remaining, "Some resources are remaining: %s", s->what.p != NULL ? s->what.p : "");
-	(void)snprintf(held, sizeof held, "Some content in the namespace has finalizers remaining: %s", s->held.p != NULL ? s->held.p : "");
+	(void)snprintf(remaining, sizeof remaining, "Some resources are remaining: %s",
+		       s->what.p != NULL ? s->what.p : "");
+	(void)snprintf(held, sizeof held, "Some content in the namespace has finalizers remaining: %s",
+		       s->held.p != NULL ? s->held.p : "");
 	json_t *a = condition(ns, "NamespaceContentRemaining", true, "SomeResourcesRemain", remaining);
 	json_t *b = s->held.n > 0 ? condition(ns, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", held)
 				  : condition(ns, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers",
@@ -137,7 +142,7 @@ static int finalize(struct workload *w, const char *name, struct error *err)
 	JSON_AUTO left = json_array();
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(ns, "spec.finalizers"), i, f) {
+	json_array_foreach (json_at(ns, "spec.finalizers"), i, f) {
 		if (!str_same(json_string_value(f), FINALIZER) && json_array_append(left, f) < 0)
 			return error_set(err, -ENOMEM, "namespace %s: out of memory", name);
 	}
@@ -150,7 +155,7 @@ static bool awaits_us(const json_t *ns)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(ns, "spec.finalizers"), i, f) {
+	json_array_foreach (json_at(ns, "spec.finalizers"), i, f) {
 		if (str_same(json_string_value(f), FINALIZER))
 			return true;
 	}
@@ -164,8 +169,8 @@ static int reconcile(void *ctx, const char *unused, const char *name, struct rec
 	JSON_AUTO ns = informer_get(w->namespaces, "", name);
 	if (ns == NULL || !obj_deleting(ns) || !awaits_us(ns))
 		return 0;
-	CLEANUP(sweep_clear) struct sweep s = {
-		.w = w, .ns = name, .what = STRBUF_INIT(MESSAGE_MAX), .held = STRBUF_INIT(MESSAGE_MAX)};
+	CLEANUP(sweep_clear)
+	struct sweep s = {.w = w, .ns = name, .what = STRBUF_INIT(MESSAGE_MAX), .held = STRBUF_INIT(MESSAGE_MAX)};
 	int rc = sweep_all(&s, err);
 	if (rc == -EAGAIN) { /* discovery is under way */
 		ret->requeue_after_ns = 200 * NSEC_PER_MSEC;

@@ -11,12 +11,12 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
+#include "json/json.h"
 
-#define LEASE_NS	  "kube-node-lease"
-#define TAINT_NOT_READY	  "node.kubernetes.io/not-ready"
+#define LEASE_NS          "kube-node-lease"
+#define TAINT_NOT_READY   "node.kubernetes.io/not-ready"
 #define TAINT_UNREACHABLE "node.kubernetes.io/unreachable"
 
 struct heartbeat {
@@ -70,13 +70,14 @@ static int mark_unknown(struct workload *w, const json_t *node, struct error *er
 	clock_format_rfc3339(clock_wall_ns(), now);
 	JSON_AUTO conditions = json_array();
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		json_t *c = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", types[i], "status", "Unknown", "reason", "NodeStatusUnknown",
-				      "message", "Kubelet stopped posting node status.", "lastTransitionTime", now);
+		json_t *c = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", types[i], "status", "Unknown", "reason",
+				      "NodeStatusUnknown", "message", "Kubelet stopped posting node status.",
+				      "lastTransitionTime", now);
 		if (json_array_append_new(conditions, c) < 0)
 			return error_set(err, -ENOMEM, "node lifecycle: out of memory");
 	}
-	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node), "status", "conditions",
-				    conditions);
+	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node),
+				    "status", "conditions", conditions);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "node lifecycle: out of memory");
 	event_emit(w->events, node, "Normal", "NodeNotReady", "Node %s status is now: NodeNotReady", obj_name(node));
@@ -95,12 +96,14 @@ static bool ours(const json_t *taint)
 /* The taints the node should have: those of others as they are, and ours for @ready. NULL on no memory. */
 static json_t *wanted_taints(const json_t *node, const char *ready)
 {
-	const char *want = strcmp(ready, "True") == 0 ? NULL : strcmp(ready, "Unknown") == 0 ? TAINT_UNREACHABLE : TAINT_NOT_READY;
+	const char *want = strcmp(ready, "True") == 0      ? NULL
+			   : strcmp(ready, "Unknown") == 0 ? TAINT_UNREACHABLE
+							   : TAINT_NOT_READY;
 	json_t *list = json_array();
 	bool have = want == NULL;
 	size_t i;
 	json_t *t;
-	json_array_foreach(json_at(node, "spec.taints"), i, t) {
+	json_array_foreach (json_at(node, "spec.taints"), i, t) {
 		const bool keep = !ours(t) || str_same(json_str(t, "key", NULL), want);
 		have = have || (keep && ours(t));
 		if (keep && json_array_append(list, t) < 0)
@@ -123,7 +126,9 @@ static int sync_taints(struct workload *w, const json_t *node, struct error *err
 	const json_t *have = json_at(node, "spec.taints");
 	if (json_array_size(have) == json_array_size(want) && (json_array_size(want) == 0 || json_same(have, want)))
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node), "spec", "taints", want);
+	JSON_AUTO none = json_null();
+	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node),
+				    "spec", "taints", json_array_size(want) > 0 ? want : none);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "node lifecycle: out of memory");
 	return kube_patch(w->client, &KUBE_NODE, "", obj_name(node), NULL, KUBE_PATCH_MERGE, patch, NULL, err);

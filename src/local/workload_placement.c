@@ -4,9 +4,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "kube/client.h"
 #include "json/json.h"
 #include "json/selector.h"
-#include "kube/client.h"
 
 #define HOSTNAME "kubernetes.io/hostname"
 
@@ -16,7 +16,7 @@ static bool in_values(const json_t *values, const char *v)
 {
 	size_t i;
 	json_t *s;
-	json_array_foreach(values, i, s) {
+	json_array_foreach (values, i, s) {
 		if (str_same(json_string_value(s), v))
 			return true;
 	}
@@ -58,11 +58,11 @@ static bool term_holds(const json_t *term, const json_t *node)
 	json_t *req;
 	if (json_array_size(exprs) + json_array_size(fields) == 0)
 		return false; /* an empty term matches no node */
-	json_array_foreach(exprs, i, req) {
+	json_array_foreach (exprs, i, req) {
 		if (!requirement_holds(req, obj_label(node, json_str(req, "key", ""))))
 			return false;
 	}
-	json_array_foreach(fields, i, req) {
+	json_array_foreach (fields, i, req) {
 		const bool by_name = strcmp(json_str(req, "key", ""), "metadata.name") == 0;
 		if (!by_name || !requirement_holds(req, obj_name(node)))
 			return false;
@@ -75,15 +75,16 @@ bool placement_selects(const json_t *pod_spec, const json_t *node)
 	const char *key;
 	json_t *want, *term;
 	size_t i;
-	json_object_foreach(json_object_get(pod_spec, "nodeSelector"), key, want) {
+	json_object_foreach (json_object_get(pod_spec, "nodeSelector"), key, want) {
 		const char *have = obj_label(node, key);
 		if (have == NULL || !str_same(have, json_string_value(want)))
 			return false;
 	}
-	const json_t *required = json_at(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+	const json_t *required =
+		json_at(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
 	if (!json_is_object(required))
 		return true;
-	json_array_foreach(json_object_get(required, "nodeSelectorTerms"), i, term) {
+	json_array_foreach (json_object_get(required, "nodeSelectorTerms"), i, term) {
 		if (term_holds(term, node))
 			return true;
 	}
@@ -117,9 +118,9 @@ const json_t *placement_untolerated(const json_t *pod_spec, const json_t *node, 
 {
 	size_t i, k;
 	json_t *taint, *toleration;
-	json_array_foreach(json_at(node, "spec.taints"), i, taint) {
+	json_array_foreach (json_at(node, "spec.taints"), i, taint) {
 		bool tolerated = (effect_of(taint) & effects) == 0;
-		json_array_foreach(json_object_get(pod_spec, "tolerations"), k, toleration) {
+		json_array_foreach (json_object_get(pod_spec, "tolerations"), k, toleration) {
 			tolerated = tolerated || placement_tolerates(toleration, taint);
 		}
 		if (!tolerated)
@@ -138,7 +139,8 @@ static const json_t *anti_terms(const json_t *pod)
 /* Whether the term of a pod in @own_ns speaks of pods in namespace @ns. namespaceSelector {} means all of them. */
 static bool term_in_namespace(const json_t *term, const char *own_ns, const char *ns)
 {
-	const json_t *list = json_object_get(term, "namespaces"), *selector = json_object_get(term, "namespaceSelector");
+	const json_t *list = json_object_get(term, "namespaces"),
+		     *selector = json_object_get(term, "namespaceSelector");
 	if (json_is_object(selector) && json_object_size(selector) == 0)
 		return true;
 	if (json_array_size(list) > 0)
@@ -161,7 +163,7 @@ static bool repels(const json_t *from, const json_t *other, const char **ret_unk
 {
 	size_t i;
 	json_t *term;
-	json_array_foreach(anti_terms(from), i, term) {
+	json_array_foreach (anti_terms(from), i, term) {
 		const char *topology = json_str(term, "topologyKey", "");
 		if (strcmp(topology, HOSTNAME) != 0)
 			*ret_unknown = topology;
@@ -178,7 +180,7 @@ bool placement_repelled(const json_t *pod, const json_t *there, const char **ret
 	json_t *other;
 	*ret_unknown = NULL;
 	(void)repels(pod, NULL, ret_unknown); /* only to learn of unknown topologies */
-	json_array_foreach(there, i, other) {
+	json_array_foreach (there, i, other) {
 		if (strcmp(obj_uid(other), obj_uid(pod)) == 0)
 			continue;
 		if (repels(pod, other, ret_unknown) || repels(other, pod, &theirs))
@@ -192,17 +194,19 @@ bool placement_repelled(const json_t *pod, const json_t *there, const char **ret
 static bool clash(const json_t *a, const json_t *b)
 {
 	const char *ip_a = json_str(a, "hostIP", ""), *ip_b = json_str(b, "hostIP", "");
-	const bool any = ip_a[0] == '\0' || ip_b[0] == '\0' || strcmp(ip_a, "0.0.0.0") == 0 || strcmp(ip_b, "0.0.0.0") == 0;
+	const bool any =
+		ip_a[0] == '\0' || ip_b[0] == '\0' || strcmp(ip_a, "0.0.0.0") == 0 || strcmp(ip_b, "0.0.0.0") == 0;
 	return json_int(a, "hostPort", 0) > 0 && json_int(a, "hostPort", 0) == json_int(b, "hostPort", 0) &&
-	       strcmp(json_str(a, "protocol", "TCP"), json_str(b, "protocol", "TCP")) == 0 && (any || strcmp(ip_a, ip_b) == 0);
+	       strcmp(json_str(a, "protocol", "TCP"), json_str(b, "protocol", "TCP")) == 0 &&
+	       (any || strcmp(ip_a, ip_b) == 0);
 }
 
 static bool pod_uses(const json_t *pod, const json_t *port)
 {
 	size_t i, k;
 	json_t *c, *p;
-	json_array_foreach(json_at(pod, "spec.containers"), i, c) {
-		json_array_foreach(json_object_get(c, "ports"), k, p) {
+	json_array_foreach (json_at(pod, "spec.containers"), i, c) {
+		json_array_foreach (json_object_get(c, "ports"), k, p) {
 			if (clash(p, port))
 				return true;
 		}
@@ -214,7 +218,7 @@ static bool any_uses(const json_t *pods, const char *not_uid, const json_t *port
 {
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		if (strcmp(obj_uid(pod), not_uid) != 0 && pod_uses(pod, port))
 			return true;
 	}
@@ -225,8 +229,8 @@ bool placement_ports_taken(const json_t *pod, const json_t *there)
 {
 	size_t i, k;
 	json_t *c, *p;
-	json_array_foreach(json_at(pod, "spec.containers"), i, c) {
-		json_array_foreach(json_object_get(c, "ports"), k, p) {
+	json_array_foreach (json_at(pod, "spec.containers"), i, c) {
+		json_array_foreach (json_object_get(c, "ports"), k, p) {
 			if (any_uses(there, obj_uid(pod), p))
 				return true;
 		}

@@ -9,14 +9,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/workload_private.h"
+#include "json/json.h"
 
 static const json_t *condition_of(const json_t *pod, const char *type)
 {
 	size_t i;
 	json_t *c;
-	json_array_foreach(json_at(pod, "status.conditions"), i, c) {
+	json_array_foreach (json_at(pod, "status.conditions"), i, c) {
 		if (str_same(json_str(c, "type", NULL), type))
 			return c;
 	}
@@ -72,16 +72,18 @@ void template_hash(const json_t *template, char out[static 16])
 static json_t *owner_reference(const struct kube_resource *kind, const json_t *owner)
 {
 	char api_version[128];
-	return json_pack("[{s:s, s:s, s:s, s:s, s:b, s:b}]", "apiVersion", kube_api_version(kind, api_version), "kind", kind->kind, "name",
-			 obj_name(owner), "uid", obj_uid(owner), "controller", 1, "blockOwnerDeletion", 1);
+	return json_pack("[{s:s, s:s, s:s, s:s, s:b, s:b}]", "apiVersion", kube_api_version(kind, api_version), "kind",
+			 kind->kind, "name", obj_name(owner), "uid", obj_uid(owner), "controller", 1,
+			 "blockOwnerDeletion", 1);
 }
 
 json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *owner, const char *name)
 {
 	static const char *const taken[] = {"labels", "annotations", "finalizers"};
 	const json_t *template = json_at(owner, "spec.template");
-	JSON_AUTO pod = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", name, "namespace",
-				  obj_namespace(owner), "spec", json_deep_copy(json_object_get(template, "spec")));
+	JSON_AUTO pod =
+		json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", name,
+			  "namespace", obj_namespace(owner), "spec", json_deep_copy(json_object_get(template, "spec")));
 	json_t *meta = json_object_get(pod, "metadata");
 	int rc = pod == NULL ? -1 : json_object_set_new(meta, "ownerReferences", owner_reference(owner_kind, owner));
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(taken); i++) {
@@ -99,12 +101,12 @@ int workload_create_pod(struct workload *w, const json_t *owner, const json_t *p
 	if (rc == -EEXIST)
 		return 0;
 	if (rc < 0) {
-		event_emit(w->events, owner, "Warning", "FailedCreate", "create Pod %s in %s %s failed error: %s", obj_name(pod), kind,
-			   obj_name(owner), err->msg);
+		event_emit(w->events, owner, "Warning", "FailedCreate", "create Pod %s in %s %s failed error: %s",
+			   obj_name(pod), kind, obj_name(owner), err->msg);
 		return rc;
 	}
-	event_emit(w->events, owner, "Normal", "SuccessfulCreate", "create Pod %s in %s %s successful", obj_name(pod), kind,
-		   obj_name(owner));
+	event_emit(w->events, owner, "Normal", "SuccessfulCreate", "create Pod %s in %s %s successful", obj_name(pod),
+		   kind, obj_name(owner));
 	return 0;
 }
 
@@ -116,12 +118,12 @@ int workload_delete_pod(struct workload *w, const json_t *owner, const json_t *p
 	if (rc == -ENOENT || rc == -ESTALE)
 		return 0; /* gone, or another one by now: the cache is only late */
 	if (rc < 0) {
-		event_emit(w->events, owner, "Warning", "FailedDelete", "delete Pod %s in %s %s failed error: %s", obj_name(pod), kind,
-			   obj_name(owner), err->msg);
+		event_emit(w->events, owner, "Warning", "FailedDelete", "delete Pod %s in %s %s failed error: %s",
+			   obj_name(pod), kind, obj_name(owner), err->msg);
 		return rc;
 	}
-	event_emit(w->events, owner, "Normal", "SuccessfulDelete", "delete Pod %s in %s %s successful", obj_name(pod), kind,
-		   obj_name(owner));
+	event_emit(w->events, owner, "Normal", "SuccessfulDelete", "delete Pod %s in %s %s successful", obj_name(pod),
+		   kind, obj_name(owner));
 	return 0;
 }
 
@@ -129,7 +131,7 @@ bool workload_status_holds(const json_t *have, const json_t *want)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)want, key, v) {
+	json_object_foreach ((json_t *)want, key, v) {
 		const json_t *h = json_object_get(have, key);
 		if (json_is_null(v) ? h != NULL && !json_is_null(h) : !json_same(h, v))
 			return false;
@@ -137,16 +139,18 @@ bool workload_status_holds(const json_t *have, const json_t *want)
 	return true;
 }
 
-int workload_patch_status(struct workload *w, const struct kube_resource *r, const json_t *obj, json_t *status, struct error *err)
+int workload_patch_status(struct workload *w, const struct kube_resource *r, const json_t *obj, json_t *status,
+			  struct error *err)
 {
 	if (status != NULL && workload_status_holds(json_object_get(obj, "status"), status)) {
 		json_decref(status);
 		return 0;
 	}
-	JSON_AUTO patch = status != NULL ? json_pack("{s:{s:s}, s:o}", "metadata", "resourceVersion", obj_resource_version(obj), "status",
-						     status)
+	JSON_AUTO patch = status != NULL ? json_pack("{s:{s:s}, s:o}", "metadata", "resourceVersion",
+						     obj_resource_version(obj), "status", status)
 					 : NULL;
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "status of %s: out of memory", obj_name(obj));
-	return kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), "status", KUBE_PATCH_MERGE, patch, NULL, err);
+	return kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), "status", KUBE_PATCH_MERGE, patch, NULL,
+			  err);
 }

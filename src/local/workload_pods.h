@@ -33,6 +33,7 @@ int workload_delete_pod(struct workload *w, const json_t *owner, const json_t *p
  * Merge @status (reference taken, NULL means no memory) into @obj's status when it says something else than what is there.
  * The patch carries the resourceVersion: -ESTALE means that the cache is late.
  */
-int workload_patch_status(struct workload *w, const struct kube_resource *r, const json_t *obj, json_t *status, struct error *err);
+int workload_patch_status(struct workload *w, const struct kube_resource *r, const json_t *obj, json_t *status,
+			  struct error *err);
 /** Whether every member of @want has an equal value in @have (nested objects likewise). */
 bool workload_status_holds(const json_t *have, const json_t *want);

@@ -18,7 +18,7 @@ struct served;
 
 /* Indexes of the shared pod informer. */
 #define INDEX_POD_OWNER "workload/owner" /* uid of the controlling owner */
-#define INDEX_POD_NODE	"workload/node"	 /* spec.nodeName; "" while unscheduled */
+#define INDEX_POD_NODE  "workload/node"  /* spec.nodeName; "" while unscheduled */
 
 /** What all of them share. Made before the manager starts, read only afterwards; freed with the manager. */
 struct workload {
@@ -26,12 +26,13 @@ struct workload {
 	struct kube_client *client;
 	struct event_recorder *events;
 	struct logger *log;
-	struct informer *pods, *nodes, *statefulsets, *daemonsets, *services, *endpoints, *pvcs, *pvs, *namespaces, *leases;
-	struct graph *graph;		/* what the garbage collector and namespace deletion know of all objects */
+	struct informer *pods, *nodes, *statefulsets, *daemonsets, *services, *endpoints, *pvcs, *pvs, *namespaces,
+		*leases;
+	struct graph *graph; /* what the garbage collector and namespace deletion know of all objects */
 	struct served *served;
 	struct controller *gc_queue, *namespace_queue;
 	int64_t node_grace_ns;
-	struct map *assumed;	/* scheduler's one worker alone: uid of a pod just bound -> node name */
+	struct map *assumed;    /* scheduler's one worker alone: uid of a pod just bound -> node name */
 	struct map *heartbeats; /* node lifecycle's one worker alone: node name -> struct heartbeat */
 };
 
@@ -44,4 +45,3 @@ int workload_add_gc(struct workload *w, struct error *err);
 int workload_add_namespace(struct workload *w, struct error *err);
 int workload_add_node(struct workload *w, struct error *err);
 int workload_add_endpoints(struct workload *w, struct error *err);
-

@@ -13,10 +13,10 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/workload_placement.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
+#include "json/json.h"
 
 #define SCHEDULER   "default-scheduler"
 #define MESSAGE_MAX 1000
@@ -83,7 +83,7 @@ static char *claims_missing(struct workload *w, const json_t *pod)
 {
 	size_t i;
 	json_t *volume;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, volume) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, volume) {
 		const char *name = claim_of(volume);
 		if (name == NULL)
 			continue;
@@ -102,7 +102,7 @@ static bool volumes_fit(struct workload *w, const json_t *pod, const json_t *nod
 {
 	size_t i;
 	json_t *volume;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, volume) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, volume) {
 		const char *name = claim_of(volume);
 		JSON_AUTO claim = name != NULL ? informer_get(w->pvcs, obj_namespace(pod), name) : NULL;
 		JSON_AUTO pv = claim != NULL ? informer_get(w->pvs, "", json_str(claim, "spec.volumeName", "")) : NULL;
@@ -127,11 +127,12 @@ static json_t *pods_on(struct workload *w, const char *node)
 	json_t *all = json_array();
 	size_t i;
 	json_t *pod;
-	json_array_foreach(cached, i, pod) {
+	json_array_foreach (cached, i, pod) {
 		if (!pod_finished(pod))
-			(void)json_array_append(all, pod); /* a NULL list or no memory shows in the bind's refusal at worst */
+			(void)json_array_append(
+				all, pod); /* a NULL list or no memory shows in the bind's refusal at worst */
 	}
-	json_array_foreach(waiting, i, pod) {
+	json_array_foreach (waiting, i, pod) {
 		if (str_same(map_get(w->assumed, obj_uid(pod)), node))
 			(void)json_array_append(all, pod);
 	}
@@ -139,17 +140,19 @@ static json_t *pods_on(struct workload *w, const char *node)
 }
 
 /* NULL: the node takes the pod. Otherwise the reason, in @buf. */
-static const char *filter(struct workload *w, const json_t *pod, const json_t *node, const json_t *there, char *buf, size_t size)
+static const char *filter(struct workload *w, const json_t *pod, const json_t *node, const json_t *there, char *buf,
+			  size_t size)
 {
 	const json_t *spec = json_object_get(pod, "spec");
 	const char *unknown = NULL;
 	if (json_bool(node, "spec.unschedulable", false)) {
-		static const char taint_text[] = "{\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}";
+		static const char taint_text[] =
+			"{\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}";
 		JSON_AUTO taint = json_loads(taint_text, 0, NULL);
 		bool tolerated = false;
 		size_t i;
 		json_t *t;
-		json_array_foreach(json_object_get(spec, "tolerations"), i, t) {
+		json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
 			tolerated = tolerated || placement_tolerates(t, taint);
 		}
 		if (!tolerated)
@@ -159,7 +162,8 @@ static const char *filter(struct workload *w, const json_t *pod, const json_t *n
 		return "node(s) didn't match Pod's node affinity/selector";
 	const json_t *taint = placement_untolerated(spec, node, TAINT_NO_SCHEDULE | TAINT_NO_EXECUTE);
 	if (taint != NULL) {
-		(void)snprintf(buf, size, "node(s) had untolerated taint {%s: %s}", json_str(taint, "key", ""), json_str(taint, "value", ""));
+		(void)snprintf(buf, size, "node(s) had untolerated taint {%s: %s}", json_str(taint, "key", ""),
+			       json_str(taint, "value", ""));
 		return buf;
 	}
 	if (!volumes_fit(w, pod, node))
@@ -169,7 +173,9 @@ static const char *filter(struct workload *w, const json_t *pod, const json_t *n
 	if (placement_repelled(pod, there, &unknown))
 		return "node(s) didn't match pod anti-affinity rules";
 	if (unknown != NULL) {
-		(void)snprintf(buf, size, "node(s) cannot judge pod anti-affinity by topology key %.100s (only kubernetes.io/hostname is supported yet)",
+		(void)snprintf(buf, size,
+			       "node(s) cannot judge pod anti-affinity by topology key %.100s (only "
+			       "kubernetes.io/hostname is supported yet)",
 			       unknown);
 		return buf;
 	}
@@ -182,7 +188,7 @@ static char *choose(struct workload *w, const json_t *pod, const json_t *nodes, 
 	const char *best = NULL;
 	size_t best_pods = 0, i;
 	json_t *node;
-	json_array_foreach(nodes, i, node) {
+	json_array_foreach (nodes, i, node) {
 		char buf[512];
 		JSON_AUTO there = pods_on(w, obj_name(node));
 		const char *why_not = filter(w, pod, node, there, buf, sizeof buf);
@@ -208,28 +214,32 @@ static int say_unschedulable(struct workload *w, const json_t *pod, const char *
 	const bool was_false = str_same(json_str(c, "status", NULL), "False");
 	clock_format_rfc3339(clock_wall_ns(), now);
 	/* conditions merge by type: the strategic patch leaves the others alone */
-	JSON_AUTO patch = json_pack("{s:{s:[{s:s, s:s, s:s, s:s, s:n, s:s}]}}", "status", "conditions", "type", "PodScheduled", "status", "False",
-				    "reason", "Unschedulable", "message", message, "lastProbeTime", "lastTransitionTime",
-				    was_false ? json_str(c, "lastTransitionTime", now) : now);
+	JSON_AUTO patch =
+		json_pack("{s:{s:[{s:s, s:s, s:s, s:s, s:n, s:s}]}}", "status", "conditions", "type", "PodScheduled",
+			  "status", "False", "reason", "Unschedulable", "message", message, "lastProbeTime",
+			  "lastTransitionTime", was_false ? json_str(c, "lastTransitionTime", now) : now);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "scheduler: out of memory");
-	int rc = kube_patch(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), "status", KUBE_PATCH_STRATEGIC, patch, NULL, err);
+	int rc = kube_patch(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), "status", KUBE_PATCH_STRATEGIC,
+			    patch, NULL, err);
 	return rc == -ENOENT ? 0 : rc;
 }
 
 static int bind_pod(struct workload *w, const json_t *pod, const char *node, struct error *err)
 {
-	JSON_AUTO binding = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Binding", "metadata",
-				      "name", obj_name(pod), "namespace", obj_namespace(pod), "uid", obj_uid(pod), "target", "apiVersion",
-				      "v1", "kind", "Node", "name", node);
+	JSON_AUTO binding = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind",
+				      "Binding", "metadata", "name", obj_name(pod), "namespace", obj_namespace(pod),
+				      "uid", obj_uid(pod), "target", "apiVersion", "v1", "kind", "Node", "name", node);
 	char *assumed = strdup(node);
 	if (binding == NULL || assumed == NULL || map_set(w->assumed, obj_uid(pod), assumed) < 0) {
 		free(assumed);
 		return error_set(err, -ENOMEM, "scheduler: out of memory");
 	}
-	int rc = kube_create_sub(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), "binding", binding, NULL, err);
+	int rc =
+		kube_create_sub(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), "binding", binding, NULL, err);
 	if (rc == 0) {
-		event_emit(w->events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s", obj_namespace(pod), obj_name(pod), node);
+		event_emit(w->events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s",
+			   obj_namespace(pod), obj_name(pod), node);
 		return 0;
 	}
 	(void)map_remove(w->assumed, obj_uid(pod));
@@ -246,7 +256,7 @@ static void prune_assumed(struct workload *w)
 	while (map_next(w->assumed, &pos, &uid, &node)) {
 		bool still = false;
 		json_t *pod;
-		json_array_foreach(waiting, i, pod) {
+		json_array_foreach (waiting, i, pod) {
 			still = still || strcmp(obj_uid(pod), uid) == 0;
 		}
 		if (!still)
@@ -261,8 +271,10 @@ static int schedule(struct workload *w, const json_t *pod, struct error *err)
 	if (missing == NULL && json_array_size(nodes) == 0)
 		return say_unschedulable(w, pod, "no nodes available to schedule pods", err);
 	if (missing != NULL) {
-		CLEANUP(free_p) char *text = str_printf("0/%zu nodes are available: %s.", json_array_size(nodes), missing);
-		return text != NULL ? say_unschedulable(w, pod, text, err) : error_set(err, -ENOMEM, "scheduler: out of memory");
+		CLEANUP(free_p)
+		char *text = str_printf("0/%zu nodes are available: %s.", json_array_size(nodes), missing);
+		return text != NULL ? say_unschedulable(w, pod, text, err)
+				    : error_set(err, -ENOMEM, "scheduler: out of memory");
 	}
 	CLEANUP(map_free_p) struct map *count = map_new(free);
 	struct reasons r = {.count = count};
@@ -272,7 +284,8 @@ static int schedule(struct workload *w, const json_t *pod, struct error *err)
 	if (node != NULL)
 		return bind_pod(w, pod, node, err);
 	CLEANUP(free_p) char *text = !r.failed ? explain(&r, json_array_size(nodes)) : NULL;
-	return text != NULL ? say_unschedulable(w, pod, text, err) : error_set(err, -ENOMEM, "scheduler: out of memory");
+	return text != NULL ? say_unschedulable(w, pod, text, err)
+			    : error_set(err, -ENOMEM, "scheduler: out of memory");
 }
 
 static int reconcile(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
@@ -282,7 +295,8 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 	prune_assumed(w);
 	JSON_AUTO pod = informer_get(w->pods, ns, name);
 	if (pod == NULL || json_str(pod, "spec.nodeName", "")[0] != '\0' || obj_deleting(pod) || pod_finished(pod) ||
-	    map_has(w->assumed, obj_uid(pod)) || strcmp(json_str(pod, "spec.schedulerName", SCHEDULER), SCHEDULER) != 0 ||
+	    map_has(w->assumed, obj_uid(pod)) ||
+	    strcmp(json_str(pod, "spec.schedulerName", SCHEDULER), SCHEDULER) != 0 ||
 	    json_array_size(json_at(pod, "spec.schedulingGates")) > 0)
 		return 0;
 	return schedule(w, pod, err);
@@ -295,7 +309,7 @@ static void enqueue_waiting(struct workload *w, struct controller *c)
 	JSON_AUTO waiting = informer_list_by(w->pods, INDEX_POD_NODE, "");
 	size_t i;
 	json_t *pod;
-	json_array_foreach(waiting, i, pod) {
+	json_array_foreach (waiting, i, pod) {
 		controller_enqueue(c, obj_namespace(pod), obj_name(pod));
 	}
 }

@@ -9,10 +9,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/informer.h"
 #include "local/workload_graph.h"
+#include "json/json.h"
 
 #define RESOURCES_MAX 2000
 
@@ -21,7 +21,7 @@ struct known {
 	struct known *next;
 	struct served *served;
 	struct kube_resource r; /* strings owned */
-	struct informer *inf;	/* NULL: not watched (events; or served no more) */
+	struct informer *inf;   /* NULL: not watched (events; or served no more) */
 	bool watchable;
 	bool present, seen; /* served now; seen in the discovery that is under way */
 };
@@ -49,8 +49,8 @@ static void known_free(struct known *k)
 	free(k);
 }
 
-int served_new(struct kube_client *c, struct logger *log, struct graph *g, served_changed changed, void *ctx, struct served **ret,
-	       struct error *err)
+int served_new(struct kube_client *c, struct logger *log, struct graph *g, served_changed changed, void *ctx,
+	       struct served **ret, struct error *err)
 {
 	struct served *s = calloc(1, sizeof *s);
 	if (s == NULL)
@@ -83,16 +83,17 @@ void served_free(struct served *s)
 /* Nothing but what ownership needs is kept, above all no data of Secrets. */
 static void only_metadata(json_t *obj)
 {
-	static const char *const kept[] = {"name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers", "ownerReferences"};
+	static const char *const kept[] = {
+		"name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "finalizers", "ownerReferences"};
 	const char *key;
 	json_t *v;
 	void *tmp;
-	json_object_foreach_safe(obj, tmp, key, v) {
+	json_object_foreach_safe (obj, tmp, key, v) {
 		if (strcmp(key, "metadata") != 0 && strcmp(key, "kind") != 0 && strcmp(key, "apiVersion") != 0)
 			(void)json_object_del(obj, key); /* it is there */
 	}
 	json_t *meta = json_object_get(obj, "metadata");
-	json_object_foreach_safe(meta, tmp, key, v) {
+	json_object_foreach_safe (meta, tmp, key, v) {
 		bool keep = false;
 		for (size_t i = 0; i < ARRAY_LEN(kept); i++)
 			keep = keep || strcmp(key, kept[i]) == 0;
@@ -114,14 +115,16 @@ static void on_object(void *ctx, enum informer_event ev, const json_t *old, cons
 	if (ev == INFORMER_DELETED)
 		graph_remove(s->graph, obj_uid(obj));
 	else if (graph_put(s->graph, &k->r, obj) == -ENOMEM)
-		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses an object: out of memory", LOG_STR("name", obj_name(obj)));
+		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses an object: out of memory",
+		    LOG_STR("name", obj_name(obj)));
 	s->changed(s->ctx, old, obj, ev == INFORMER_DELETED);
 }
 
 static int start_watch(struct served *s, struct known *k, struct error *err)
 {
 	struct informer *inf = NULL;
-	int rc = informer_new(s->client, &k->r, &(struct informer_options){.transform = only_metadata, .log = s->log}, &inf, err);
+	int rc = informer_new(s->client, &k->r, &(struct informer_options){.transform = only_metadata, .log = s->log},
+			      &inf, err);
 	if (rc == 0 && (rc = informer_add_handler(inf, on_object, k)) < 0)
 		rc = error_set(err, rc, "watch %s: out of memory", k->r.plural);
 	if (rc == 0)
@@ -139,7 +142,8 @@ static int start_watch(struct served *s, struct known *k, struct error *err)
 static int tell_gone(void *ctx, const struct graph_node *n)
 {
 	struct served *s = ctx;
-	JSON_AUTO obj = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", n->name, "namespace", n->ns, "uid", n->uid);
+	JSON_AUTO obj =
+		json_pack("{s:{s:s, s:s, s:s}}", "metadata", "name", n->name, "namespace", n->ns, "uid", n->uid);
 	graph_remove(s->graph, n->uid);
 	if (obj == NULL)
 		return -ENOMEM;
@@ -155,7 +159,8 @@ static void stop_watch(struct served *s, struct known *k)
 	pthread_mutex_unlock(&s->lock);
 	informer_free(inf);
 	if (graph_each(s->graph, &k->r, tell_gone, s) < 0)
-		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses a deletion: out of memory", LOG_STR("resource", k->r.plural));
+		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses a deletion: out of memory",
+		    LOG_STR("resource", k->r.plural));
 }
 
 /* --- discovery --- */
@@ -174,7 +179,7 @@ static bool has_verb(const json_t *res, const char *verb)
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(res, "verbs"), i, v) {
+	json_array_foreach (json_object_get(res, "verbs"), i, v) {
 		if (str_same(json_string_value(v), verb))
 			return true;
 	}
@@ -184,7 +189,8 @@ static bool has_verb(const json_t *res, const char *verb)
 static struct known *find_known(struct served *s, const char *group, const char *version, const char *plural)
 {
 	for (struct known *k = s->list; k != NULL; k = k->next) {
-		if (strcmp(k->r.group, group) == 0 && strcmp(k->r.version, version) == 0 && strcmp(k->r.plural, plural) == 0)
+		if (strcmp(k->r.group, group) == 0 && strcmp(k->r.version, version) == 0 &&
+		    strcmp(k->r.plural, plural) == 0)
 			return k;
 	}
 	return NULL;
@@ -218,20 +224,22 @@ static struct known *add_known(struct served *s, const char *group, const char *
 
 static int discover_version(struct served *s, const char *group, const char *version, struct error *err)
 {
-	CLEANUP(free_p) char *path = group[0] == '\0' ? str_printf("/api/%s", version) : str_printf("/apis/%s/%s", group, version);
+	CLEANUP(free_p)
+	char *path = group[0] == '\0' ? str_printf("/api/%s", version) : str_printf("/apis/%s/%s", group, version);
 	JSON_AUTO doc = NULL;
 	size_t i;
 	json_t *res;
 	int rc = path != NULL ? get_json(s, path, &doc, err) : error_set(err, -ENOMEM, "discovery: out of memory");
 	if (rc < 0)
 		return rc;
-	json_array_foreach(json_object_get(doc, "resources"), i, res) {
+	json_array_foreach (json_object_get(doc, "resources"), i, res) {
 		const char *name = json_str(res, "name", "");
 		if (name[0] == '\0' || strchr(name, '/') != NULL || !has_verb(res, "list") || !has_verb(res, "delete"))
 			continue;
 		struct known *k = find_known(s, group, version, name);
 		if (k == NULL && (k = add_known(s, group, version, res)) == NULL)
-			return error_set(err, -ENOMEM, "discovery: out of memory, or more than %d resources", RESOURCES_MAX);
+			return error_set(err, -ENOMEM, "discovery: out of memory, or more than %d resources",
+					 RESOURCES_MAX);
 		k->seen = true;
 	}
 	return 0;
@@ -249,7 +257,7 @@ static int discover_all(struct served *s, struct error *err)
 		rc = get_json(s, "/apis", &groups, err);
 	if (rc < 0)
 		return rc;
-	json_array_foreach(json_object_get(groups, "groups"), i, g) {
+	json_array_foreach (json_object_get(groups, "groups"), i, g) {
 		const char *group = json_str(g, "name", ""), *version = json_str(g, "preferredVersion.version", "");
 		if (group[0] != '\0' && version[0] != '\0' && (rc = discover_version(s, group, version, err)) < 0)
 			return rc;
@@ -300,14 +308,16 @@ const struct kube_resource *served_find(struct served *s, const char *api_versio
 	const struct kube_resource *found = NULL;
 	pthread_mutex_lock(&s->lock);
 	for (const struct known *k = s->list; k != NULL && found == NULL; k = k->next) {
-		if (k->present && strlen(k->r.group) == n && strncmp(k->r.group, api_version, n) == 0 && strcmp(k->r.kind, kind) == 0)
+		if (k->present && strlen(k->r.group) == n && strncmp(k->r.group, api_version, n) == 0 &&
+		    strcmp(k->r.kind, kind) == 0)
 			found = &k->r;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
 
-int served_each_namespaced(struct served *s, int (*fn)(void *ctx, const struct kube_resource *r, struct error *err), void *ctx, struct error *err)
+int served_each_namespaced(struct served *s, int (*fn)(void *ctx, const struct kube_resource *r, struct error *err),
+			   void *ctx, struct error *err)
 {
 	pthread_mutex_lock(&s->lock);
 	const bool known = s->discovered;

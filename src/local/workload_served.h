@@ -18,8 +18,8 @@ struct served;
 /** @changed: an object changed or went (@gone); called on an informer's thread after the graph was brought up to date. */
 typedef void (*served_changed)(void *ctx, const json_t *old, const json_t *obj, bool gone);
 
-int served_new(struct kube_client *c, struct logger *log, struct graph *g, served_changed changed, void *ctx, struct served **ret,
-	       struct error *err);
+int served_new(struct kube_client *c, struct logger *log, struct graph *g, served_changed changed, void *ctx,
+	       struct served **ret, struct error *err);
 /** Stop all watches and free. Accepts NULL. */
 void served_free(struct served *s);
 /** Ask the server what it serves; start and stop watches accordingly. Objects of what is served no more count as gone. */
@@ -29,4 +29,5 @@ bool served_synced(struct served *s);
 /** The resource of an ownerReference, or NULL when nothing served is of that group and kind. Valid until served_free(). */
 const struct kube_resource *served_find(struct served *s, const char *api_version, const char *kind);
 /** Call @fn with each namespaced resource that can be listed and deleted, until it returns negative; that is returned. */
-int served_each_namespaced(struct served *s, int (*fn)(void *ctx, const struct kube_resource *r, struct error *err), void *ctx, struct error *err);
+int served_each_namespaced(struct served *s, int (*fn)(void *ctx, const struct kube_resource *r, struct error *err),
+			   void *ctx, struct error *err);

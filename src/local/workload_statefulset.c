@@ -10,9 +10,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/workload_pods.h"
 #include "local/workload_private.h"
+#include "json/json.h"
 
 #define REPLICAS_MAX 10000
 #define NAME_MAX_LEN 320
@@ -24,8 +24,8 @@ struct set_pass {
 	int64_t start, replicas, min_ready_s;
 	bool ordered, rolling;
 	char revision[NAME_MAX_LEN]; /* what new pods get */
-	const json_t **slot;	     /* by ordinal - start; borrowed from pods; NULL: there is none */
-	json_t *pods;		     /* all that the set owns */
+	const json_t **slot;         /* by ordinal - start; borrowed from pods; NULL: there is none */
+	json_t *pods;                /* all that the set owns */
 	int64_t wait_ns;
 };
 
@@ -51,9 +51,11 @@ static bool is_current(const struct set_pass *p, const json_t *pod)
 static const char *refusal(const json_t *set)
 {
 	if (json_array_size(json_at(set, "spec.volumeClaimTemplates")) > 0)
-		return "spec.volumeClaimTemplates is not supported by this cluster yet: create the claims and name them in the template";
+		return "spec.volumeClaimTemplates is not supported by this cluster yet: create the claims and name "
+		       "them in the template";
 	if (json_int(set, "spec.updateStrategy.rollingUpdate.partition", 0) > 0)
-		return "spec.updateStrategy.rollingUpdate.partition above 0 is not supported by this cluster yet: set it to 0 or use OnDelete";
+		return "spec.updateStrategy.rollingUpdate.partition above 0 is not supported by this cluster yet: set "
+		       "it to 0 or use OnDelete";
 	const int64_t replicas = json_int(set, "spec.replicas", 1);
 	if (replicas < 0 || replicas > REPLICAS_MAX)
 		return "spec.replicas is out of range (0 to 10000)";
@@ -83,7 +85,8 @@ static int create_ordinal(struct set_pass *p, int64_t ordinal, struct error *err
 {
 	JSON_AUTO pod = make_pod(p, ordinal);
 	if (pod == NULL)
-		return error_set(err, -ENOMEM, "pod %lld of StatefulSet %s: out of memory", (long long)ordinal, obj_name(p->set));
+		return error_set(err, -ENOMEM, "pod %lld of StatefulSet %s: out of memory", (long long)ordinal,
+				 obj_name(p->set));
 	return workload_create_pod(p->w, p->set, pod, err);
 }
 
@@ -127,7 +130,7 @@ static const json_t **surplus_pods(const struct set_pass *p, size_t *ret_n)
 	const json_t **list = calloc(json_array_size(p->pods) + 1, sizeof(const json_t *));
 	size_t i, n = 0;
 	json_t *pod;
-	json_array_foreach(p->pods, i, pod) {
+	json_array_foreach (p->pods, i, pod) {
 		const int64_t ordinal = ordinal_of(p->set, pod);
 		if (list != NULL && (ordinal < p->start || ordinal >= p->start + p->replicas))
 			list[n++] = pod;
@@ -179,7 +182,7 @@ static json_t *status_of(struct set_pass *p)
 	int64_t have = 0, ready = 0, available = 0, updated = 0;
 	size_t i;
 	json_t *pod;
-	json_array_foreach(p->pods, i, pod) {
+	json_array_foreach (p->pods, i, pod) {
 		if (pod_finished(pod))
 			continue;
 		have++;
@@ -193,10 +196,10 @@ static json_t *status_of(struct set_pass *p)
 		current = p->revision;
 	const int64_t of_current = strcmp(current, p->revision) == 0 ? updated : have - updated;
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:i}", "observedGeneration",
-			 (json_int_t)json_int(p->set, "metadata.generation", 0), "replicas", (json_int_t)have, "readyReplicas",
-			 (json_int_t)ready, "availableReplicas", (json_int_t)available, "updatedReplicas", (json_int_t)updated,
-			 "currentReplicas", (json_int_t)of_current, "currentRevision", current, "updateRevision", p->revision,
-			 "collisionCount", 0);
+			 (json_int_t)json_int(p->set, "metadata.generation", 0), "replicas", (json_int_t)have,
+			 "readyReplicas", (json_int_t)ready, "availableReplicas", (json_int_t)available,
+			 "updatedReplicas", (json_int_t)updated, "currentReplicas", (json_int_t)of_current,
+			 "currentRevision", current, "updateRevision", p->revision, "collisionCount", 0);
 }
 
 /* --- a pass --- */
@@ -218,7 +221,7 @@ static int pass_begin(struct set_pass *p, struct error *err)
 	p->slot = calloc((size_t)p->replicas + 1, sizeof *p->slot);
 	if (p->pods == NULL || p->slot == NULL)
 		return error_set(err, -ENOMEM, "StatefulSet %s: out of memory", obj_name(p->set));
-	json_array_foreach(p->pods, i, pod) {
+	json_array_foreach (p->pods, i, pod) {
 		const int64_t at = ordinal_of(p->set, pod) - p->start;
 		if (at >= 0 && at < p->replicas)
 			p->slot[at] = pod;

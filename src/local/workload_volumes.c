@@ -10,16 +10,16 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "local/workload_pods.h"
+#include "local/workload_private.h"
 #include "json/json.h"
 #include "json/quantity.h"
 #include "json/selector.h"
-#include "local/workload_pods.h"
-#include "local/workload_private.h"
 
-#define PVC_PROTECTION	"kubernetes.io/pvc-protection"
-#define PV_PROTECTION	"kubernetes.io/pv-protection"
-#define BIND_COMPLETED	"pv.kubernetes.io/bind-completed"
-#define BOUND_BY_US	"pv.kubernetes.io/bound-by-controller"
+#define PVC_PROTECTION "kubernetes.io/pvc-protection"
+#define PV_PROTECTION  "kubernetes.io/pv-protection"
+#define BIND_COMPLETED "pv.kubernetes.io/bind-completed"
+#define BOUND_BY_US    "pv.kubernetes.io/bound-by-controller"
 
 static int no_memory(struct error *err)
 {
@@ -34,26 +34,29 @@ static int unless_gone(int rc)
 
 /* --- finalizers --- */
 
-static int remove_finalizer(struct workload *w, const struct kube_resource *r, const json_t *obj, const char *finalizer, struct error *err)
+static int remove_finalizer(struct workload *w, const struct kube_resource *r, const json_t *obj, const char *finalizer,
+			    struct error *err)
 {
 	JSON_AUTO left = json_array();
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f) {
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f) {
 		if (!str_same(json_string_value(f), finalizer) && json_array_append(left, f) < 0)
 			return no_memory(err);
 	}
-	JSON_AUTO patch = json_pack("{s:{s:s, s:O}}", "metadata", "resourceVersion", obj_resource_version(obj), "finalizers", left);
+	JSON_AUTO patch = json_pack("{s:{s:s, s:O}}", "metadata", "resourceVersion", obj_resource_version(obj),
+				    "finalizers", left);
 	if (patch == NULL)
 		return no_memory(err);
-	return unless_gone(kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), NULL, KUBE_PATCH_MERGE, patch, NULL, err));
+	return unless_gone(
+		kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), NULL, KUBE_PATCH_MERGE, patch, NULL, err));
 }
 
 static bool pod_uses_claim(const json_t *pod, const char *claim)
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
 		if (str_same(json_str(v, "persistentVolumeClaim.claimName", NULL), claim))
 			return true;
 	}
@@ -68,8 +71,9 @@ static bool claim_in_use(struct workload *w, const json_t *claim)
 	json_t *pod;
 	if (pods == NULL)
 		return true; /* no memory: keep it */
-	json_array_foreach(pods, i, pod) {
-		if (!pod_finished(pod) && json_str(pod, "spec.nodeName", "")[0] != '\0' && pod_uses_claim(pod, obj_name(claim)))
+	json_array_foreach (pods, i, pod) {
+		if (!pod_finished(pod) && json_str(pod, "spec.nodeName", "")[0] != '\0' &&
+		    pod_uses_claim(pod, obj_name(claim)))
 			return true;
 	}
 	return false;
@@ -80,7 +84,8 @@ static bool claim_in_use(struct workload *w, const json_t *claim)
 static bool ref_is(const json_t *ref, const json_t *claim)
 {
 	const char *uid = json_str(ref, "uid", "");
-	return strcmp(json_str(ref, "namespace", ""), obj_namespace(claim)) == 0 && strcmp(json_str(ref, "name", ""), obj_name(claim)) == 0 &&
+	return strcmp(json_str(ref, "namespace", ""), obj_namespace(claim)) == 0 &&
+	       strcmp(json_str(ref, "name", ""), obj_name(claim)) == 0 &&
 	       (uid[0] == '\0' || strcmp(uid, obj_uid(claim)) == 0);
 }
 
@@ -88,9 +93,9 @@ static bool has_modes(const json_t *have, const json_t *want)
 {
 	size_t i, k;
 	json_t *m, *h;
-	json_array_foreach(want, i, m) {
+	json_array_foreach (want, i, m) {
 		bool found = false;
-		json_array_foreach(have, k, h) {
+		json_array_foreach (have, k, h) {
 			found = found || json_same(h, m);
 		}
 		if (!found)
@@ -118,7 +123,8 @@ static const char *misfit(const json_t *pv, const json_t *claim)
 	const char *size = json_str(claim, "spec.resources.requests.storage", "0");
 	if (strcmp(json_str(pv, "spec.storageClassName", ""), json_str(claim, "spec.storageClassName", "")) != 0)
 		return "storageClassName does not match";
-	if (strcmp(json_str(pv, "spec.volumeMode", "Filesystem"), json_str(claim, "spec.volumeMode", "Filesystem")) != 0)
+	if (strcmp(json_str(pv, "spec.volumeMode", "Filesystem"), json_str(claim, "spec.volumeMode", "Filesystem")) !=
+	    0)
 		return "incompatible volumeMode";
 	if (!has_modes(json_at(pv, "spec.accessModes"), json_at(claim, "spec.accessModes")))
 		return "incompatible accessMode";
@@ -133,7 +139,7 @@ static json_t *find_volume(struct workload *w, const json_t *claim)
 	JSON_AUTO all = informer_list(w->pvs, NULL);
 	json_t *best = NULL, *pv;
 	size_t i;
-	json_array_foreach(all, i, pv) {
+	json_array_foreach (all, i, pv) {
 		const json_t *ref = json_at(pv, "spec.claimRef");
 		if (obj_deleting(pv) || misfit(pv, claim) != NULL)
 			continue;
@@ -143,7 +149,8 @@ static json_t *find_volume(struct workload *w, const json_t *claim)
 			continue;
 		}
 		if (selector_accepts(claim, pv) &&
-		    (best == NULL || quantity_compare(json_str(pv, "spec.capacity.storage", "0"), json_str(best, "spec.capacity.storage", "0")) < 0))
+		    (best == NULL || quantity_compare(json_str(pv, "spec.capacity.storage", "0"),
+						      json_str(best, "spec.capacity.storage", "0")) < 0))
 			best = pv;
 	}
 	return json_incref(best);
@@ -157,11 +164,12 @@ static int claim_volume(struct workload *w, const json_t *pv, const json_t *clai
 	const json_t *ref = json_at(pv, "spec.claimRef");
 	if (ref != NULL && strcmp(json_str(ref, "uid", ""), obj_uid(claim)) == 0)
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:{s:s, s:s, s:s, s:s, s:s, s:s}}}", "metadata", "resourceVersion", obj_resource_version(pv),
-				    "spec", "claimRef", "apiVersion", "v1", "kind", "PersistentVolumeClaim", "namespace",
-				    obj_namespace(claim), "name", obj_name(claim), "uid", obj_uid(claim), "resourceVersion",
-				    obj_resource_version(claim));
-	if (patch == NULL || (ref == NULL && json_put_str(patch, "metadata.annotations[\"" BOUND_BY_US "\"]", "yes") < 0))
+	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:{s:s, s:s, s:s, s:s, s:s, s:s}}}", "metadata", "resourceVersion",
+				    obj_resource_version(pv), "spec", "claimRef", "apiVersion", "v1", "kind",
+				    "PersistentVolumeClaim", "namespace", obj_namespace(claim), "name", obj_name(claim),
+				    "uid", obj_uid(claim), "resourceVersion", obj_resource_version(claim));
+	if (patch == NULL ||
+	    (ref == NULL && json_put_str(patch, "metadata.annotations[\"" BOUND_BY_US "\"]", "yes") < 0))
 		return no_memory(err);
 	return kube_patch(w->client, &KUBE_PV, "", obj_name(pv), NULL, KUBE_PATCH_MERGE, patch, NULL, err);
 }
@@ -179,11 +187,13 @@ static int complete_claim(struct workload *w, const json_t *claim, const json_t 
 		*ret = json_incref((json_t *)claim);
 		return 0;
 	}
-	JSON_AUTO patch = json_pack("{s:{s:s, s:{s:s}}, s:{s:s}}", "metadata", "resourceVersion", obj_resource_version(claim), "annotations",
-				    BIND_COMPLETED, "yes", "spec", "volumeName", obj_name(pv));
+	JSON_AUTO patch =
+		json_pack("{s:{s:s, s:{s:s}}, s:{s:s}}", "metadata", "resourceVersion", obj_resource_version(claim),
+			  "annotations", BIND_COMPLETED, "yes", "spec", "volumeName", obj_name(pv));
 	if (patch == NULL || (!named && json_put_str(patch, "metadata.annotations[\"" BOUND_BY_US "\"]", "yes") < 0))
 		return no_memory(err);
-	return kube_patch(w->client, &KUBE_PVC, obj_namespace(claim), obj_name(claim), NULL, KUBE_PATCH_MERGE, patch, ret, err);
+	return kube_patch(w->client, &KUBE_PVC, obj_namespace(claim), obj_name(claim), NULL, KUBE_PATCH_MERGE, patch,
+			  ret, err);
 }
 
 static int bind(struct workload *w, const json_t *claim, const json_t *pv, struct error *err)
@@ -221,10 +231,14 @@ static int bind_named(struct workload *w, const json_t *claim, const char *volum
 		return stay_pending(w, claim, why, err);
 	}
 	if (completed) {
-		event_emit(w->events, claim, "Warning", "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
-		return unless_gone(workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Lost"), err));
+		event_emit(w->events, claim, "Warning", "ClaimLost",
+			   "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
+		return unless_gone(
+			workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Lost"), err));
 	}
-	(void)snprintf(why, sizeof why, pv == NULL ? "volume \"%.200s\" is not there yet" : "volume \"%.200s\" already bound to a different claim.",
+	(void)snprintf(why, sizeof why,
+		       pv == NULL ? "volume \"%.200s\" is not there yet"
+				  : "volume \"%.200s\" already bound to a different claim.",
 		       volume);
 	return stay_pending(w, claim, why, err);
 }
@@ -250,14 +264,19 @@ static int reconcile_claim(void *ctx, const char *ns, const char *name, struct r
 	char why[400];
 	const char *class = json_str(claim, "spec.storageClassName", "");
 	if (class[0] == '\0')
-		return stay_pending(w, claim, "no persistent volumes available for this claim and no storage class is set", err);
-	(void)snprintf(why, sizeof why, "no persistent volume of storage class \"%.200s\" fits this claim; none is provisioned on this cluster", class);
+		return stay_pending(w, claim,
+				    "no persistent volumes available for this claim and no storage class is set", err);
+	(void)snprintf(
+		why, sizeof why,
+		"no persistent volume of storage class \"%.200s\" fits this claim; none is provisioned on this cluster",
+		class);
 	return stay_pending(w, claim, why, err);
 }
 
 /* --- volumes --- */
 
-static int reconcile_volume(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
+static int reconcile_volume(void *ctx, const char *ns, const char *name, struct reconcile_result *ret,
+			    struct error *err)
 {
 	struct workload *w = ctx;
 	(void)ns;
@@ -267,7 +286,8 @@ static int reconcile_volume(void *ctx, const char *ns, const char *name, struct 
 		return 0;
 	const json_t *ref = json_at(pv, "spec.claimRef");
 	const char *uid = json_str(ref, "uid", "");
-	JSON_AUTO claim = ref != NULL ? informer_get(w->pvcs, json_str(ref, "namespace", ""), json_str(ref, "name", "")) : NULL;
+	JSON_AUTO claim =
+		ref != NULL ? informer_get(w->pvcs, json_str(ref, "namespace", ""), json_str(ref, "name", "")) : NULL;
 	const bool mine = claim != NULL && (uid[0] == '\0' || strcmp(uid, obj_uid(claim)) == 0);
 	if (obj_deleting(pv)) {
 		const bool used = mine && str_same(json_str(claim, "spec.volumeName", NULL), name);
@@ -280,7 +300,8 @@ static int reconcile_volume(void *ctx, const char *ns, const char *name, struct 
 	if (mine)
 		return str_same(json_str(claim, "spec.volumeName", NULL), name) ? set_pv_phase(w, pv, "Bound", err) : 0;
 	if (claim == NULL) { /* the cache of claims may be behind that of volumes: only the server knows */
-		int rc = kube_get(w->client, &KUBE_PVC, json_str(ref, "namespace", ""), json_str(ref, "name", ""), &claim, err);
+		int rc = kube_get(w->client, &KUBE_PVC, json_str(ref, "namespace", ""), json_str(ref, "name", ""),
+				  &claim, err);
 		if (rc < 0 && rc != -ENOENT)
 			return rc;
 		if (rc == 0 && strcmp(uid, obj_uid(claim)) == 0)
@@ -303,9 +324,10 @@ static void volume_to_claims(void *ctx, struct controller *c, const json_t *pv)
 	JSON_AUTO claims = informer_list(w->pvcs, NULL);
 	size_t i;
 	json_t *claim;
-	json_array_foreach(claims, i, claim) {
+	json_array_foreach (claims, i, claim) {
 		const char *volume = json_str(claim, "spec.volumeName", "");
-		if (strcmp(json_str(claim, "status.phase", ""), "Bound") != 0 && (volume[0] == '\0' || strcmp(volume, obj_name(pv)) == 0))
+		if (strcmp(json_str(claim, "status.phase", ""), "Bound") != 0 &&
+		    (volume[0] == '\0' || strcmp(volume, obj_name(pv)) == 0))
 			controller_enqueue(c, obj_namespace(claim), obj_name(claim));
 	}
 }
@@ -315,7 +337,7 @@ static void pod_to_claims(void *ctx, struct controller *c, const json_t *pod)
 	size_t i;
 	json_t *v;
 	(void)ctx;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
 		const char *claim = json_str(v, "persistentVolumeClaim.claimName", NULL);
 		if (claim != NULL)
 			controller_enqueue(c, obj_namespace(pod), claim);
@@ -331,7 +353,7 @@ static void claim_to_volumes(void *ctx, struct controller *c, const json_t *clai
 	JSON_AUTO pvs = informer_list(w->pvs, NULL);
 	size_t i;
 	json_t *pv;
-	json_array_foreach(pvs, i, pv) {
+	json_array_foreach (pvs, i, pv) {
 		const json_t *ref = json_at(pv, "spec.claimRef");
 		if (ref != NULL && strcmp(json_str(ref, "name", ""), obj_name(claim)) == 0 &&
 		    strcmp(json_str(ref, "namespace", ""), obj_namespace(claim)) == 0)

@@ -27,7 +27,7 @@ struct fake_api;
 
 struct fake_request {
 	char line[2048]; /* "GET /path?query" */
-	char *head;	 /* all header lines */
+	char *head;      /* all header lines */
 	char *body;
 	int fd;
 	unsigned n; /* counts from 0 */
@@ -66,16 +66,18 @@ static inline void fake_text(int fd, const char *text)
 static inline void fake_reply(int fd, int status, const char *extra, const char *body)
 {
 	char head[512];
-	(void)snprintf(head, sizeof head,
-		       "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", status,
-		       strlen(body), extra);
+	(void)snprintf(
+		head, sizeof head,
+		"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n",
+		status, strlen(body), extra);
 	fake_text(fd, head);
 	fake_text(fd, body);
 }
 
 static inline void fake_stream_begin(int fd)
 {
-	fake_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+	fake_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nTransfer-Encoding: "
+		      "chunked\r\n\r\n");
 }
 
 static inline void fake_chunk(int fd, const char *text)

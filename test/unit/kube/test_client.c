@@ -1,15 +1,15 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "fake_api.h"
-#include "json/json.h"
 #include "kube/watch_lines.h"
+#include "json/json.h"
 
 /* --- errors --- */
 
@@ -35,23 +35,59 @@ static void answers_become_typed_errors(void **state)
 		int rc;
 		const char *reason, *msg;
 	} cases[] = {
-		{"not found", {404, "", STATUS("NotFound", "pods \\\"x\\\" not found")}, -ENOENT, "NotFound",
+		{"not found",
+		 {404, "", STATUS("NotFound", "pods \\\"x\\\" not found")},
+		 -ENOENT,
+		 "NotFound",
 		 "get pods default/x: pods \"x\" not found"},
-		{"exists", {409, "", STATUS("AlreadyExists", "there")}, -EEXIST, "AlreadyExists", "get pods default/x: there"},
-		{"conflict", {409, "", STATUS("Conflict", "modified")}, -ESTALE, "Conflict", "get pods default/x: modified"},
-		{"expired", {410, "", STATUS("Expired", "too old")}, -EKEYEXPIRED, "Expired", "get pods default/x: too old"},
-		{"bad request", {400, "", STATUS("BadRequest", "bad")}, -EINVAL, "BadRequest", "get pods default/x: bad"},
+		{"exists",
+		 {409, "", STATUS("AlreadyExists", "there")},
+		 -EEXIST,
+		 "AlreadyExists",
+		 "get pods default/x: there"},
+		{"conflict",
+		 {409, "", STATUS("Conflict", "modified")},
+		 -ESTALE,
+		 "Conflict",
+		 "get pods default/x: modified"},
+		{"expired",
+		 {410, "", STATUS("Expired", "too old")},
+		 -EKEYEXPIRED,
+		 "Expired",
+		 "get pods default/x: too old"},
+		{"bad request",
+		 {400, "", STATUS("BadRequest", "bad")},
+		 -EINVAL,
+		 "BadRequest",
+		 "get pods default/x: bad"},
 		{"invalid", {422, "", STATUS("Invalid", "no")}, -EINVAL, "Invalid", "get pods default/x: no"},
-		{"no credentials", {401, "", STATUS("Unauthorized", "Unauthorized")}, -EACCES, "Unauthorized",
+		{"no credentials",
+		 {401, "", STATUS("Unauthorized", "Unauthorized")},
+		 -EACCES,
+		 "Unauthorized",
 		 "get pods default/x: Unauthorized"},
-		{"forbidden", {403, "", STATUS("Forbidden", "never")}, -EPERM, "Forbidden", "get pods default/x: never"},
+		{"forbidden",
+		 {403, "", STATUS("Forbidden", "never")},
+		 -EPERM,
+		 "Forbidden",
+		 "get pods default/x: never"},
 		{"method", {405, "", ""}, -EOPNOTSUPP, "", "get pods default/x: the server answered HTTP 405"},
-		{"too many, no hint", {429, "", STATUS("TooManyRequests", "later")}, -EBUSY, "TooManyRequests",
+		{"too many, no hint",
+		 {429, "", STATUS("TooManyRequests", "later")},
+		 -EBUSY,
+		 "TooManyRequests",
 		 "get pods default/x: later"},
-		{"html from a proxy", {502, "", "<html>bad gateway</html>"}, -EIO, "",
+		{"html from a proxy",
+		 {502, "", "<html>bad gateway</html>"},
+		 -EIO,
+		 "",
 		 "get pods default/x: the server answered HTTP 502"},
 		{"success that is no JSON", {200, "", "hello"}, -EPROTO, "", NULL},
-		{"success that is no object", {200, "", "[]"}, -EPROTO, "", "get pods default/x: the server's answer is no object"},
+		{"success that is no object",
+		 {200, "", "[]"},
+		 -EPROTO,
+		 "",
+		 "get pods default/x: the server's answer is no object"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fake_api f;
@@ -104,10 +140,13 @@ static void requests_have_the_right_shape(void **state)
 	json_t *got = NULL;
 	int rc = kube_get(c, &KUBE_NODE, "ignored", "a b/c", &got, NULL);
 	expect_echo(got, rc, "GET /api/v1/nodes/a%20b%2Fc", "", "");
-	const struct kube_list_options o = {.label_selector = "a in (b,c),d!=e", .field_selector = "spec.nodeName=n", .limit = 500, .cont = "x=="};
+	const struct kube_list_options o = {
+		.label_selector = "a in (b,c),d!=e", .field_selector = "spec.nodeName=n", .limit = 500, .cont = "x=="};
 	rc = kube_list(c, &KUBE_STATEFULSET, NULL, &o, &got, NULL);
 	expect_echo(got, rc,
-		    "GET /apis/apps/v1/statefulsets?labelSelector=a%20in%20%28b%2Cc%29%2Cd%21%3De&fieldSelector=spec.nodeName%3Dn"
+		    "GET "
+		    "/apis/apps/v1/"
+		    "statefulsets?labelSelector=a%20in%20%28b%2Cc%29%2Cd%21%3De&fieldSelector=spec.nodeName%3Dn"
 		    "&limit=500&continue=x%3D%3D",
 		    "", "");
 	rc = kube_create(c, &KUBE_POD, "ns", obj, &got, NULL);
@@ -115,15 +154,20 @@ static void requests_have_the_right_shape(void **state)
 	rc = kube_create_sub(c, &KUBE_POD, "ns", "x", "binding", obj, &got, NULL);
 	expect_echo(got, rc, "POST /api/v1/namespaces/ns/pods/x/binding?fieldManager=sluice", "application/json", body);
 	rc = kube_update(c, &KUBE_LEASE, "ns", "x", NULL, obj, &got, NULL);
-	expect_echo(got, rc, "PUT /apis/coordination.k8s.io/v1/namespaces/ns/leases/x?fieldManager=sluice", "application/json", body);
+	expect_echo(got, rc, "PUT /apis/coordination.k8s.io/v1/namespaces/ns/leases/x?fieldManager=sluice",
+		    "application/json", body);
 	rc = kube_patch(c, &KUBE_POD, "ns", "x", "status", KUBE_PATCH_MERGE, obj, &got, NULL);
-	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x/status?fieldManager=sluice", "application/merge-patch+json", body);
+	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x/status?fieldManager=sluice",
+		    "application/merge-patch+json", body);
 	rc = kube_patch(c, &KUBE_POD, "ns", "x", NULL, KUBE_PATCH_STRATEGIC, obj, &got, NULL);
-	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice", "application/strategic-merge-patch+json", body);
+	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice",
+		    "application/strategic-merge-patch+json", body);
 	rc = kube_patch(c, &KUBE_POD, "ns", "x", NULL, KUBE_PATCH_JSON, obj, &got, NULL);
-	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice", "application/json-patch+json", body);
+	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice", "application/json-patch+json",
+		    body);
 	rc = kube_apply(c, &KUBE_POD, "ns", "x", NULL, obj, &got, NULL);
-	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice&force=true", "application/apply-patch+yaml", body);
+	expect_echo(got, rc, "PATCH /api/v1/namespaces/ns/pods/x?fieldManager=sluice&force=true",
+		    "application/apply-patch+yaml", body);
 	kube_client_free(c);
 	fake_stop(&f);
 }
@@ -142,12 +186,15 @@ static void delete_carries_its_options(void **state)
 	char *body = NULL;
 	fake_start(&f, keep_body, &body);
 	struct kube_client *c = fake_client(&f, NULL);
-	const struct kube_delete_options o = {.grace_seconds = 0, .uid = "u", .resource_version = "7", .propagation = "Background"};
+	const struct kube_delete_options o = {
+		.grace_seconds = 0, .uid = "u", .resource_version = "7", .propagation = "Background"};
 	assert_int_equal(kube_delete(c, &KUBE_POD, "ns", "x", &o, NULL), 0);
 	kube_client_free(c);
 	fake_stop(&f);
-	assert_string_equal(body, "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\",\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":"
-				  "\"u\",\"resourceVersion\":\"7\"},\"propagationPolicy\":\"Background\"}");
+	assert_string_equal(
+		body,
+		"{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\",\"gracePeriodSeconds\":0,\"preconditions\":{\"uid\":"
+		"\"u\",\"resourceVersion\":\"7\"},\"propagationPolicy\":\"Background\"}");
 	free(body);
 }
 
@@ -229,7 +276,8 @@ static void cut_read_is_tried_again_but_no_write(void **state)
 		struct fake_api f;
 		fake_start(&f, drop_first, NULL);
 		struct kube_client *c = fake_client(&f, NULL);
-		int rc = write ? kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL) : kube_get(c, &KUBE_POD, "ns", "x", NULL, NULL);
+		int rc = write ? kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL)
+			       : kube_get(c, &KUBE_POD, "ns", "x", NULL, NULL);
 		assert_int_equal(rc, write ? -ECONNRESET : 0);
 		assert_int_equal(fake_count(&f), write ? 1 : 2);
 		kube_client_free(c);
@@ -301,7 +349,8 @@ static int on_event(void *ctx, const char *type, json_t *obj)
 {
 	struct seen *s = ctx;
 	const size_t n = strlen(s->text);
-	(void)snprintf(s->text + n, sizeof s->text - n, "%s %s%s;", type, json_str(obj, "metadata.name", ""), json_str(obj, "reason", ""));
+	(void)snprintf(s->text + n, sizeof s->text - n, "%s %s%s;", type, json_str(obj, "metadata.name", ""),
+		       json_str(obj, "reason", ""));
 	return ++s->n == s->stop_at ? -ECANCELED : 0;
 }
 
@@ -335,8 +384,8 @@ static void malformed_events_end_the_watch(void **state)
 		{"{\"type\":1,\"object\":{}}\n", -EPROTO, "watch pods: an event without type or object"},
 		{"[]\n", -EPROTO, "watch pods: an event without type or object"},
 		{"{\"type\":\n", -EPROTO, NULL},
-		{"{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"too old\"}}\n", -EKEYEXPIRED,
-		 "watch pods: too old"},
+		{"{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"too old\"}}\n",
+		 -EKEYEXPIRED, "watch pods: too old"},
 		{"{\"type\":\"ERROR\",\"object\":{\"code\":200}}\n", -EPROTO, NULL},
 		{"{\"type\":\"ADDED\",\"obj", -ECONNRESET, "watch pods: the connection was cut within an event"},
 	};
@@ -385,7 +434,9 @@ static void watch_script(struct fake_api *f, struct fake_request *q)
 		fake_text(q->fd, "80\r\n{\"type\":");
 		break;
 	case 3:
-		fake_chunk(q->fd, "{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"old\"}}\n");
+		fake_chunk(
+			q->fd,
+			"{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\"Expired\",\"message\":\"old\"}}\n");
 		fake_hold(f, q->fd);
 		break;
 	default:
@@ -408,8 +459,10 @@ static void watch_ends_as_it_should(void **state)
 		if (rc != want[mode])
 			fail_msg("mode %d: rc %d, '%s'", mode, rc, err.msg);
 		assert_string_equal(s.text, mode == 3 ? "ADDED a;ERROR Expired;" : "ADDED a;");
-		assert_true(str_has_prefix(f.lines[0], "GET /api/v1/namespaces/ns/pods?resourceVersion=12&watch=true&allowWatchBookmarks=true"
-						       "&timeoutSeconds="));
+		assert_true(str_has_prefix(
+			f.lines[0],
+			"GET /api/v1/namespaces/ns/pods?resourceVersion=12&watch=true&allowWatchBookmarks=true"
+			"&timeoutSeconds="));
 		kube_client_free(c);
 		fake_stop(&f);
 	}

@@ -1,21 +1,22 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "fake_api.h"
-#include "json/json.h"
 #include "kube/informer.h"
+#include "json/json.h"
 
-#define ITEM(name, rv, node) \
-	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\",\"resourceVersion\":\"" rv \
+#define ITEM(name, rv, node)                                                                                           \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\",\"resourceVersion\":\"" rv                          \
 	"\",\"managedFields\":[{\"manager\":\"m\"}]},\"spec\":{\"nodeName\":\"" node "\"}}"
 #define EVENT(type, item) "{\"type\":\"" type "\",\"object\":" item "}\n"
-#define LIST(rv, cont, items) "{\"metadata\":{\"resourceVersion\":\"" rv "\",\"continue\":\"" cont "\"},\"items\":[" items "]}"
+#define LIST(rv, cont, items)                                                                                          \
+	"{\"metadata\":{\"resourceVersion\":\"" rv "\",\"continue\":\"" cont "\"},\"items\":[" items "]}"
 
 struct record {
 	pthread_mutex_t lock;
@@ -29,8 +30,9 @@ static void on_change(void *ctx, enum informer_event ev, const json_t *old, cons
 	struct record *r = ctx;
 	pthread_mutex_lock(&r->lock);
 	const size_t n = strlen(r->text);
-	(void)snprintf(r->text + n, sizeof r->text - n, "%s %s %s%s%s;", names[ev], obj_name(obj), obj_resource_version(obj),
-		       old != NULL ? " was " : "", old != NULL ? obj_resource_version(old) : "");
+	(void)snprintf(r->text + n, sizeof r->text - n, "%s %s %s%s%s;", names[ev], obj_name(obj),
+		       obj_resource_version(obj), old != NULL ? " was " : "",
+		       old != NULL ? obj_resource_version(old) : "");
 	pthread_mutex_unlock(&r->lock);
 	assert_null(json_at(obj, "metadata.managedFields"));
 	assert_string_equal(json_str(obj, "kind", ""), "Pod");
@@ -149,7 +151,8 @@ static void expired(struct fake_api *f, struct fake_request *q)
 			   n == 0 ? LIST("10", "", ITEM("a", "1", "") "," ITEM("b", "2", "") "," ITEM("c", "3", ""))
 				  : LIST("20", "", ITEM("a", "1", "") "," ITEM("b", "15", "") "," ITEM("d", "16", "")));
 	} else if (n == 1) {
-		fake_reply(q->fd, 410, "", "{\"kind\":\"Status\",\"reason\":\"Expired\",\"message\":\"too old\",\"code\":410}");
+		fake_reply(q->fd, 410, "",
+			   "{\"kind\":\"Status\",\"reason\":\"Expired\",\"message\":\"too old\",\"code\":410}");
 	} else {
 		fake_stream_begin(q->fd);
 		fake_hold(f, q->fd);

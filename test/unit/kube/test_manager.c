@@ -1,20 +1,22 @@
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "fake_api.h"
-#include "json/json.h"
 #include "kube/event.h"
 #include "kube/manager.h"
+#include "json/json.h"
 
-#define OWNED(name, uid) \
-	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\",\"resourceVersion\":\"3\",\"ownerReferences\":[{\"apiVersion\":" \
-	"\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"owner-of-" name "\",\"uid\":\"" uid "\",\"controller\":true}]}}"
+#define OWNED(name, uid)                                                                                               \
+	"{\"metadata\":{\"name\":\"" name                                                                              \
+	"\",\"namespace\":\"ns\",\"resourceVersion\":\"3\",\"ownerReferences\":[{\"apiVersion\":"                      \
+	"\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"owner-of-" name "\",\"uid\":\"" uid                           \
+	"\",\"controller\":true}]}}"
 
 static void objects(struct fake_api *f, struct fake_request *q)
 {
@@ -23,13 +25,16 @@ static void objects(struct fake_api *f, struct fake_request *q)
 		fake_hold(f, q->fd);
 	} else if (strstr(q->line, "/statefulsets") != NULL)
 		fake_reply(q->fd, 200, "",
-			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"web\",\"namespace\":\"ns\","
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"web\","
+			   "\"namespace\":\"ns\","
 			   "\"resourceVersion\":\"1\"}}]}");
 	else if (strstr(q->line, "/nodes") != NULL)
 		fake_reply(q->fd, 200, "",
-			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"2\"}}]}");
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[{\"metadata\":{\"name\":\"n1\","
+			   "\"resourceVersion\":\"2\"}}]}");
 	else
-		fake_reply(q->fd, 200, "", "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" OWNED("p", "u1") "]}");
+		fake_reply(q->fd, 200, "",
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" OWNED("p", "u1") "]}");
 }
 
 struct work {
@@ -77,12 +82,16 @@ static void keys_come_from_all_sources_and_failures_come_again(void **state)
 	struct manager *m = NULL;
 	struct controller *c = NULL;
 	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
-	assert_int_equal(controller_new(m, &(struct controller_options){.name = "test", .reconcile = reconcile, .ctx = &w, .free_ctx = mark_freed},
-					&c, NULL),
-			 0);
+	assert_int_equal(
+		controller_new(m,
+			       &(struct controller_options){
+				       .name = "test", .reconcile = reconcile, .ctx = &w, .free_ctx = mark_freed},
+			       &c, NULL),
+		0);
 	assert_int_equal(controller_watch(c, &KUBE_STATEFULSET), 0);
 	assert_int_equal(controller_watch_owned(c, &KUBE_POD, &KUBE_STATEFULSET), 0);
-	assert_int_equal(controller_watch_owned(c, &KUBE_POD, &KUBE_DAEMONSET), 0); /* another kind: nothing comes from it */
+	assert_int_equal(controller_watch_owned(c, &KUBE_POD, &KUBE_DAEMONSET),
+			 0); /* another kind: nothing comes from it */
 	assert_int_equal(controller_watch_mapped(c, &KUBE_NODE, node_to_set, (void *)"context"), 0);
 	assert_ptr_equal(manager_informer(m, &KUBE_POD), manager_informer(m, &KUBE_POD));
 	struct error err = {0};
@@ -138,8 +147,8 @@ static void equal_events_become_a_count(void **state)
 	struct kube_client *c = fake_client(&f, NULL);
 	struct event_recorder *r = NULL;
 	assert_int_equal(event_recorder_new(c, "comp", &r, NULL), 0);
-	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", "p", "namespace", "ns",
-				  "uid", "u");
+	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Pod", "metadata",
+				  "name", "p", "namespace", "ns", "uid", "u");
 	event_emit(r, obj, "Warning", "Bad", "value %d", 1);
 	assert_true(fake_wait(&s.n, 1));
 	event_emit(r, obj, "Warning", "Bad", "value %d", 1);
@@ -151,7 +160,8 @@ static void equal_events_become_a_count(void **state)
 	assert_true(str_has_prefix(f.lines[1], "PATCH /api/v1/namespaces/ns/events/p."));
 	assert_non_null(strstr(s.posts, "\"message\":\"value 1\""));
 	assert_non_null(strstr(s.posts, "\"message\":\"value 2\""));
-	assert_non_null(strstr(s.posts, "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"u\""));
+	assert_non_null(strstr(
+		s.posts, "\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"u\""));
 	assert_non_null(strstr(s.patches, "\"count\":2"));
 	kube_client_free(c);
 	fake_stop(&f);
@@ -179,7 +189,8 @@ static void waiting_events_collapse_and_have_a_limit(void **state)
 	event_recorder_free(r);
 	assert_int_equal(atomic_load(&s.n), 2); /* one for the first, one for the fifty */
 	assert_non_null(strstr(s.posts, "\"count\":50"));
-	assert_true(str_has_prefix(f.lines[0], "POST /api/v1/namespaces/default/events")); /* cluster-scoped objects: there */
+	assert_true(str_has_prefix(f.lines[0],
+				   "POST /api/v1/namespaces/default/events")); /* cluster-scoped objects: there */
 	kube_client_free(c);
 	fake_stop(&f);
 	pthread_mutex_destroy(&s.lock);
