@@ -17,6 +17,7 @@ struct shape {
 	bool (*key_default)(const void *element_type, const char *key, const char **ret_json); /* may be NULL; default of a key member ("\"TCP\"") */
 	const char *patch_merge_key;  /* list: strategic merge by this member; "" merges a list of scalars; NULL replaces */
 	bool patch_retain_keys;       /* object: patchStrategy retainKeys */
+	bool map;                     /* object: names are the keys of a map, not declared fields (an entry is owned as such) */
 	bool granular_unknown;        /* object without a known member: track members below (CRD preserve-unknown-fields) */
 };
 

@@ -69,6 +69,7 @@ static const struct test_type t_root = {.fields = root_fields};
 static struct shape shape_of(const struct test_type *t)
 {
 	return (struct shape){.type = t,
+			      .map = t->is_map,
 			      .atomic = t->atomic,
 			      .list = t->list,
 			      .list_keys = t->list_keys,
