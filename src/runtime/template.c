@@ -79,18 +79,18 @@ static int template_setup(struct engine *e, struct reconcile_ctx *ctx, struct er
 	int ready = setup_workers(e, ctx, err);
 	if (ready < 0)
 		return ready;
-	struct error why = {0};
-	rc = ask_figures(e, ctx, &why);
-	if (rc < 0) {
-		if (err != NULL)
-			*err = why;
+	struct error waiting_for = err != NULL ? *err : (struct error){0};
+	rc = ask_figures(e, ctx, err);
+	/* Also while workers are not ready: what the engine says of its sources is why they are not. */
+	if (rc >= 0)
+		rc = e->ops->check_and_update_runtime_status(e, ctx, err);
+	if (rc < 0)
 		return rc;
-	}
-	if (ready == 0)
+	if (ready == 0 || rc == 0) {
+		if (ready == 0 && err != NULL)
+			*err = waiting_for;
 		return 0;
-	rc = e->ops->check_and_update_runtime_status(e, ctx, err);
-	if (rc <= 0)
-		return rc;
+	}
 	rc = e->ops->bind_to_dataset(e, ctx, err);
 	return rc < 0 ? rc : 1;
 }

@@ -1,6 +1,10 @@
 /* What specs ReservoirRuntime refuses, with which words; and which port its workers get. */
 #include "engines/reservoir_fixture.h"
 
+#include "base/file.h"
+#include "base/str.h"
+#include "json/yaml.h"
+
 static int validate(struct fixture *x, struct error *err)
 {
 	JSON_AUTO d = json_deep_copy(dataset(x));
@@ -92,6 +96,35 @@ static void test_image_not_allowed(void **state)
 	assert_non_null(strstr(err.msg, "image 'sluice.local/host' may not run privileged"));
 }
 
+/* The examples that the guide points at must pass, with what their comments ask the operator to allow. */
+static void test_examples(void **state)
+{
+	struct fixture *x = *state;
+	static const char *const files[] = {"dataset-http.yaml", "dataset-local.yaml"};
+	static const char *const allowed[] = {"/var/cache/sluice", "/srv/data", "/dev/shm", NULL};
+	x->limits.allowed_host_paths = allowed;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		CLEANUP(free_p) char *path = str_printf("%s/%s", EXAMPLES_DIR, files[i]);
+		CLEANUP(free_p) char *text = NULL;
+		size_t n;
+		struct error err = {0};
+		JSON_AUTO docs = NULL;
+		if (file_read(path, 1 << 16, &text, &n, &err) < 0 || yaml_parse(text, n, &docs, &err) < 0)
+			fail_msg("%s: %s", path, err.msg);
+		const struct kube_resource *const kinds[] = {DATASET, RUNTIME};
+		assert_int_equal(json_array_size(docs), 2);
+		for (size_t k = 0; k < 2; k++) {
+			json_t *obj = json_array_get(docs, k);
+			assert_string_equal(json_str(obj, "kind", ""), kinds[k]->kind);
+			assert_int_equal(json_put_str(obj, "metadata.name", "demo"), 0);
+			assert_int_equal(json_put_str(obj, "metadata.namespace", "default"), 0);
+			fake_store(x->api, kinds[k], json_incref(obj));
+		}
+		if (validate(x, &err) < 0)
+			fail_msg("%s: %s", path, err.msg);
+	}
+}
+
 static int port_of(struct fixture *x, const char *name, struct error *err)
 {
 	struct reconcile_ctx ctx = {.ns = "default", .name = name, .runtime_type = "reservoir", .runtime_resource = RUNTIME, .api = &x->api->ops,
@@ -142,6 +175,6 @@ static void test_no_port_left(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_port), T(test_no_port_left)};
+	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_examples), T(test_port), T(test_no_port_left)};
 	return cmocka_run_group_tests_name("engines/reservoir_specs", tests, NULL, NULL);
 }
