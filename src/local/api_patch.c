@@ -39,7 +39,7 @@ static int fail_patch(struct api_request *r, int rc, const struct error *err)
 	if (rc == -ENOMEM)
 		return api_fail_memory(r);
 	if (rc == -ENOENT)
-		return api_fail(r, 422, "Invalid", json_object(), "the server rejected our request due to an error in our request: %s", err->msg);
+		return api_fail(r, 422, "Invalid", json_object(), "the server rejected our request due to an error in our request");
 	return api_fail_bad(r, "error applying patch: %s", err->msg);
 }
 

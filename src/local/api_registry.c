@@ -344,8 +344,22 @@ static void remove_locked(struct api_registry *reg, const char *group, const cha
 	reg->n = kept;
 }
 
+/** Whether @crd is served already as it is now: most writes of a definition are of its status. */
+static bool is_served(struct api_registry *reg, const json_t *crd)
+{
+	bool same = false;
+	pthread_rwlock_rdlock(&reg->lock);
+	for (size_t i = 0; i < reg->n && !same; i++)
+		same = reg->kinds[i]->custom && strcmp(json_str(reg->kinds[i]->crd, "metadata.name", ""), json_str(crd, "metadata.name", "")) == 0 &&
+		       json_same(json_object_get(reg->kinds[i]->crd, "spec"), json_object_get(crd, "spec"));
+	pthread_rwlock_unlock(&reg->lock);
+	return same;
+}
+
 int api_registry_add_crd(struct api_registry *reg, const json_t *crd, struct error *err)
 {
+	if (is_served(reg, crd))
+		return 0;
 	struct api_kind **kinds = NULL;
 	size_t n = 0;
 	int rc = build_kinds(crd, &kinds, &n, err);

@@ -140,26 +140,26 @@ static char *http_error(void *ctx, int status, const char *message, const char *
 	return json_to_text(j, NULL);
 }
 
-static int open_store(struct api_server *s, const char *data_dir, struct error *err)
+static int open_store(struct api_server *s, const struct api_server_options *so, struct error *err)
 {
-	CLEANUP(free_p) char *dir = str_printf("%s/api", data_dir);
+	CLEANUP(free_p) char *dir = str_printf("%s/api", so->data_dir);
 	if (dir == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct store_options o = {.dir = dir, .on_commit = api_hub_commit, .ctx = s->hub};
+	struct store_options o = {.dir = dir, .history = so->history, .on_commit = api_hub_commit, .ctx = s->hub};
 	return store_open(&o, &s->store, err);
 }
 
-static int make_parts(struct api_server *s, const char *data_dir, struct error *err)
+static int make_parts(struct api_server *s, const struct api_server_options *o, struct error *err)
 {
 	s->registry = api_registry_new();
 	s->hub = api_hub_new();
 	s->docs = api_docs_new();
 	if (s->registry == NULL || s->hub == NULL || s->docs == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	s->logs = api_logs_new(data_dir, err);
+	s->logs = api_logs_new(o->data_dir, err);
 	if (s->logs == NULL)
 		return err != NULL ? err->code : -EIO;
-	int rc = open_store(s, data_dir, err);
+	int rc = open_store(s, o, err);
 	if (rc == 0)
 		rc = api_hub_start(s->hub, s->store, err);
 	if (rc == 0)
@@ -198,7 +198,7 @@ int api_server_new(const struct api_server_options *o, struct api_server **ret, 
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	struct error own = {0};
-	int rc = make_parts(s, o->data_dir, &own);
+	int rc = make_parts(s, o, &own);
 	if (rc == 0)
 		rc = serve(s, o, &own);
 	if (rc < 0) {

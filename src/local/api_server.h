@@ -14,6 +14,7 @@ struct api_server_options {
 	const char *address;    /* "127.0.0.1" */
 	uint16_t port;          /* 0: any free one */
 	const char *kubeconfig; /* written with the administrator's credentials, mode 0600 */
+	int64_t history;        /* changes that a watch may ask for again; 0: the store's default */
 };
 
 /** Open the store, make what is missing (keys, first namespaces), listen and serve. */

@@ -126,6 +126,8 @@ static json_t *filter_items(const json_t *list, const struct step *s)
 json_t *api_json_path(json_t *obj, const char *path)
 {
 	struct step s;
+	if (path[0] == '\0')
+		return NULL;
 	for (const char *p = path; obj != NULL && (p = next_step(p, &s)) != NULL;) {
 		switch (s.kind) {
 		case STEP_END:
