@@ -10,7 +10,7 @@
 #include "json/apply_private.h"
 #include "json/fieldset.h"
 #include "json/json.h"
-#include "json/managers.h"
+#include "json/owners.h"
 #include "json/shape.h"
 #include "json/typed.h"
 
@@ -75,7 +75,7 @@ json_t *apply_unowned(const struct apply_options *o)
 	return TAKE(set);
 }
 
-int apply_strip(struct managers *ms)
+int apply_strip(struct owners *ms)
 {
 	JSON_AUTO fields = never_owned();
 	if (fields == NULL)
@@ -89,7 +89,7 @@ int apply_strip(struct managers *ms)
 		(void)json_object_del(metadata, "."); /* absent is fine */
 		if (json_object_size(metadata) == 0)
 			(void)json_object_del(set, "f:metadata");
-		if (manager_give(&ms->m[i], TAKE(set)) < 0)
+		if (owner_give(&ms->m[i], TAKE(set)) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -98,23 +98,12 @@ int apply_strip(struct managers *ms)
 /* ---- conflicts ---- */
 
 struct conflicts {
-	struct managers *ms;
-	json_t **set;    /* one a manager, owned; NULL: none */
-	size_t count;    /* paths in all */
-	json_t *causes;  /* owned */
-	struct strbuf list;
+	json_t *causes; /* borrowed */
 	struct strbuf who;
 };
 
-static int count_path(void *ctx, const char *path)
-{
-	(void)path;
-	(*(size_t *)ctx)++;
-	return 0;
-}
-
 /* "a" with subresource "status" using v1 */
-static void manager_text(struct strbuf *b, const struct manager *m)
+static void owner_text(struct strbuf *b, const struct owner *m)
 {
 	strbuf_reset(b);
 	strbuf_add_json(b, m->name, strlen(m->name));
@@ -129,80 +118,88 @@ static void manager_text(struct strbuf *b, const struct manager *m)
 static int add_cause(void *ctx, const char *path)
 {
 	struct conflicts *c = ctx;
-	strbuf_addf(&c->list, c->count == 1 ? " %s" : "\n- %s", path);
 	CLEANUP(free_p) char *message = str_printf("conflict with %s", c->who.p);
 	json_t *cause = message == NULL ? NULL
 					: json_pack("{s:s,s:s,s:s}", "reason", "FieldManagerConflict", "message", message, "field", path);
 	return json_array_append_new(c->causes, cause) < 0 ? -ENOMEM : 0;
 }
 
-static int tell_conflicts(struct conflicts *c, json_t **ret_causes, struct error *err)
+/* A cause for each field of @changed that @m owns. 0 or -ENOMEM. */
+static int add_causes(json_t *causes, const struct owner *m, const json_t *changed)
 {
-	c->causes = json_array();
-	c->list = STRBUF_INIT(1u << 20);
-	c->who = STRBUF_INIT(1u << 16);
-	int rc = c->causes == NULL ? -ENOMEM : 0;
-	const char *separator = "";
-	for (size_t i = 0; i < c->ms->n && rc == 0; i++) {
-		if (c->set[i] == NULL)
-			continue;
-		manager_text(&c->who, &c->ms->m[i]);
-		if (c->who.failed)
-			rc = -ENOMEM;
-		strbuf_addf(&c->list, c->count == 1 ? "%sconflict with %s:" : "%sconflicts with %s:", separator,
-			    rc == 0 ? c->who.p : "");
-		separator = "\n";
-		if (rc == 0)
-			rc = fieldset_each(c->set[i], add_cause, c);
-	}
-	if (rc == 0 && !c->list.failed) {
-		if (ret_causes != NULL)
-			*ret_causes = json_incref(c->causes);
-		rc = error_set(err, -EEXIST, "Apply failed with %zu conflict%s: %s", c->count, c->count == 1 ? "" : "s", c->list.p);
-	} else {
-		rc = no_memory(err);
-	}
-	json_decref(c->causes);
-	strbuf_clear(&c->list);
-	strbuf_clear(&c->who);
+	JSON_AUTO common = fieldset_intersection(m->set, changed);
+	struct conflicts c = {.causes = causes, .who = STRBUF_INIT(1u << 16)};
+	owner_text(&c.who, m);
+	const int rc = common == NULL || c.who.failed ? -ENOMEM : fieldset_each(common, add_cause, &c);
+	strbuf_clear(&c.who);
 	return rc;
+}
+
+/* The owner after @prev (NULL: the first) by name, as Kubernetes lists them. */
+static const struct owner *next_by_name(const struct owners *ms, const struct owner *prev)
+{
+	const struct owner *best = NULL;
+	for (size_t i = 0; i < ms->n; i++) {
+		const struct owner *m = &ms->m[i];
+		const int after = prev == NULL ? 1 : strcmp(m->name, prev->name);
+		if (m == prev || after < 0 || (after == 0 && m < prev))
+			continue;
+		if (best == NULL || strcmp(m->name, best->name) < 0)
+			best = m;
+	}
+	return best;
+}
+
+char *apply_conflict_message(const json_t *causes)
+{
+	const size_t n = json_array_size(causes);
+	struct strbuf b = STRBUF_INIT(1u << 20);
+	const char *previous = "";
+	strbuf_addf(&b, "Apply failed with %zu conflict%s: ", n, n == 1 ? "" : "s");
+	for (size_t i = 0; i < n; i++) {
+		const json_t *cause = json_array_get(causes, i);
+		const char *who = json_str(cause, "message", ""), *path = json_str(cause, "field", "");
+		who += str_has_prefix(who, "conflict with ") ? strlen("conflict with ") : 0;
+		if (n == 1)
+			strbuf_addf(&b, "conflict with %s: %s", who, path);
+		else if (strcmp(who, previous) != 0)
+			strbuf_addf(&b, "%sconflicts with %s:\n- %s", i == 0 ? "" : "\n", who, path);
+		else
+			strbuf_addf(&b, "\n- %s", path);
+		previous = who;
+	}
+	char *text = NULL;
+	return strbuf_take(&b, &text) < 0 ? NULL : text;
 }
 
 /* ---- moving ownership ---- */
 
-int apply_take(struct managers *ms, const struct manager *self, const json_t *fields)
+int apply_take(struct owners *ms, const struct owner *self, const json_t *fields)
 {
 	for (size_t i = 0; i < ms->n; i++)
-		if (&ms->m[i] != self && manager_give(&ms->m[i], fieldset_difference(ms->m[i].set, fields)) < 0)
+		if (&ms->m[i] != self && owner_give(&ms->m[i], fieldset_difference(ms->m[i].set, fields)) < 0)
 			return -ENOMEM;
 	return 0;
 }
 
 /* What others own of the @changed fields. 0 when nothing, or when it may be taken (force); else -EEXIST and the story. */
-static int check_conflicts(struct managers *ms, const struct manager *self, const json_t *changed, bool force, json_t **ret_causes,
+static int check_conflicts(const struct owners *ms, const struct owner *self, const json_t *changed, bool force, json_t **ret_causes,
 			   struct error *err)
 {
-	if (force)
+	JSON_AUTO causes = json_array();
+	if (causes == NULL)
+		return no_memory(err);
+	for (const struct owner *m = NULL; !force && (m = next_by_name(ms, m)) != NULL;)
+		if (m != self && add_causes(causes, m, changed) < 0)
+			return no_memory(err);
+	if (json_array_size(causes) == 0)
 		return 0;
-	struct conflicts c = {.ms = ms, .set = calloc(ms->n + 1, sizeof *c.set)};
-	int rc = c.set == NULL ? no_memory(err) : 0;
-	for (size_t i = 0; i < ms->n && rc == 0; i++) {
-		if (&ms->m[i] == self)
-			continue;
-		c.set[i] = fieldset_intersection(ms->m[i].set, changed);
-		if (c.set[i] == NULL)
-			rc = no_memory(err);
-		else if (fieldset_empty(c.set[i]))
-			json_decref(TAKE(c.set[i]));
-		else
-			rc = fieldset_each(c.set[i], count_path, &c.count) < 0 ? no_memory(err) : 0;
-	}
-	if (rc == 0 && c.count > 0)
-		rc = tell_conflicts(&c, ret_causes, err);
-	for (size_t i = 0; c.set != NULL && i < ms->n; i++)
-		json_decref(c.set[i]);
-	free(c.set);
-	return rc;
+	CLEANUP(free_p) char *message = apply_conflict_message(causes);
+	if (message == NULL)
+		return no_memory(err);
+	if (ret_causes != NULL)
+		*ret_causes = TAKE(causes);
+	return error_set(err, -EEXIST, "%s", message);
 }
 
 /* ---- objects around the merge ---- */
@@ -236,9 +233,9 @@ static int restore_system_fields(json_t *object, const json_t *live)
 	return 0;
 }
 
-int apply_put_managers(json_t *object, struct managers *ms, struct error *err)
+int apply_put_managers(json_t *object, struct owners *ms, struct error *err)
 {
-	json_t *list = managers_encode(ms);
+	json_t *list = owners_encode(ms);
 	if (list == NULL)
 		return no_memory(err);
 	if (json_array_size(list) == 0) {
@@ -315,7 +312,7 @@ static int prune_steps(struct pruning *p, json_t **ret)
 }
 
 /* Take out of @merged what the manager applied before (@last), does not any more, and nobody else owns. A new tree. */
-static int prune(const json_t *merged, const json_t *last, const struct managers *ms, const struct apply_options *o, json_t **ret,
+static int prune(const json_t *merged, const json_t *last, const struct owners *ms, const struct apply_options *o, json_t **ret,
 		 struct error *err)
 {
 	JSON_AUTO all = json_object();
@@ -346,7 +343,7 @@ struct applying {
 	json_t *config; /* owned, as all below */
 	json_t *last;   /* what the manager had applied before */
 	json_t *object; /* the result, in its making */
-	struct managers ms;
+	struct owners ms;
 	json_t **ret_causes;
 	struct error *err;
 };
@@ -361,8 +358,8 @@ static int adopt_unmanaged(struct applying *a)
 	if (rc < 0)
 		return rc;
 	JSON_AUTO ignored = apply_unowned(a->o);
-	struct manager *m = managers_get(&a->ms, "before-first-apply", a->o->api_version, "", false);
-	if (m == NULL || ignored == NULL || manager_give(m, fieldset_exclude(c.added, ignored)) < 0 || manager_touch(m, a->o->now_wall_ns) < 0)
+	struct owner *m = owners_get(&a->ms, "before-first-apply", a->o->api_version, "", false);
+	if (m == NULL || ignored == NULL || owner_give(m, fieldset_exclude(c.added, ignored)) < 0 || owner_touch(m, a->o->now_wall_ns) < 0)
 		rc = no_memory(a->err);
 	typed_comparison_clear(&c);
 	return rc == 0 && apply_strip(&a->ms) < 0 ? no_memory(a->err) : rc;
@@ -399,7 +396,7 @@ static int move_ownership(struct applying *a)
 	JSON_AUTO ignored = apply_unowned(o);
 	JSON_AUTO set = fieldset_union(c.modified, c.added);
 	JSON_AUTO changed = set != NULL && ignored != NULL ? fieldset_exclude(set, ignored) : NULL;
-	struct manager *self = managers_get(&a->ms, o->manager, o->api_version, o->subresource, true);
+	struct owner *self = owners_get(&a->ms, o->manager, o->api_version, o->subresource, true);
 	if (changed == NULL || self == NULL)
 		rc = no_memory(a->err);
 	if (rc == 0)
@@ -413,14 +410,14 @@ static int move_ownership(struct applying *a)
 	if (rc == 0 && apply_strip(&a->ms) < 0)
 		rc = no_memory(a->err);
 	if (rc == 0 && (!same || self->time == NULL || !fieldset_same(self->set, a->last)))
-		rc = manager_touch(self, o->now_wall_ns) < 0 ? no_memory(a->err) : 0;
+		rc = owner_touch(self, o->now_wall_ns) < 0 ? no_memory(a->err) : 0;
 	return rc;
 }
 
 /* The manager's entry as it is, kept aside in a->last, then with the configuration's fields in it. */
 static int start_manager(struct applying *a)
 {
-	struct manager *self = managers_get(&a->ms, a->o->manager, a->o->api_version, a->o->subresource, true);
+	struct owner *self = owners_get(&a->ms, a->o->manager, a->o->api_version, a->o->subresource, true);
 	if (self == NULL)
 		return no_memory(a->err);
 	a->last = json_incref(self->set);
@@ -433,12 +430,12 @@ static int start_manager(struct applying *a)
 	const int rc = typed_fields(a->config, a->o->root, a->o->ops, &fields, a->err);
 	if (rc < 0)
 		return rc;
-	return manager_give(self, fields) < 0 ? no_memory(a->err) : 0;
+	return owner_give(self, fields) < 0 ? no_memory(a->err) : 0;
 }
 
 static int run_apply(struct applying *a)
 {
-	int rc = managers_decode(json_at(a->live, "metadata.managedFields"), &a->ms, a->err);
+	int rc = owners_decode(json_at(a->live, "metadata.managedFields"), &a->ms, a->err);
 	if (rc == 0)
 		rc = adopt_unmanaged(a);
 	if (rc == 0)
@@ -464,6 +461,6 @@ int apply_merge(const json_t *live, const json_t *config, const struct apply_opt
 	json_decref(a.object);
 	json_decref(a.config);
 	json_decref(a.last);
-	managers_clear(&a.ms);
+	owners_clear(&a.ms);
 	return rc;
 }

@@ -32,6 +32,9 @@ struct apply_options {
 int apply_merge(const json_t *live, const json_t *config, const struct apply_options *o,
 		json_t **ret_object, json_t **ret_causes, struct error *err);
 
+/** The whole message for those causes, which @err may have had to cut; malloc'ed, or NULL on no memory. */
+char *apply_conflict_message(const json_t *causes);
+
 /**
  * Ownership after a create, update or patch by @o->manager (operation "Update"): fields that changed from @before (NULL on create)
  * to @after become its own and leave the other managers; removed fields leave everyone. *@ret is @after with new managedFields.

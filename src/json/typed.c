@@ -19,7 +19,7 @@ static int no_memory(struct error *err)
 	return error_set(err, -ENOMEM, "merge by fields: out of memory");
 }
 
-struct shape shape_member(const struct shape_ops *ops, const struct shape *s, const char *name, bool *ret_declared)
+struct shape typed_member_shape(const struct shape_ops *ops, const struct shape *s, const char *name, bool *ret_declared)
 {
 	struct shape m = {0};
 	const bool known = ops->member != NULL && ops->member(s, name, &m);
@@ -28,7 +28,7 @@ struct shape shape_member(const struct shape_ops *ops, const struct shape *s, co
 	return known ? m : (struct shape){0};
 }
 
-struct shape shape_element(const struct shape_ops *ops, const struct shape *s)
+struct shape typed_element_shape(const struct shape_ops *ops, const struct shape *s)
 {
 	struct shape e = {0};
 	return ops->element != NULL && ops->element(s, &e) ? e : (struct shape){0};
@@ -98,7 +98,7 @@ static int fields_of_object(struct walk *w, const json_t *v, const struct shape 
 		if (rc < 0)
 			return rc;
 		bool declared;
-		const struct shape m = shape_member(w->ops, s, name, &declared);
+		const struct shape m = typed_member_shape(w->ops, s, name, &declared);
 		rc = fields_of(w, child, &m);
 		if (rc == 0 && (!declared || json_is_null(child) || (json_is_object(child) && json_object_size(child) == 0)))
 			rc = note(w, w->set);
@@ -115,7 +115,7 @@ static int fields_of_list(struct walk *w, const json_t *v, const struct shape *s
 	int rc = typed_list_index(v, s, w->ops, true, &list, w->err);
 	if (rc == -EINVAL)
 		return fail_at(w, rc);
-	const struct shape e = shape_element(w->ops, s);
+	const struct shape e = typed_element_shape(w->ops, s);
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		rc = enter(w, list.element[i]);
 		if (rc < 0)
@@ -168,7 +168,7 @@ static int compare_member(struct walk *w, const char *name, const json_t *from, 
 	int rc = enter(w, element);
 	if (rc < 0)
 		return rc;
-	const struct shape m = shape_member(w->ops, s, name, NULL);
+	const struct shape m = typed_member_shape(w->ops, s, name, NULL);
 	rc = compare(w, from, to, &m);
 	field_path_pop(&w->path);
 	return rc;
@@ -208,7 +208,7 @@ static int compare_lists(struct walk *w, const json_t *from, const json_t *to, c
 	int rc = typed_list_index(from, s, w->ops, false, &a, w->err);
 	if (rc == 0)
 		rc = typed_list_index(to, s, w->ops, false, &b, w->err);
-	const struct shape e = shape_element(w->ops, s);
+	const struct shape e = typed_element_shape(w->ops, s);
 	for (size_t i = 0; rc == 0 && i < a.n; i++)
 		rc = compare_item(w, a.element[i], json_array_get(from, i), typed_list_find(&b, to, a.element[i]), &e);
 	for (size_t i = 0; rc == 0 && i < b.n; i++)
@@ -277,7 +277,7 @@ static int merge_objects(const json_t *base, const json_t *over, const struct sh
 	const char *name;
 	json_t *v;
 	json_object_foreach((json_t *)over, name, v) {
-		const struct shape m = shape_member(ops, s, name, NULL);
+		const struct shape m = typed_member_shape(ops, s, name, NULL);
 		json_t *merged = NULL;
 		const int rc = typed_merge(json_object_get(base, name), v, &m, ops, &merged, err);
 		if (rc < 0)
@@ -355,7 +355,7 @@ static int merge_lists(const json_t *base, const json_t *over, const struct shap
 		       json_t **ret, struct error *err)
 {
 	JSON_AUTO out = json_array();
-	struct merging m = {.base = base, .over = over, .ops = ops, .e = shape_element(ops, s), .out = out, .err = err};
+	struct merging m = {.base = base, .over = over, .ops = ops, .e = typed_element_shape(ops, s), .out = out, .err = err};
 	int rc = out == NULL ? no_memory(err) : typed_list_index(base, s, ops, false, &m.a, err);
 	if (rc == 0)
 		rc = typed_list_index(over, s, ops, true, &m.b, err);
@@ -411,7 +411,7 @@ static int remove_from_list(const json_t *v, const json_t *set, const struct sha
 	JSON_AUTO out = json_array();
 	CLEANUP(typed_list_clear) struct typed_list list = {0};
 	int rc = out == NULL ? no_memory(err) : typed_list_index(v, s, ops, false, &list, err);
-	const struct shape e = shape_element(ops, s);
+	const struct shape e = typed_element_shape(ops, s);
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		json_t *rest = NULL;
 		rc = remove_below(json_array_get(v, i), list.element[i], set, &e, ops, &rest, err);
@@ -437,7 +437,7 @@ int typed_remove(const json_t *v, const json_t *set, const struct shape *s, cons
 		CLEANUP(free_p) char *element = field_element(name);
 		if (element == NULL)
 			return no_memory(err);
-		const struct shape m = shape_member(ops, s, name, NULL);
+		const struct shape m = typed_member_shape(ops, s, name, NULL);
 		json_t *rest = NULL;
 		const int rc = remove_below(child, element, set, &m, ops, &rest, err);
 		if (rc < 0)
@@ -463,7 +463,7 @@ int typed_name_fields(const json_t *set, const struct shape *s, const struct sha
 			continue;
 		}
 		bool declared = false;
-		const struct shape m = element[0] == 'f' ? shape_member(ops, s, element + 2, &declared) : shape_element(ops, s);
+		const struct shape m = element[0] == 'f' ? typed_member_shape(ops, s, element + 2, &declared) : typed_element_shape(ops, s);
 		json_t *child = NULL;
 		const int rc = typed_name_fields(v, &m, ops, &child, err);
 		if (rc < 0)
@@ -502,7 +502,7 @@ static int drop_nulls_in_list(json_t *v, const json_t *config, const struct shap
 	int rc = typed_list_index(v, s, ops, false, &a, err);
 	if (rc == 0)
 		rc = typed_list_index(config, s, ops, false, &b, err);
-	const struct shape e = shape_element(ops, s);
+	const struct shape e = typed_element_shape(ops, s);
 	for (size_t i = 0; rc == 0 && i < b.n; i++)
 		rc = typed_drop_nulls(typed_list_find(&a, v, b.element[i]), json_array_get(config, i), &e, ops, err);
 	return rc;
@@ -525,7 +525,7 @@ int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, con
 			(void)json_object_del(v, name); /* absent is fine */
 			continue;
 		}
-		const struct shape m = shape_member(ops, s, name, NULL);
+		const struct shape m = typed_member_shape(ops, s, name, NULL);
 		const int rc = typed_drop_nulls(json_object_get(v, name), child, &m, ops, err);
 		if (rc < 0)
 			return rc;

@@ -89,7 +89,7 @@ int typed_list_index(const json_t *list, const struct shape *s, const struct sha
 		     struct error *err)
 {
 	const size_t n = json_array_size(list);
-	const struct shape e = shape_element(ops, s);
+	const struct shape e = typed_element_shape(ops, s);
 	struct typed_list l = {.element = calloc(n + 1, sizeof *l.element), .position = map_new(NULL)};
 	int rc = l.element == NULL || l.position == NULL ? no_memory(err) : 0;
 	for (size_t i = 0; i < n && rc == 0; i++)

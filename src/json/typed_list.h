@@ -28,5 +28,5 @@ json_t *typed_list_find(const struct typed_list *l, const json_t *list, const ch
 void typed_list_clear(struct typed_list *l);
 
 /** Shape of a member or of the elements; unknown ones are the zero shape. @ret_declared (may be NULL): a field, not a map's key. */
-struct shape shape_member(const struct shape_ops *ops, const struct shape *s, const char *name, bool *ret_declared);
-struct shape shape_element(const struct shape_ops *ops, const struct shape *s);
+struct shape typed_member_shape(const struct shape_ops *ops, const struct shape *s, const char *name, bool *ret_declared);
+struct shape typed_element_shape(const struct shape_ops *ops, const struct shape *s);

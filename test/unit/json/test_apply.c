@@ -197,6 +197,9 @@ static void conflicts(void **state)
 				       "conflicts with \"edit\" using v1:\n- .data.m");
 	assert_int_equal(json_array_size(l.causes), 3);
 
+	CLEANUP(free_p) char *message = apply_conflict_message(l.causes);
+	assert_string_equal(message, l.err.msg);
+
 	/* equal values are shared, and a shared field stays when one drops it */
 	apply_ok(&l, "b", false, "{" CM ",\"data\":{\"k\":\"1\"}}");
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"l\":\"1\"}}");

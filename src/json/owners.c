@@ -1,4 +1,4 @@
-#include "json/managers.h"
+#include "json/owners.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,32 +10,32 @@
 #include "json/fieldset.h"
 #include "json/json.h"
 
-#define MANAGERS_MAX 1000 /* entries taken from a document */
+#define OWNERS_MAX 1000 /* entries taken from a document */
 #define ANCIENT      "ancient-changes"
 
-static void manager_clear(struct manager *m)
+static void owner_clear(struct owner *m)
 {
 	free(m->name);
 	free(m->api_version);
 	free(m->subresource);
 	free(m->time);
 	json_decref(m->set);
-	*m = (struct manager){0};
+	*m = (struct owner){0};
 }
 
-void managers_clear(struct managers *ms)
+void owners_clear(struct owners *ms)
 {
 	for (size_t i = 0; i < ms->n; i++)
-		manager_clear(&ms->m[i]);
+		owner_clear(&ms->m[i]);
 	free(ms->m);
-	*ms = (struct managers){0};
+	*ms = (struct owners){0};
 }
 
-struct manager *managers_find(const struct managers *ms, const char *name, const char *api_version, const char *subresource,
+struct owner *owners_find(const struct owners *ms, const char *name, const char *api_version, const char *subresource,
 			      bool applied)
 {
 	for (size_t i = 0; i < ms->n; i++) {
-		struct manager *m = &ms->m[i];
+		struct owner *m = &ms->m[i];
 		if (m->applied == applied && strcmp(m->name, name) == 0 && strcmp(m->subresource, subresource) == 0 &&
 		    (applied || strcmp(m->api_version, api_version) == 0))
 			return m;
@@ -43,33 +43,33 @@ struct manager *managers_find(const struct managers *ms, const char *name, const
 	return NULL;
 }
 
-struct manager *managers_get(struct managers *ms, const char *name, const char *api_version, const char *subresource, bool applied)
+struct owner *owners_get(struct owners *ms, const char *name, const char *api_version, const char *subresource, bool applied)
 {
-	struct manager *found = managers_find(ms, name, api_version, subresource, applied);
+	struct owner *found = owners_find(ms, name, api_version, subresource, applied);
 	if (found != NULL)
 		return found;
 	if (ms->n == ms->cap) {
 		const size_t cap = ms->cap == 0 ? 8 : ms->cap * 2;
-		struct manager *bigger = realloc(ms->m, cap * sizeof *bigger);
+		struct owner *bigger = realloc(ms->m, cap * sizeof *bigger);
 		if (bigger == NULL)
 			return NULL;
 		ms->m = bigger;
 		ms->cap = cap;
 	}
-	struct manager m = {.name = strdup(name),
+	struct owner m = {.name = strdup(name),
 			    .api_version = strdup(api_version),
 			    .subresource = strdup(subresource),
 			    .applied = applied,
 			    .set = json_object()};
 	if (m.name == NULL || m.api_version == NULL || m.subresource == NULL || m.set == NULL) {
-		manager_clear(&m);
+		owner_clear(&m);
 		return NULL;
 	}
 	ms->m[ms->n] = m;
 	return &ms->m[ms->n++];
 }
 
-int manager_touch(struct manager *m, int64_t now_wall_ns)
+int owner_touch(struct owner *m, int64_t now_wall_ns)
 {
 	char text[32];
 	clock_format_rfc3339(now_wall_ns, text);
@@ -81,7 +81,7 @@ int manager_touch(struct manager *m, int64_t now_wall_ns)
 	return 0;
 }
 
-int manager_give(struct manager *m, json_t *set)
+int owner_give(struct owner *m, json_t *set)
 {
 	if (set == NULL)
 		return -ENOMEM;
@@ -90,7 +90,7 @@ int manager_give(struct manager *m, json_t *set)
 	return 0;
 }
 
-static int decode_entry(struct managers *ms, const json_t *e, struct error *err)
+static int decode_entry(struct owners *ms, const json_t *e, struct error *err)
 {
 	const char *name = json_str(e, "manager", ""), *operation = json_str(e, "operation", ""), *time = json_str(e, "time", NULL);
 	if (strcmp(operation, "Apply") != 0 && strcmp(operation, "Update") != 0)
@@ -103,38 +103,38 @@ static int decode_entry(struct managers *ms, const json_t *e, struct error *err)
 	int rc = fieldset_decode(fields != NULL ? fields : none, &set, err);
 	if (rc < 0)
 		return error_wrap(err, rc, "metadata.managedFields");
-	struct manager *m = managers_get(ms, name, json_str(e, "apiVersion", ""), json_str(e, "subresource", ""),
+	struct owner *m = owners_get(ms, name, json_str(e, "apiVersion", ""), json_str(e, "subresource", ""),
 					 operation[0] == 'A');
-	if (m == NULL || manager_give(m, fieldset_union(m->set, set)) < 0)
+	if (m == NULL || owner_give(m, fieldset_union(m->set, set)) < 0)
 		return error_set(err, -ENOMEM, "read managedFields: out of memory");
 	if (time != NULL && m->time == NULL && (m->time = strdup(time)) == NULL)
 		return error_set(err, -ENOMEM, "read managedFields: out of memory");
 	return 0;
 }
 
-int managers_decode(const json_t *managed_fields, struct managers *ret, struct error *err)
+int owners_decode(const json_t *managed_fields, struct owners *ret, struct error *err)
 {
-	struct managers ms = {0};
+	struct owners ms = {0};
 	const size_t n = json_array_size(managed_fields);
-	int rc = n > MANAGERS_MAX ? error_set(err, -EINVAL, "metadata.managedFields: more than %d entries", MANAGERS_MAX) : 0;
+	int rc = n > OWNERS_MAX ? error_set(err, -EINVAL, "metadata.managedFields: more than %d entries", OWNERS_MAX) : 0;
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = decode_entry(&ms, json_array_get(managed_fields, i), err);
 	if (rc < 0)
-		managers_clear(&ms);
+		owners_clear(&ms);
 	else
 		*ret = ms;
 	return rc;
 }
 
 /* RFC 3339 in UTC with seconds sorts as text; no time comes first. */
-static int compare_times(const struct manager *a, const struct manager *b)
+static int compare_times(const struct owner *a, const struct owner *b)
 {
 	return strcmp(a->time != NULL ? a->time : "", b->time != NULL ? b->time : "");
 }
 
-static int compare_managers(const void *x, const void *y)
+static int compare_owners(const void *x, const void *y)
 {
-	const struct manager *a = x, *b = y;
+	const struct owner *a = x, *b = y;
 	if (a->applied != b->applied)
 		return a->applied ? -1 : 1;
 	int c = compare_times(a, b);
@@ -145,7 +145,7 @@ static int compare_managers(const void *x, const void *y)
 	return c != 0 ? c : strcmp(a->subresource, b->subresource);
 }
 
-static json_t *encode_entry(const struct manager *m)
+static json_t *encode_entry(const struct owner *m)
 {
 	JSON_AUTO e = json_object();
 	if (e == NULL || json_put_str(e, "manager", m->name) < 0 ||
@@ -157,11 +157,11 @@ static json_t *encode_entry(const struct manager *m)
 	return TAKE(e);
 }
 
-json_t *managers_encode(struct managers *ms)
+json_t *owners_encode(struct owners *ms)
 {
 	JSON_AUTO out = json_array();
 	if (ms->n > 0)
-		qsort(ms->m, ms->n, sizeof *ms->m, compare_managers);
+		qsort(ms->m, ms->n, sizeof *ms->m, compare_owners);
 	for (size_t i = 0; i < ms->n; i++) {
 		if (fieldset_empty(ms->m[i].set))
 			continue;
@@ -172,29 +172,29 @@ json_t *managers_encode(struct managers *ms)
 }
 
 /* The oldest Update entry that is not the collection itself; NULL when at most the allowed number is there. */
-static struct manager *oldest_surplus(struct managers *ms)
+static struct owner *oldest_surplus(struct owners *ms)
 {
-	struct manager *oldest = NULL;
+	struct owner *oldest = NULL;
 	size_t updates = 0;
 	for (size_t i = 0; i < ms->n; i++) {
-		struct manager *m = &ms->m[i];
+		struct owner *m = &ms->m[i];
 		if (m->applied || fieldset_empty(m->set))
 			continue;
 		updates++;
 		if (strcmp(m->name, ANCIENT) != 0 && (oldest == NULL || compare_times(m, oldest) < 0))
 			oldest = m;
 	}
-	return updates > MANAGERS_MAX_UPDATES ? oldest : NULL;
+	return updates > OWNERS_MAX_UPDATES ? oldest : NULL;
 }
 
-int managers_cap(struct managers *ms)
+int owners_cap(struct owners *ms)
 {
-	for (struct manager *m; (m = oldest_surplus(ms)) != NULL;) {
+	for (struct owner *m; (m = oldest_surplus(ms)) != NULL;) {
 		JSON_AUTO set = TAKE(m->set);
 		CLEANUP(free_p) char *time = TAKE(m->time);
 		m->set = json_object();
-		struct manager *all = m->set != NULL ? managers_get(ms, ANCIENT, m->api_version, "", false) : NULL;
-		if (all == NULL || manager_give(all, fieldset_union(all->set, set)) < 0)
+		struct owner *all = m->set != NULL ? owners_get(ms, ANCIENT, m->api_version, "", false) : NULL;
+		if (all == NULL || owner_give(all, fieldset_union(all->set, set)) < 0)
 			return -ENOMEM;
 		if (time != NULL && (all->time == NULL || strcmp(all->time, time) < 0)) {
 			free(all->time);
