@@ -1,5 +1,4 @@
 /* The workload controllers on the real API server of this project, with a stand-in for the node agent. */
-#include <cmocka.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
