@@ -45,6 +45,7 @@ struct shape schema_shape(const struct schema *s)
 		.type = s,
 		.atomic = s->map_atomic || opaque,
 		.key_default = shape_key_default,
+		.map = s->type == SCHEMA_MAP,
 		.granular_unknown = s->preserve_unknown || (s->type == SCHEMA_ANY && s->raw != NULL),
 	};
 }
