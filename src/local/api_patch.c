@@ -157,7 +157,16 @@ static int apply_create(struct api_request *r, const json_t *config, json_t **re
 				" found", api_resource_name(r), r->name, json_str(config, "metadata.uid", ""));
 	JSON_AUTO obj = NULL;
 	int rc = apply_onto(r, NULL, config, &obj);
-	return rc < 0 ? rc : api_create_object(r, obj, true, ret);
+	if (rc < 0)
+		return rc;
+	/* The merge leaves out what nobody manages: type and name. */
+	json_t *meta = json_object_get(obj, "metadata");
+	if (!json_is_object(meta) && json_object_set_new(obj, "metadata", meta = json_object()) < 0)
+		return api_fail_memory(r);
+	if (json_object_set(obj, "apiVersion", json_object_get(config, "apiVersion")) < 0 ||
+	    json_object_set(obj, "kind", json_object_get(config, "kind")) < 0 || json_object_set_new(meta, "name", json_string(r->name)) < 0)
+		return api_fail_memory(r);
+	return api_create_object(r, obj, true, ret);
 }
 
 static int apply_once(struct api_request *r, const json_t *config, bool *ret_created, json_t **ret)
