@@ -6,8 +6,18 @@
 #include "cli/command.h"
 
 const struct command *const commands[] = {
+	&cmd_run,
+	&cmd_up,
+	&cmd_crds,
 	&cmd_help,
 	&cmd_version,
+	&cmd_api,
+	&cmd_controller,
+	&cmd_agent,
+	&cmd_csi,
+	&cmd_cache,
+	&cmd_fuse,
+	&cmd_bind,
 	NULL,
 };
 

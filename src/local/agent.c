@@ -103,12 +103,11 @@ static int look_at_machine(struct agent *a, struct error *err)
 	return rc ?: image_install_binary(binary.p, err);
 }
 
-static int prepare_mounts(struct agent *a, struct error *err)
+static int open_shared_mounts(struct agent *a, struct error *err)
 {
 	struct path file;
-	int rc = path_set(&file, err, "%s/agent/shared-mounts.json", a->paths.data_dir);
-	rc = rc ?: shared_mounts_new(file.p, &a->shared, err);
-	return rc ?: shared_mounts_acquire(a->shared, a->paths.kubelet_root, "agent", err);
+	const int rc = path_set(&file, err, "%s/agent/shared-mounts.json", a->paths.data_dir);
+	return rc ?: shared_mounts_new(file.p, &a->shared, err);
 }
 
 static int connect_api(struct agent *a, const char *kubeconfig, struct error *err)
@@ -193,9 +192,9 @@ static int bring_up(struct agent *a, const struct agent_options *o, struct error
 	int rc = agent_paths_init(&a->paths, o->data_dir, o->kubelet_root, err);
 	rc = rc ?: take_lock(a, err);
 	rc = rc ?: look_at_machine(a, err);
-	rc = rc ?: prepare_mounts(a, err);
 	rc = rc ?: connect_api(a, o->kubeconfig, err);
 	rc = rc ?: make_parts(a, err);
+	rc = rc ?: open_shared_mounts(a, err);
 	if (rc < 0)
 		return rc;
 	a->volumes = (struct volume_host){.paths = &a->paths, .node_name = a->node_name, .address = AGENT_ADDRESS, .shared = a->shared,
@@ -203,6 +202,7 @@ static int bring_up(struct agent *a, const struct agent_options *o, struct error
 	rc = record_load(a, err);
 	rc = rc ?: watch_new(a, err);
 	rc = rc ?: watch_start(a, err);
+	rc = rc ?: shared_mounts_acquire(a->shared, a->paths.kubelet_root, "agent", err);
 	if (rc < 0)
 		return rc;
 	sweep(a);

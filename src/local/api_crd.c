@@ -161,7 +161,7 @@ void api_crd_changed(struct api_server *s, const json_t *crd, bool removed)
 		LOG(NULL, LOG_LVL_ERROR, "custom kind is not served", LOG_STR("name", json_str(crd, "metadata.name", "")), LOG_STR("err", err.msg));
 }
 
-static int load_one(void *ctx, const struct store_item *item)
+static int load_one(void *ctx, const struct objstore_item *item)
 {
 	JSON_AUTO crd = NULL;
 	if (json_parse(item->data, item->n, &crd, NULL) < 0)
@@ -172,6 +172,6 @@ static int load_one(void *ctx, const struct store_item *item)
 
 int api_crd_load_all(struct api_server *s, struct error *err)
 {
-	struct store_range range = {.group = "apiextensions.k8s.io", .plural = "customresourcedefinitions"};
-	return store_list(s->store, &range, load_one, s, NULL, NULL, err);
+	struct objstore_range range = {.group = "apiextensions.k8s.io", .plural = "customresourcedefinitions"};
+	return objstore_list(s->store, &range, load_one, s, NULL, NULL, err);
 }

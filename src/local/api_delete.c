@@ -114,7 +114,7 @@ static int write_marked(struct api_request *r, json_t *obj, int64_t revision)
 {
 	if (r->dry_run)
 		return 0;
-	struct store_key key = {r->group, r->plural, r->ns, json_str(obj, "metadata.name", "")};
+	struct objstore_key key = {r->group, r->plural, r->ns, json_str(obj, "metadata.name", "")};
 	struct error err = {0};
 	int rc = api_store_object(r->server, &key, obj, revision, false, &err);
 	if (rc == -ENOENT || rc == -ESTALE)
@@ -193,7 +193,7 @@ struct names {
 	json_t *list; /* [[ns, name], ...] */
 };
 
-static int collect(void *ctx, const struct store_item *item)
+static int collect(void *ctx, const struct objstore_item *item)
 {
 	struct names *n = ctx;
 	JSON_AUTO obj = NULL;
@@ -238,9 +238,9 @@ int api_delete_collection(struct api_request *r)
 		rc = api_fail_bad(r, "%s", err.msg);
 	JSON_AUTO list = json_array();
 	if (rc == 0) {
-		struct store_range range = {.group = r->group, .plural = r->plural, .ns = r->ns};
+		struct objstore_range range = {.group = r->group, .plural = r->plural, .ns = r->ns};
 		struct names names = {labels, fields, list};
-		if (store_list(r->server->store, &range, collect, &names, NULL, NULL, &err) < 0)
+		if (objstore_list(r->server->store, &range, collect, &names, NULL, NULL, &err) < 0)
 			rc = api_fail_internal(r, &err);
 	}
 	label_selector_free(labels);

@@ -20,7 +20,7 @@ struct label_selector;
 struct shape_ops;
 
 struct api_server {
-	struct store *store;
+	struct objstore *store;
 	struct api_registry *registry;
 	struct api_hub *hub;
 	struct api_docs *docs;
@@ -51,13 +51,13 @@ struct api_watch_options {
 /** NULL on no memory. */
 struct api_hub *api_hub_new(void);
 /** Give it the store, which was opened with api_hub_commit() as its listener. Starts the timer's thread. */
-int api_hub_start(struct api_hub *hub, struct store *store, struct error *err);
+int api_hub_start(struct api_hub *hub, struct objstore *store, struct error *err);
 /** All streams must have ended. Accepts NULL. */
 void api_hub_free(struct api_hub *hub);
 /** The store's on_commit; @ctx is the hub. */
-void api_hub_commit(void *ctx, struct store_event *const *events, size_t n);
+void api_hub_commit(void *ctx, struct objstore_event *const *events, size_t n);
 /** Called for each change after the watchers were told, on the committing thread; must not block. */
-void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct store_event *e), void *ctx);
+void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct objstore_event *e), void *ctx);
 /** Answer @r with a watch. Takes the selectors. */
 int api_watch_begin(struct api_request *r, const struct api_watch_options *o);
 
@@ -83,8 +83,8 @@ int api_create_object(struct api_request *r, json_t *obj, bool managed, json_t *
 int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *obj, bool managed, json_t **ret);
 /** Store the removal of @old with its last state. -ESTALE as above. */
 int api_remove_object(struct api_request *r, json_t *old, int64_t revision);
-/** Write @obj as it is for the server itself; @expect as in store_write(). Inserts the new resourceVersion. */
-int api_store_object(struct api_server *s, const struct store_key *key, json_t *obj, int64_t expect, bool remove, struct error *err);
+/** Write @obj as it is for the server itself; @expect as in objstore_write(). Inserts the new resourceVersion. */
+int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove, struct error *err);
 const char *const *api_ignored_fields(const struct api_request *r);
 
 int api_patch(struct api_request *r);

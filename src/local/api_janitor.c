@@ -35,7 +35,7 @@ int api_create_internal(struct api_server *s, const char *group, const char *plu
 	api_now(now);
 	if (json_put_str(obj, "metadata.uid", uid) < 0 || json_put_str(obj, "metadata.creationTimestamp", now) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct store_key key = {group, plural, ns, json_str(obj, "metadata.name", "")};
+	struct objstore_key key = {group, plural, ns, json_str(obj, "metadata.name", "")};
 	int rc = api_store_object(s, &key, obj, 0, false, err);
 	return rc == -EEXIST ? 0 : rc;
 }
@@ -49,9 +49,9 @@ static int make_namespace(struct api_server *s, const char *name, struct error *
 
 static int make_account(struct api_server *s, const char *ns, struct error *err)
 {
-	struct store_key key = {"", "serviceaccounts", ns, "default"};
+	struct objstore_key key = {"", "serviceaccounts", ns, "default"};
 	CLEANUP(free_p) char *there = NULL;
-	if (store_get(s->store, &key, &there, NULL, NULL, NULL) == 0)
+	if (objstore_get(s->store, &key, &there, NULL, NULL, NULL) == 0)
 		return 0;
 	JSON_AUTO sa = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "ServiceAccount", "metadata", "name", "default", "namespace",
 				 ns);
@@ -59,7 +59,7 @@ static int make_account(struct api_server *s, const char *ns, struct error *err)
 }
 
 /** Gather [[ns, name, deleting], ...]: nothing is written while the store is being read. */
-static int collect(void *ctx, const struct store_item *item)
+static int collect(void *ctx, const struct objstore_item *item)
 {
 	JSON_AUTO obj = NULL;
 	if (json_parse(item->data, item->n, &obj, NULL) < 0)
@@ -70,8 +70,8 @@ static int collect(void *ctx, const struct store_item *item)
 
 static int gather(struct api_server *s, const char *group, const char *plural, json_t *list, struct error *err)
 {
-	struct store_range range = {.group = group, .plural = plural};
-	return store_list(s->store, &range, collect, list, NULL, NULL, err);
+	struct objstore_range range = {.group = group, .plural = plural};
+	return objstore_list(s->store, &range, collect, list, NULL, NULL, err);
 }
 
 static int keep_accounts(struct api_server *s, struct error *err)
@@ -87,7 +87,7 @@ static int keep_accounts(struct api_server *s, struct error *err)
 }
 
 /** Delete one instance, or only mark it when finalizers hold it. */
-static int delete_instance(struct api_server *s, const struct store_key *key, struct error *err)
+static int delete_instance(struct api_server *s, const struct objstore_key *key, struct error *err)
 {
 	JSON_AUTO obj = NULL;
 	int64_t revision = 0;
@@ -117,7 +117,7 @@ static int drop_finalizer(struct api_server *s, const char *name, struct error *
 	for (size_t i = json_array_size(list); i-- > 0;)
 		if (str_same(json_string_value(json_array_get(list, i)), CLEANUP_FINALIZER))
 			(void)json_array_remove(list, i);
-	struct store_key key = {CRD_GROUP, CRD_PLURAL, "", name};
+	struct objstore_key key = {CRD_GROUP, CRD_PLURAL, "", name};
 	return api_store_object(s, &key, crd, revision, json_array_size(list) == 0, err);
 }
 
@@ -135,7 +135,7 @@ static int clean_definition(struct api_server *s, const char *name, struct error
 	size_t i;
 	json_t *entry;
 	json_array_foreach(list, i, entry) {
-		struct store_key key = {dot + 1, plural, json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
+		struct objstore_key key = {dot + 1, plural, json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
 		if (rc == 0)
 			rc = delete_instance(s, &key, err);
 	}
@@ -206,10 +206,10 @@ static void wake(struct api_janitor *j)
 }
 
 /** On the committing thread: serve definitions at once, leave the rest to the janitor's own thread. */
-static void changed(void *ctx, const struct store_event *e)
+static void changed(void *ctx, const struct objstore_event *e)
 {
 	struct api_server *s = ctx;
-	const struct store_key *k = &e->key;
+	const struct objstore_key *k = &e->key;
 	bool definition = strcmp(k->group, CRD_GROUP) == 0 && strcmp(k->plural, CRD_PLURAL) == 0;
 	if (definition) {
 		JSON_AUTO crd = NULL;

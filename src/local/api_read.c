@@ -29,20 +29,20 @@ static void field_selector_free_p(struct field_selector **s)
 int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name, json_t **ret,
 		   int64_t *ret_revision)
 {
-	struct store_key key = {group, plural, ns, name};
+	struct objstore_key key = {group, plural, ns, name};
 	CLEANUP(free_p) char *text = NULL;
 	size_t n = 0;
-	int rc = store_get(s->store, &key, &text, &n, ret_revision, NULL);
+	int rc = objstore_get(s->store, &key, &text, &n, ret_revision, NULL);
 	return rc < 0 ? rc : json_parse(text, n, ret, NULL);
 }
 
 int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret_revision)
 {
-	struct store_key key = {r->group, r->plural, r->ns, name};
+	struct objstore_key key = {r->group, r->plural, r->ns, name};
 	CLEANUP(free_p) char *text = NULL;
 	size_t n = 0;
 	struct error err = {0};
-	int rc = store_get(r->server->store, &key, &text, &n, ret_revision, &err);
+	int rc = objstore_get(r->server->store, &key, &text, &n, ret_revision, &err);
 	if (rc == -ENOENT)
 		return api_fail_not_found(r, name);
 	if (rc == 0)
@@ -146,7 +146,7 @@ static void listing_clear(struct listing *l)
 	free(l->last_name);
 }
 
-static int add_tree(struct listing *l, const struct store_item *item)
+static int add_tree(struct listing *l, const struct objstore_item *item)
 {
 	struct api_request *r = l->r;
 	JSON_AUTO obj = NULL;
@@ -169,7 +169,7 @@ static int add_tree(struct listing *l, const struct store_item *item)
 	return json_array_append(items, obj) == 0 ? 0 : -ENOMEM;
 }
 
-static int add_item(void *ctx, const struct store_item *item)
+static int add_item(void *ctx, const struct objstore_item *item)
 {
 	struct listing *l = ctx;
 	free(l->last_ns);
@@ -198,7 +198,7 @@ static char *continue_token(int64_t revision, const char *ns, const char *name)
 	return text != NULL ? api_base64(text, n) : NULL;
 }
 
-static int read_continue(struct api_request *r, struct store_range *range)
+static int read_continue(struct api_request *r, struct objstore_range *range)
 {
 	const char *token = api_query(r, "continue");
 	if (token[0] == '\0')
@@ -229,9 +229,9 @@ static int parse_revision(struct api_request *r, int64_t *ret)
 	return 0;
 }
 
-static int read_range(struct api_request *r, struct store_range *range)
+static int read_range(struct api_request *r, struct objstore_range *range)
 {
-	*range = (struct store_range){.group = r->group, .plural = r->plural, .ns = r->ns};
+	*range = (struct objstore_range){.group = r->group, .plural = r->plural, .ns = r->ns};
 	int64_t limit = 0, revision = 0;
 	const char *l = api_query(r, "limit");
 	if (l[0] != '\0' && (str_to_i64(l, &limit) < 0 || limit < 0))
@@ -311,7 +311,7 @@ static int reply_list(struct listing *l, int64_t revision, int64_t remaining)
 
 static int list_now(struct api_request *r, const struct label_selector *labels, const struct field_selector *fields)
 {
-	struct store_range range;
+	struct objstore_range range;
 	int rc = read_range(r, &range);
 	if (rc < 0)
 		return rc;
@@ -323,7 +323,7 @@ static int list_now(struct api_request *r, const struct label_selector *labels, 
 		return api_fail_memory(r);
 	int64_t revision = 0, remaining = 0;
 	struct error err = {0};
-	rc = store_list(r->server->store, &range, add_item, &l, &revision, &remaining, &err);
+	rc = objstore_list(r->server->store, &range, add_item, &l, &revision, &remaining, &err);
 	return rc < 0 ? fail_list(r, rc, &err) : reply_list(&l, revision, remaining);
 }
 

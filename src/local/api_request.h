@@ -17,7 +17,7 @@
 
 struct api_server;
 struct error;
-struct store_key;
+struct objstore_key;
 struct violations;
 
 #define API_FAILED (-EBADE) /* the Status is in the request */
@@ -56,7 +56,7 @@ void api_request_clear(struct api_request *r);
 const char *api_query(struct api_request *r, const char *name);
 bool api_query_bool(struct api_request *r, const char *name);
 /** The key of the object it points at. */
-struct store_key api_request_key(const struct api_request *r);
+struct objstore_key api_request_key(const struct api_request *r);
 
 /* Answers. */
 /** Answer with @j. */

@@ -145,8 +145,8 @@ static int open_store(struct api_server *s, const struct api_server_options *so,
 	CLEANUP(free_p) char *dir = str_printf("%s/api", so->data_dir);
 	if (dir == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct store_options o = {.dir = dir, .history = so->history, .on_commit = api_hub_commit, .ctx = s->hub};
-	return store_open(&o, &s->store, err);
+	struct objstore_options o = {.dir = dir, .history = so->history, .on_commit = api_hub_commit, .ctx = s->hub};
+	return objstore_open(&o, &s->store, err);
 }
 
 static int make_parts(struct api_server *s, const struct api_server_options *o, struct error *err)
@@ -222,7 +222,7 @@ void api_server_free(struct api_server *s)
 	http_server_free(s->http); /* no more requests; all streams have ended */
 	api_logs_free(s->logs);
 	api_janitor_stop(s);
-	store_close(s->store); /* the last commits still reach the hub */
+	objstore_close(s->store); /* the last commits still reach the hub */
 	api_janitor_free(s->janitor);
 	api_hub_free(s->hub);
 	api_docs_free(s->docs);

@@ -17,7 +17,7 @@ struct taken {
 	bool found;
 };
 
-static int look(void *ctx, const struct store_item *item)
+static int look(void *ctx, const struct objstore_item *item)
 {
 	struct taken *t = ctx;
 	JSON_AUTO svc = NULL;
@@ -29,8 +29,8 @@ static int look(void *ctx, const struct store_item *item)
 static bool is_taken(struct api_server *s, const char *ip)
 {
 	struct taken t = {.ip = ip};
-	struct store_range range = {.group = "", .plural = "services"};
-	return store_list(s->store, &range, look, &t, NULL, NULL, NULL) < 0 || t.found;
+	struct objstore_range range = {.group = "", .plural = "services"};
+	return objstore_list(s->store, &range, look, &t, NULL, NULL, NULL) < 0 || t.found;
 }
 
 int api_service_create(struct api_request *r, json_t *svc)

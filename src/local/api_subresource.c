@@ -201,7 +201,7 @@ int api_binding(struct api_request *r)
 		rc = api_load(r, r->name, &pod, &revision);
 		if (rc == 0)
 			rc = bind_pod(r, binding, pod);
-		struct store_key key = api_request_key(r);
+		struct objstore_key key = api_request_key(r);
 		struct error err = {0};
 		if (rc == 0 && !r->dry_run)
 			rc = api_store_object(r->server, &key, pod, revision, false, &err);

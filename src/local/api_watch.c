@@ -38,15 +38,15 @@ struct watcher {
 	bool live, columns_sent;
 	int64_t after; /* every change up to here was sent or is of no interest */
 	int64_t bookmark_at;
-	struct store_event **pending;
+	struct objstore_event **pending;
 	size_t n_pending, cap_pending;
 };
 
 struct api_hub {
-	struct store *store;
+	struct objstore *store;
 	pthread_t timer;
 	bool timer_started;
-	void (*listener)(void *ctx, const struct store_event *e);
+	void (*listener)(void *ctx, const struct objstore_event *e);
 	void *listener_ctx;
 
 	pthread_mutex_t lock; /* guards all below */
@@ -60,7 +60,7 @@ struct api_hub {
 
 /** One change with what watchers need of it, made when the first needs it. */
 struct prepared {
-	struct store_event *e;
+	struct objstore_event *e;
 	json_t *obj, *prev;
 };
 
@@ -75,7 +75,7 @@ static void watcher_unref(struct watcher *w)
 	if (atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < w->n_pending; i++)
-		(void)store_event_unref(w->pending[i]);
+		(void)objstore_event_unref(w->pending[i]);
 	free(w->pending);
 	if (w->stream != NULL)
 		(void)http_stream_unref(w->stream);
@@ -170,7 +170,7 @@ static bool plain(const struct watcher *w)
 static const char *seen_as(const struct watcher *w, struct prepared *p, bool *ret_old)
 {
 	static const char *const types[] = {"ADDED", "MODIFIED", "DELETED"};
-	const struct store_event *e = p->e;
+	const struct objstore_event *e = p->e;
 	*ret_old = false;
 	if (w->labels == NULL && w->fields == NULL)
 		return types[e->type];
@@ -183,7 +183,7 @@ static const char *seen_as(const struct watcher *w, struct prepared *p, bool *re
 /** Send one change if it concerns @w. Needs the watcher's lock, or that it is not live yet. */
 static int send_change(struct watcher *w, struct prepared *p)
 {
-	const struct store_event *e = p->e;
+	const struct objstore_event *e = p->e;
 	if (w->ns[0] != '\0' && strcmp(w->ns, e->key.ns) != 0)
 		return 0;
 	bool old = false;
@@ -208,22 +208,22 @@ static void watcher_end(struct watcher *w)
 	http_stream_end(w->stream);
 }
 
-static bool concerns(const struct watcher *w, const struct store_event *e)
+static bool concerns(const struct watcher *w, const struct objstore_event *e)
 {
 	return strcmp(w->kind->k->resource.plural, e->key.plural) == 0 && strcmp(w->kind->k->resource.group, e->key.group) == 0;
 }
 
-static int queue_locked(struct watcher *w, struct store_event *e)
+static int queue_locked(struct watcher *w, struct objstore_event *e)
 {
 	if (w->n_pending == w->cap_pending) {
 		size_t cap = w->cap_pending > 0 ? w->cap_pending * 2 : 16;
-		struct store_event **p = cap <= PENDING_MAX ? reallocarray(w->pending, cap, sizeof *p) : NULL;
+		struct objstore_event **p = cap <= PENDING_MAX ? reallocarray(w->pending, cap, sizeof *p) : NULL;
 		if (p == NULL)
 			return -ENOMEM;
 		w->pending = p;
 		w->cap_pending = cap;
 	}
-	w->pending[w->n_pending++] = store_event_ref(e);
+	w->pending[w->n_pending++] = objstore_event_ref(e);
 	return 0;
 }
 
@@ -243,7 +243,7 @@ static void deliver(struct watcher *w, struct prepared *p)
 }
 
 /** The watchers that a change may concern (@e NULL: all), each with a reference; malloc'ed. */
-static struct watcher **interested(struct api_hub *hub, const struct store_event *e, size_t *ret_n)
+static struct watcher **interested(struct api_hub *hub, const struct objstore_event *e, size_t *ret_n)
 {
 	size_t n = 0;
 	pthread_mutex_lock(&hub->lock);
@@ -258,7 +258,7 @@ static struct watcher **interested(struct api_hub *hub, const struct store_event
 	return all;
 }
 
-void api_hub_commit(void *ctx, struct store_event *const *events, size_t n)
+void api_hub_commit(void *ctx, struct objstore_event *const *events, size_t n)
 {
 	struct api_hub *hub = ctx;
 	for (size_t i = 0; i < n; i++) {
@@ -293,7 +293,7 @@ static int send_bookmark(struct watcher *w, int64_t revision, bool initial)
 	return rc;
 }
 
-static int send_initial(void *ctx, const struct store_item *item)
+static int send_initial(void *ctx, const struct objstore_item *item)
 {
 	struct watcher *w = ctx;
 	if (plain(w) && w->labels == NULL && w->fields == NULL)
@@ -304,7 +304,7 @@ static int send_initial(void *ctx, const struct store_item *item)
 	return selects(w, obj) ? write_object(w, "ADDED", obj) : 0;
 }
 
-static int send_past(void *ctx, struct store_event *e)
+static int send_past(void *ctx, struct objstore_event *e)
 {
 	struct prepared p = {.e = e};
 	int rc = send_change(ctx, &p);
@@ -326,10 +326,10 @@ static int replay(struct watcher *w, const struct api_watch_options *o, int64_t 
 	const struct kube_resource *res = &w->kind->k->resource;
 	if (!o->initial) {
 		w->after = published > o->from ? published : o->from;
-		return published > o->from ? store_history(w->hub->store, res->group, res->plural, o->from, published, send_past, w, err) : 0;
+		return published > o->from ? objstore_history(w->hub->store, res->group, res->plural, o->from, published, send_past, w, err) : 0;
 	}
-	struct store_range range = {.group = res->group, .plural = res->plural, .ns = w->ns};
-	int rc = store_list(w->hub->store, &range, send_initial, w, &w->after, NULL, err);
+	struct objstore_range range = {.group = res->group, .plural = res->plural, .ns = w->ns};
+	int rc = objstore_list(w->hub->store, &range, send_initial, w, &w->after, NULL, err);
 	if (rc == 0 && o->initial_bookmark)
 		rc = send_bookmark(w, w->after, true);
 	return rc;
@@ -341,12 +341,12 @@ static int catch_up(struct watcher *w)
 	int rc = 0;
 	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < w->n_pending; i++) {
-		struct store_event *e = w->pending[i];
+		struct objstore_event *e = w->pending[i];
 		if (rc == 0 && e->revision > w->after)
 			rc = send_past(w, e);
 		if (e->revision > w->after)
 			w->after = e->revision;
-		(void)store_event_unref(e);
+		(void)objstore_event_unref(e);
 	}
 	w->n_pending = 0;
 	w->live = true;
@@ -482,10 +482,10 @@ struct api_hub *api_hub_new(void)
 	return hub;
 }
 
-int api_hub_start(struct api_hub *hub, struct store *store, struct error *err)
+int api_hub_start(struct api_hub *hub, struct objstore *store, struct error *err)
 {
 	hub->store = store;
-	hub->published = hub->delivered = store_revision(store);
+	hub->published = hub->delivered = objstore_revision(store);
 	int rc = pthread_create(&hub->timer, NULL, timer_main, hub);
 	if (rc != 0)
 		return error_set(err, -rc, "start the watch timer: %s", strerror(rc));
@@ -493,7 +493,7 @@ int api_hub_start(struct api_hub *hub, struct store *store, struct error *err)
 	return 0;
 }
 
-void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct store_event *e), void *ctx)
+void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct objstore_event *e), void *ctx)
 {
 	hub->listener = fn;
 	hub->listener_ctx = ctx;

@@ -65,22 +65,22 @@ static char *storable(json_t *obj, size_t *ret_n, size_t *ret_at)
 	return text;
 }
 
-int api_store_object(struct api_server *s, const struct store_key *key, json_t *obj, int64_t expect, bool remove, struct error *err)
+int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove, struct error *err)
 {
 	size_t n = 0, at = 0;
 	CLEANUP(free_p) char *text = storable(obj, &n, &at);
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct store_write w = {.key = *key, .expect = expect, .remove = remove, .data = text, .n = n, .revision_at = at};
+	struct objstore_write w = {.key = *key, .expect = expect, .remove = remove, .data = text, .n = n, .revision_at = at};
 	int64_t revision = 0;
-	int rc = store_write(s->store, &w, &revision, err);
+	int rc = objstore_write(s->store, &w, &revision, err);
 	return rc < 0 ? rc : api_set_revision(obj, revision);
 }
 
 /** Store in the storage version, leave @obj in the one that was asked for. */
-static int store_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove)
+static int objstore_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove)
 {
-	struct store_key key = {r->group, r->plural, r->ns, name};
+	struct objstore_key key = {r->group, r->plural, r->ns, name};
 	struct kube_resource stored = r->kind->k->resource;
 	stored.version = r->kind->storage_version;
 	char version[128];
@@ -263,7 +263,7 @@ int api_create_object(struct api_request *r, json_t *given, bool managed, json_t
 		JSON_AUTO there = NULL;
 		rc = api_load_other(r->server, r->group, r->plural, r->ns, name, &there, NULL) == 0 ? -EEXIST : 0;
 	} else {
-		rc = store_request(r, name, obj, 0, false);
+		rc = objstore_request(r, name, obj, 0, false);
 	}
 	if (rc == -EEXIST)
 		return api_fail_exists(r, name);
@@ -448,7 +448,7 @@ int api_replace_object(struct api_request *r, const json_t *old, int64_t revisio
 		return *ret != NULL ? 0 : api_fail_memory(r);
 	}
 	if (!r->dry_run) {
-		rc = store_request(r, r->name, obj, revision, deletion_complete(r, obj));
+		rc = objstore_request(r, r->name, obj, revision, deletion_complete(r, obj));
 		if (rc < 0)
 			return rc;
 	}
@@ -458,7 +458,7 @@ int api_replace_object(struct api_request *r, const json_t *old, int64_t revisio
 
 int api_remove_object(struct api_request *r, json_t *old, int64_t revision)
 {
-	return r->dry_run ? 0 : store_request(r, json_str(old, "metadata.name", ""), old, revision, true);
+	return r->dry_run ? 0 : objstore_request(r, json_str(old, "metadata.name", ""), old, revision, true);
 }
 
 int api_update(struct api_request *r)

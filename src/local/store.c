@@ -1,4 +1,4 @@
-/* The store: opening, the format, the lock, and the writer's counterpart for events. Reading is in store_read.c, writing in store_write.c. */
+/* The store: opening, the format, the lock, and the writer's counterpart for events. Reading is in objstore_read.c, writing in objstore_write.c. */
 #include "local/store.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static const char schema_sql[] =
 	" rev INTEGER NOT NULL, PRIMARY KEY (grp, plural, ns, name)) WITHOUT ROWID;"
 	"INSERT OR IGNORE INTO meta VALUES ('compacted', 0);";
 
-int store_sql_error(sqlite3 *db, int rc, const char *what, struct error *err)
+int objstore_sql_error(sqlite3 *db, int rc, const char *what, struct error *err)
 {
 	int code = -EIO;
 	switch (rc & 0xff) {
@@ -52,19 +52,19 @@ int store_sql_error(sqlite3 *db, int rc, const char *what, struct error *err)
 	return error_set(err, code, "store: %s: %s", what, db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 }
 
-void store_bind_text(sqlite3_stmt *st, int at, const char *s)
+void objstore_bind_text(sqlite3_stmt *st, int at, const char *s)
 {
 	(void)sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC); /* a wrong index would fail the step that follows */
 }
 
-struct store_event *store_event_new(int64_t revision, enum store_change type, const struct store_key *key, const void *data, size_t n,
+struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key, const void *data, size_t n,
 				    const void *prev, size_t prev_n)
 {
 	const char *names[] = {key->group, key->plural, key->ns, key->name};
-	size_t total = sizeof(struct store_event) + n + 1 + prev_n + 1;
+	size_t total = sizeof(struct objstore_event) + n + 1 + prev_n + 1;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		total += strlen(names[i]) + 1;
-	struct store_event *e = malloc(total);
+	struct objstore_event *e = malloc(total);
 	if (e == NULL)
 		return NULL;
 
@@ -76,7 +76,7 @@ struct store_event *store_event_new(int64_t revision, enum store_change type, co
 		copies[i] = at;
 		at += k;
 	}
-	*e = (struct store_event){.revision = revision, .type = type, .key = {copies[0], copies[1], copies[2], copies[3]}, .n = n};
+	*e = (struct objstore_event){.revision = revision, .type = type, .key = {copies[0], copies[1], copies[2], copies[3]}, .n = n};
 	atomic_init(&e->refs, 1);
 	e->data = at;
 	memcpy(at, data, n);
@@ -91,13 +91,13 @@ struct store_event *store_event_new(int64_t revision, enum store_change type, co
 	return e;
 }
 
-struct store_event *store_event_ref(struct store_event *e)
+struct objstore_event *objstore_event_ref(struct objstore_event *e)
 {
 	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 	return e;
 }
 
-struct store_event *store_event_unref(struct store_event *e)
+struct objstore_event *objstore_event_unref(struct objstore_event *e)
 {
 	if (e != NULL && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
 		free(e);
@@ -128,7 +128,7 @@ static int lock_directory(const char *dir, int *ret_fd, struct error *err)
 	return 0;
 }
 
-int store_connect(const char *path, bool create, sqlite3 **ret, struct error *err)
+int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
@@ -140,7 +140,7 @@ int store_connect(const char *path, bool create, sqlite3 **ret, struct error *er
 				  NULL, NULL, NULL);
 	}
 	if (rc != SQLITE_OK) {
-		int code = store_sql_error(db, rc, path, err);
+		int code = objstore_sql_error(db, rc, path, err);
 		(void)sqlite3_close_v2(db);
 		return code;
 	}
@@ -159,12 +159,12 @@ static int query_int(sqlite3 *db, const char *sql, int64_t *ret, struct error *e
 	if (rc == SQLITE_ROW)
 		*ret = sqlite3_column_int64(st, 0);
 	else
-		code = store_sql_error(db, rc, sql, err);
+		code = objstore_sql_error(db, rc, sql, err);
 	(void)sqlite3_finalize(st);
 	return code;
 }
 
-static int prepare_format(struct store *s, struct error *err)
+static int prepare_format(struct objstore *s, struct error *err)
 {
 	int64_t format = 0;
 	int rc = query_int(s->db, "PRAGMA user_version", &format, err);
@@ -180,10 +180,10 @@ static int prepare_format(struct store *s, struct error *err)
 	if (sql == NULL)
 		return error_set(err, -ENOMEM, "store: out of memory");
 	int sr = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-	return sr == SQLITE_OK ? 0 : store_sql_error(s->db, sr, "create tables", err);
+	return sr == SQLITE_OK ? 0 : objstore_sql_error(s->db, sr, "create tables", err);
 }
 
-static int read_position(struct store *s, struct error *err)
+static int read_position(struct objstore *s, struct error *err)
 {
 	int64_t revision = 0, compacted = 0;
 	int rc = query_int(s->db, "SELECT coalesce(max(rev), 0) FROM event", &revision, err);
@@ -196,14 +196,14 @@ static int read_position(struct store *s, struct error *err)
 	return 0;
 }
 
-static void store_close_p(struct store **s)
+static void objstore_close_p(struct objstore **s)
 {
-	store_close(*s);
+	objstore_close(*s);
 }
 
-int store_open(const struct store_options *o, struct store **ret, struct error *err)
+int objstore_open(const struct objstore_options *o, struct objstore **ret, struct error *err)
 {
-	CLEANUP(store_close_p) struct store *s = calloc(1, sizeof *s);
+	CLEANUP(objstore_close_p) struct objstore *s = calloc(1, sizeof *s);
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "store: out of memory");
 	s->lock_fd = -1;
@@ -226,7 +226,7 @@ int store_open(const struct store_options *o, struct store **ret, struct error *
 	rc = lock_directory(o->dir, &s->lock_fd, err);
 	if (rc == 0) {
 		mode_t old = umask(0077); /* secrets lie in it */
-		rc = store_connect(s->path, true, &s->db, err);
+		rc = objstore_connect(s->path, true, &s->db, err);
 		(void)umask(old);
 	}
 	if (rc == 0)
@@ -234,18 +234,18 @@ int store_open(const struct store_options *o, struct store **ret, struct error *
 	if (rc == 0)
 		rc = read_position(s, err);
 	if (rc == 0)
-		rc = store_writer_start(s, err);
+		rc = objstore_writer_start(s, err);
 	if (rc < 0)
 		return rc;
 	*ret = TAKE(s);
 	return 0;
 }
 
-void store_close(struct store *s)
+void objstore_close(struct objstore *s)
 {
 	if (s == NULL)
 		return;
-	store_writer_stop(s);
+	objstore_writer_stop(s);
 	for (size_t i = 0; i < s->readers_idle; i++)
 		(void)sqlite3_close_v2(s->readers[i]);
 	(void)sqlite3_close_v2(s->db); /* last, so that the log is folded into the file */
@@ -260,12 +260,12 @@ void store_close(struct store *s)
 	free(s);
 }
 
-int64_t store_revision(struct store *s)
+int64_t objstore_revision(struct objstore *s)
 {
 	return atomic_load(&s->revision);
 }
 
-int64_t store_compacted(struct store *s)
+int64_t objstore_compacted(struct objstore *s)
 {
 	return atomic_load(&s->compacted);
 }

@@ -3,12 +3,12 @@
  *
  * Invariants:
  *  1. Revisions are global, start at 1, grow by one for each change and are never given twice, whatever crashes.
- *  2. store_write() returns 0 only when the change is on disk (WAL, synchronous=FULL); changes of many threads share one commit.
- *  3. on_commit is called in the order of revisions, after the commit and before store_write() returns.
+ *  2. objstore_write() returns 0 only when the change is on disk (WAL, synchronous=FULL); changes of many threads share one commit.
+ *  3. on_commit is called in the order of revisions, after the commit and before objstore_write() returns.
  *  4. Every change after the compacted revision can be replayed together with the bytes it replaced.
  *  5. One process at a time: the lock file beside the database is held with flock(2).
  *
- * Threads: all functions but store_open() and store_close() from any thread. on_commit runs on the writer's thread.
+ * Threads: all functions but objstore_open() and objstore_close() from any thread. on_commit runs on the writer's thread.
  */
 #pragma once
 
@@ -18,35 +18,35 @@
 #include <stdint.h>
 
 struct error;
-struct store;
+struct objstore;
 
-enum store_change { STORE_ADDED, STORE_MODIFIED, STORE_DELETED };
+enum objstore_change { STORE_ADDED, STORE_MODIFIED, STORE_DELETED };
 
 /** Names an object. @ns is "" for what lives in no namespace. */
-struct store_key {
+struct objstore_key {
 	const char *group, *plural, *ns, *name;
 };
 
 /** One change. Immutable, reference counted. */
-struct store_event {
+struct objstore_event {
 	atomic_uint refs;
 	int64_t revision;
-	enum store_change type;
-	struct store_key key;
+	enum objstore_change type;
+	struct objstore_key key;
 	const char *data; /* the object after the change; of a deletion its last state, with the deletion's revision */
 	size_t n;
 	const char *prev; /* what it replaced; NULL for STORE_ADDED */
 	size_t prev_n;
 };
 
-struct store_event *store_event_ref(struct store_event *e);
+struct objstore_event *objstore_event_ref(struct objstore_event *e);
 /** Always returns NULL. Accepts NULL. */
-struct store_event *store_event_unref(struct store_event *e);
+struct objstore_event *objstore_event_unref(struct objstore_event *e);
 
-struct store_options {
+struct objstore_options {
 	const char *dir; /* made when absent (mode 0700) */
 	int64_t history; /* changes that can be replayed at least; 0: 10,000 */
-	void (*on_commit)(void *ctx, struct store_event *const *events, size_t n); /* borrowed events; may be NULL */
+	void (*on_commit)(void *ctx, struct objstore_event *const *events, size_t n); /* borrowed events; may be NULL */
 	void *ctx;
 };
 
@@ -54,15 +54,15 @@ struct store_options {
  * Open or create the database in @o->dir. -EBUSY when another process holds it (its pid is in the message), -EPROTO when the
  * database was written by a newer format.
  */
-int store_open(const struct store_options *o, struct store **ret, struct error *err);
+int objstore_open(const struct objstore_options *o, struct objstore **ret, struct error *err);
 /** All other calls must have ended. Accepts NULL. */
-void store_close(struct store *s);
+void objstore_close(struct objstore *s);
 
 /** The newest revision on disk. */
-int64_t store_revision(struct store *s);
+int64_t objstore_revision(struct objstore *s);
 
-struct store_write {
-	struct store_key key;
+struct objstore_write {
+	struct objstore_key key;
 	int64_t expect;     /* the object's present revision; 0: it must not exist */
 	bool remove;        /* delete it; @data is its last state */
 	const char *data;
@@ -74,12 +74,12 @@ struct store_write {
  * Write one change and wait until it is on disk. -EEXIST (expect 0 but it exists), -ENOENT (expected but absent), -ESTALE (another
  * revision is there), -ENOSPC and -EIO from the disk: nothing was changed then.
  */
-int store_write(struct store *s, const struct store_write *w, int64_t *ret_revision, struct error *err);
+int objstore_write(struct objstore *s, const struct objstore_write *w, int64_t *ret_revision, struct error *err);
 
 /** The newest bytes of one object: *@ret is malloc'ed and NUL-terminated. -ENOENT when absent. @ret_n, @ret_revision may be NULL. */
-int store_get(struct store *s, const struct store_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err);
+int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err);
 
-struct store_range {
+struct objstore_range {
 	const char *group, *plural;
 	const char *ns;                     /* NULL or "": all namespaces */
 	const char *after_ns, *after_name;  /* start behind this object; NULL: from the beginning */
@@ -87,7 +87,7 @@ struct store_range {
 	int64_t revision;                   /* as it was then; 0: now */
 };
 
-struct store_item {
+struct objstore_item {
 	const char *ns, *name, *data; /* valid during the call only */
 	size_t n;
 	int64_t revision;
@@ -98,11 +98,11 @@ struct store_item {
  * walk with it. *@ret_remaining (may be NULL) counts what @limit left out. -EKEYEXPIRED when @r->revision was compacted,
  * -ERANGE when it is newer than the store.
  */
-int store_list(struct store *s, const struct store_range *r, int (*fn)(void *ctx, const struct store_item *item), void *ctx,
+int objstore_list(struct objstore *s, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
 	       int64_t *ret_revision, int64_t *ret_remaining, struct error *err);
 
-/** Replay the changes of one resource after @from up to @to. The event is borrowed: store_event_ref() to keep it. -EKEYEXPIRED when compacted. */
-int store_history(struct store *s, const char *group, const char *plural, int64_t from, int64_t to,
-		  int (*fn)(void *ctx, struct store_event *e), void *ctx, struct error *err);
+/** Replay the changes of one resource after @from up to @to. The event is borrowed: objstore_event_ref() to keep it. -EKEYEXPIRED when compacted. */
+int objstore_history(struct objstore *s, const char *group, const char *plural, int64_t from, int64_t to,
+		  int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err);
 /** Changes up to this revision can no longer be replayed. */
-int64_t store_compacted(struct store *s);
+int64_t objstore_compacted(struct objstore *s);

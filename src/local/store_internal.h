@@ -8,13 +8,13 @@
 
 #define STORE_READERS 8
 
-struct store_pending;
+struct objstore_pending;
 
-struct store {
+struct objstore {
 	int lock_fd;
 	char *path;
 	int64_t history;
-	void (*on_commit)(void *ctx, struct store_event *const *events, size_t n);
+	void (*on_commit)(void *ctx, struct objstore_event *const *events, size_t n);
 	void *ctx;
 
 	/* The writer's thread alone uses these. */
@@ -27,7 +27,7 @@ struct store {
 
 	pthread_mutex_t lock; /* guards the queue and `stopping` */
 	pthread_cond_t work, done;
-	struct store_pending *head, **tail;
+	struct objstore_pending *head, **tail;
 	bool stopping;
 
 	pthread_mutex_t readers_lock; /* guards `readers` */
@@ -37,14 +37,14 @@ struct store {
 };
 
 /** Translate SQLite's last error of @db. Returns the code set. */
-int store_sql_error(sqlite3 *db, int rc, const char *what, struct error *err);
+int objstore_sql_error(sqlite3 *db, int rc, const char *what, struct error *err);
 /** Open one connection with our settings. */
-int store_connect(const char *path, bool create, sqlite3 **ret, struct error *err);
+int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error *err);
 /** A new event owning copies of everything. NULL on no memory. */
-struct store_event *store_event_new(int64_t revision, enum store_change type, const struct store_key *key, const void *data, size_t n,
+struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key, const void *data, size_t n,
 				    const void *prev, size_t prev_n);
-void store_bind_text(sqlite3_stmt *st, int at, const char *s);
+void objstore_bind_text(sqlite3_stmt *st, int at, const char *s);
 
 /** Prepare the writer's statements and start its thread; stop and join it. */
-int store_writer_start(struct store *s, struct error *err);
-void store_writer_stop(struct store *s);
+int objstore_writer_start(struct objstore *s, struct error *err);
+void objstore_writer_stop(struct objstore *s);

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "local/store_internal.h"
 
-static int reader_take(struct store *s, sqlite3 **ret, struct error *err)
+static int reader_take(struct objstore *s, sqlite3 **ret, struct error *err)
 {
 	pthread_mutex_lock(&s->readers_lock);
 	while (s->readers_idle == 0 && s->readers_open == STORE_READERS)
@@ -20,7 +20,7 @@ static int reader_take(struct store *s, sqlite3 **ret, struct error *err)
 
 	int rc = 0;
 	if (db == NULL)
-		rc = store_connect(s->path, false, &db, err);
+		rc = objstore_connect(s->path, false, &db, err);
 	if (rc < 0) {
 		pthread_mutex_lock(&s->readers_lock);
 		s->readers_open--;
@@ -32,7 +32,7 @@ static int reader_take(struct store *s, sqlite3 **ret, struct error *err)
 	return 0;
 }
 
-static void reader_give(struct store *s, sqlite3 *db)
+static void reader_give(struct objstore *s, sqlite3 *db)
 {
 	pthread_mutex_lock(&s->readers_lock);
 	s->readers[s->readers_idle++] = db;
@@ -41,7 +41,7 @@ static void reader_give(struct store *s, sqlite3 *db)
 }
 
 /** A connection inside a read transaction. */
-static int reader_begin(struct store *s, sqlite3 **ret, struct error *err)
+static int reader_begin(struct objstore *s, sqlite3 **ret, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_take(s, &db, err);
@@ -49,7 +49,7 @@ static int reader_begin(struct store *s, sqlite3 **ret, struct error *err)
 		return rc;
 	int sr = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
 	if (sr != SQLITE_OK) {
-		rc = store_sql_error(db, sr, "begin to read", err);
+		rc = objstore_sql_error(db, sr, "begin to read", err);
 		reader_give(s, db);
 		return rc;
 	}
@@ -57,7 +57,7 @@ static int reader_begin(struct store *s, sqlite3 **ret, struct error *err)
 	return 0;
 }
 
-static void reader_end(struct store *s, sqlite3 *db)
+static void reader_end(struct objstore *s, sqlite3 *db)
 {
 	(void)sqlite3_exec(db, "COMMIT", NULL, NULL, NULL); /* nothing was written */
 	reader_give(s, db);
@@ -71,7 +71,7 @@ static void finalize_p(sqlite3_stmt **st)
 static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, struct error *err)
 {
 	int rc = sqlite3_prepare_v2(db, sql, -1, ret, NULL);
-	return rc == SQLITE_OK ? 0 : store_sql_error(db, rc, "prepare", err);
+	return rc == SQLITE_OK ? 0 : objstore_sql_error(db, rc, "prepare", err);
 }
 
 /** Newest and compacted revision as this transaction sees them. */
@@ -83,28 +83,28 @@ static int position(sqlite3 *db, int64_t *ret_revision, int64_t *ret_compacted, 
 		return rc;
 	int sr = sqlite3_step(st);
 	if (sr != SQLITE_ROW)
-		return store_sql_error(db, sr, "read revision", err);
+		return objstore_sql_error(db, sr, "read revision", err);
 	*ret_revision = sqlite3_column_int64(st, 0);
 	*ret_compacted = sqlite3_column_int64(st, 1);
 	return 0;
 }
 
-static int get_row(sqlite3 *db, const struct store_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
+static int get_row(sqlite3 *db, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
 	int rc = prepare(db, "SELECT e.rev, e.data FROM object o JOIN event e ON e.rev = o.rev"
 			     " WHERE o.grp = ?1 AND o.plural = ?2 AND o.ns = ?3 AND o.name = ?4", &st, err);
 	if (rc < 0)
 		return rc;
-	store_bind_text(st, 1, key->group);
-	store_bind_text(st, 2, key->plural);
-	store_bind_text(st, 3, key->ns);
-	store_bind_text(st, 4, key->name);
+	objstore_bind_text(st, 1, key->group);
+	objstore_bind_text(st, 2, key->plural);
+	objstore_bind_text(st, 3, key->ns);
+	objstore_bind_text(st, 4, key->name);
 	int sr = sqlite3_step(st);
 	if (sr == SQLITE_DONE)
 		return error_set(err, -ENOENT, "store: %s '%s' is not there", key->plural, key->name);
 	if (sr != SQLITE_ROW)
-		return store_sql_error(db, sr, "read", err);
+		return objstore_sql_error(db, sr, "read", err);
 	size_t n = (size_t)sqlite3_column_bytes(st, 1);
 	char *p = malloc(n + 1);
 	if (p == NULL)
@@ -119,7 +119,7 @@ static int get_row(sqlite3 *db, const struct store_key *key, char **ret, size_t 
 	return 0;
 }
 
-int store_get(struct store *s, const struct store_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
+int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_take(s, &db, err);
@@ -147,21 +147,21 @@ static const char sql_then[] = ROW RANGE_NOW " AND o.rev <= ?6 UNION ALL " ROW R
 static const char sql_count_now[] = "SELECT count(*) " RANGE_NOW;
 static const char sql_count_then[] = "SELECT (SELECT count(*) " RANGE_NOW " AND o.rev <= ?6) + (SELECT count(*) " RANGE_THEN ")";
 
-static void bind_range(sqlite3_stmt *st, const struct store_range *r, int64_t at)
+static void bind_range(sqlite3_stmt *st, const struct objstore_range *r, int64_t at)
 {
-	store_bind_text(st, 1, r->group);
-	store_bind_text(st, 2, r->plural);
+	objstore_bind_text(st, 1, r->group);
+	objstore_bind_text(st, 2, r->plural);
 	if (r->ns != NULL && r->ns[0] != '\0')
-		store_bind_text(st, 3, r->ns);
+		objstore_bind_text(st, 3, r->ns);
 	if (r->after_name != NULL) {
-		store_bind_text(st, 4, r->after_ns != NULL ? r->after_ns : "");
-		store_bind_text(st, 5, r->after_name);
+		objstore_bind_text(st, 4, r->after_ns != NULL ? r->after_ns : "");
+		objstore_bind_text(st, 5, r->after_name);
 	}
 	if (at > 0)
 		(void)sqlite3_bind_int64(st, 6, at);
 }
 
-static int count_range(sqlite3 *db, const struct store_range *r, int64_t at, int64_t *ret, struct error *err)
+static int count_range(sqlite3 *db, const struct objstore_range *r, int64_t at, int64_t *ret, struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
 	int rc = prepare(db, at > 0 ? sql_count_then : sql_count_now, &st, err);
@@ -170,12 +170,12 @@ static int count_range(sqlite3 *db, const struct store_range *r, int64_t at, int
 	bind_range(st, r, at);
 	int sr = sqlite3_step(st);
 	if (sr != SQLITE_ROW)
-		return store_sql_error(db, sr, "count", err);
+		return objstore_sql_error(db, sr, "count", err);
 	*ret = sqlite3_column_int64(st, 0);
 	return 0;
 }
 
-static int walk_range(sqlite3 *db, const struct store_range *r, int64_t at, int (*fn)(void *ctx, const struct store_item *item), void *ctx,
+static int walk_range(sqlite3 *db, const struct objstore_range *r, int64_t at, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
 		      size_t *ret_n, struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
@@ -186,7 +186,7 @@ static int walk_range(sqlite3 *db, const struct store_range *r, int64_t at, int 
 	(void)sqlite3_bind_int64(st, 7, r->limit > 0 ? (int64_t)r->limit : -1);
 	int sr;
 	while ((sr = sqlite3_step(st)) == SQLITE_ROW) {
-		struct store_item item = {
+		struct objstore_item item = {
 			.ns = (const char *)sqlite3_column_text(st, 0), .name = (const char *)sqlite3_column_text(st, 1),
 			.revision = sqlite3_column_int64(st, 2), .data = sqlite3_column_blob(st, 3), .n = (size_t)sqlite3_column_bytes(st, 3),
 		};
@@ -195,10 +195,10 @@ static int walk_range(sqlite3 *db, const struct store_range *r, int64_t at, int 
 		if (rc < 0)
 			return rc;
 	}
-	return sr == SQLITE_DONE ? 0 : store_sql_error(db, sr, "list", err);
+	return sr == SQLITE_DONE ? 0 : objstore_sql_error(db, sr, "list", err);
 }
 
-static int list_in(sqlite3 *db, const struct store_range *r, int (*fn)(void *ctx, const struct store_item *item), void *ctx,
+static int list_in(sqlite3 *db, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
 		   int64_t *ret_revision, int64_t *ret_remaining, struct error *err)
 {
 	int64_t revision = 0, compacted = 0;
@@ -225,7 +225,7 @@ static int list_in(sqlite3 *db, const struct store_range *r, int (*fn)(void *ctx
 	return 0;
 }
 
-int store_list(struct store *s, const struct store_range *r, int (*fn)(void *ctx, const struct store_item *item), void *ctx,
+int objstore_list(struct objstore *s, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
 	       int64_t *ret_revision, int64_t *ret_remaining, struct error *err)
 {
 	sqlite3 *db = NULL;
@@ -238,7 +238,7 @@ int store_list(struct store *s, const struct store_range *r, int (*fn)(void *ctx
 }
 
 static int history_in(sqlite3 *db, const char *group, const char *plural, int64_t from, int64_t to,
-		      int (*fn)(void *ctx, struct store_event *e), void *ctx, struct error *err)
+		      int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err)
 {
 	int64_t revision = 0, compacted = 0;
 	int rc = position(db, &revision, &compacted, err);
@@ -253,26 +253,26 @@ static int history_in(sqlite3 *db, const char *group, const char *plural, int64_
 		return rc;
 	(void)sqlite3_bind_int64(st, 1, from);
 	(void)sqlite3_bind_int64(st, 2, to);
-	store_bind_text(st, 3, group);
-	store_bind_text(st, 4, plural);
+	objstore_bind_text(st, 3, group);
+	objstore_bind_text(st, 4, plural);
 	int sr;
 	while ((sr = sqlite3_step(st)) == SQLITE_ROW) {
-		struct store_key key = {group, plural, (const char *)sqlite3_column_text(st, 2), (const char *)sqlite3_column_text(st, 3)};
-		struct store_event *e = store_event_new(sqlite3_column_int64(st, 0), (enum store_change)sqlite3_column_int(st, 1), &key,
+		struct objstore_key key = {group, plural, (const char *)sqlite3_column_text(st, 2), (const char *)sqlite3_column_text(st, 3)};
+		struct objstore_event *e = objstore_event_new(sqlite3_column_int64(st, 0), (enum objstore_change)sqlite3_column_int(st, 1), &key,
 							sqlite3_column_blob(st, 4), (size_t)sqlite3_column_bytes(st, 4),
 							sqlite3_column_blob(st, 5), (size_t)sqlite3_column_bytes(st, 5));
 		if (e == NULL)
 			return error_set(err, -ENOMEM, "store: out of memory");
 		rc = fn(ctx, e);
-		(void)store_event_unref(e);
+		(void)objstore_event_unref(e);
 		if (rc < 0)
 			return rc;
 	}
-	return sr == SQLITE_DONE ? 0 : store_sql_error(db, sr, "replay", err);
+	return sr == SQLITE_DONE ? 0 : objstore_sql_error(db, sr, "replay", err);
 }
 
-int store_history(struct store *s, const char *group, const char *plural, int64_t from, int64_t to,
-		  int (*fn)(void *ctx, struct store_event *e), void *ctx, struct error *err)
+int objstore_history(struct objstore *s, const char *group, const char *plural, int64_t from, int64_t to,
+		  int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_begin(s, &db, err);

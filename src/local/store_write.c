@@ -10,36 +10,36 @@
 #define BATCH_MAX 256
 #define COMPACT_STEP 512 /* changes compacted with one commit: small, so that no writer waits long */
 
-/** One store_write() that waits. Lives on its caller's stack until `done`. */
-struct store_pending {
-	struct store_pending *next;
-	const struct store_write *w;
+/** One objstore_write() that waits. Lives on its caller's stack until `done`. */
+struct objstore_pending {
+	struct objstore_pending *next;
+	const struct objstore_write *w;
 	int rc;
 	int64_t revision;
-	struct store_event *event;
+	struct objstore_event *event;
 	struct error err;
 	bool done;
 };
 
-static int step_done(struct store *s, sqlite3_stmt *st, struct error *err)
+static int step_done(struct objstore *s, sqlite3_stmt *st, struct error *err)
 {
 	int rc = sqlite3_step(st);
-	int code = rc == SQLITE_DONE ? 0 : store_sql_error(s->db, rc, "write", err);
+	int code = rc == SQLITE_DONE ? 0 : objstore_sql_error(s->db, rc, "write", err);
 	(void)sqlite3_reset(st);
 	(void)sqlite3_clear_bindings(st);
 	return code;
 }
 
-static void bind_key(sqlite3_stmt *st, int at, const struct store_key *key)
+static void bind_key(sqlite3_stmt *st, int at, const struct objstore_key *key)
 {
-	store_bind_text(st, at, key->group);
-	store_bind_text(st, at + 1, key->plural);
-	store_bind_text(st, at + 2, key->ns);
-	store_bind_text(st, at + 3, key->name);
+	objstore_bind_text(st, at, key->group);
+	objstore_bind_text(st, at + 1, key->plural);
+	objstore_bind_text(st, at + 2, key->ns);
+	objstore_bind_text(st, at + 3, key->name);
 }
 
 /** The present revision of @key, 0 when it does not exist. */
-static int current_revision(struct store *s, const struct store_key *key, int64_t *ret, struct error *err)
+static int current_revision(struct objstore *s, const struct objstore_key *key, int64_t *ret, struct error *err)
 {
 	bind_key(s->current, 1, key);
 	int rc = sqlite3_step(s->current);
@@ -49,13 +49,13 @@ static int current_revision(struct store *s, const struct store_key *key, int64_
 	else if (rc == SQLITE_DONE)
 		*ret = 0;
 	else
-		code = store_sql_error(s->db, rc, "look up", err);
+		code = objstore_sql_error(s->db, rc, "look up", err);
 	(void)sqlite3_reset(s->current);
 	(void)sqlite3_clear_bindings(s->current);
 	return code;
 }
 
-static int check_expected(const struct store_write *w, int64_t current, struct error *err)
+static int check_expected(const struct objstore_write *w, int64_t current, struct error *err)
 {
 	if (w->expect == 0 && current != 0)
 		return error_set(err, -EEXIST, "store: %s '%s' exists", w->key.plural, w->key.name);
@@ -68,7 +68,7 @@ static int check_expected(const struct store_write *w, int64_t current, struct e
 }
 
 /** @w's bytes with the revision in them. */
-static char *with_revision(const struct store_write *w, int64_t revision, size_t *ret_n)
+static char *with_revision(const struct objstore_write *w, int64_t revision, size_t *ret_n)
 {
 	char digits[24];
 	size_t k = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)revision);
@@ -83,34 +83,34 @@ static char *with_revision(const struct store_write *w, int64_t revision, size_t
 	return p;
 }
 
-static int make_event(struct store *s, struct store_pending *p, int64_t current, int64_t revision, struct error *err)
+static int make_event(struct objstore *s, struct objstore_pending *p, int64_t current, int64_t revision, struct error *err)
 {
-	const struct store_write *w = p->w;
+	const struct objstore_write *w = p->w;
 	size_t n = 0;
 	CLEANUP(free_p) char *data = with_revision(w, revision, &n);
 	if (data == NULL)
 		return error_set(err, -ENOMEM, "store: out of memory");
-	enum store_change type = w->remove ? STORE_DELETED : current == 0 ? STORE_ADDED : STORE_MODIFIED;
+	enum objstore_change type = w->remove ? STORE_DELETED : current == 0 ? STORE_ADDED : STORE_MODIFIED;
 	if (current == 0) {
-		p->event = store_event_new(revision, type, &w->key, data, n, NULL, 0);
+		p->event = objstore_event_new(revision, type, &w->key, data, n, NULL, 0);
 		return p->event != NULL ? 0 : error_set(err, -ENOMEM, "store: out of memory");
 	}
 	(void)sqlite3_bind_int64(s->bytes, 1, current);
 	int rc = sqlite3_step(s->bytes);
 	int code = 0;
 	if (rc == SQLITE_ROW) {
-		p->event = store_event_new(revision, type, &w->key, data, n, sqlite3_column_blob(s->bytes, 0),
+		p->event = objstore_event_new(revision, type, &w->key, data, n, sqlite3_column_blob(s->bytes, 0),
 					   (size_t)sqlite3_column_bytes(s->bytes, 0));
 		if (p->event == NULL)
 			code = error_set(err, -ENOMEM, "store: out of memory");
 	} else {
-		code = store_sql_error(s->db, rc, "read what is replaced", err);
+		code = objstore_sql_error(s->db, rc, "read what is replaced", err);
 	}
 	(void)sqlite3_reset(s->bytes);
 	return code;
 }
 
-static int write_rows(struct store *s, const struct store_event *e, int64_t current, struct error *err)
+static int write_rows(struct objstore *s, const struct objstore_event *e, int64_t current, struct error *err)
 {
 	(void)sqlite3_bind_int64(s->add_event, 1, e->revision);
 	(void)sqlite3_bind_int(s->add_event, 2, (int)e->type);
@@ -130,7 +130,7 @@ static int write_rows(struct store *s, const struct store_event *e, int64_t curr
 }
 
 /** Do one change inside the open transaction. Sets p->rc when the caller was wrong; returns negative when the database failed. */
-static int write_one(struct store *s, struct store_pending *p, int64_t *revision, struct error *err)
+static int write_one(struct objstore *s, struct objstore_pending *p, int64_t *revision, struct error *err)
 {
 	int64_t current = 0;
 	int rc = current_revision(s, &p->w->key, &current, err);
@@ -149,7 +149,7 @@ static int write_one(struct store *s, struct store_pending *p, int64_t *revision
 }
 
 /** Forget the oldest changes beyond the history that is kept; never the newest one, which carries the revision counter. */
-static int compact_some(struct store *s, int64_t revision, int64_t *ret_compacted, struct error *err)
+static int compact_some(struct objstore *s, int64_t revision, int64_t *ret_compacted, struct error *err)
 {
 	int64_t from = atomic_load(&s->compacted);
 	int64_t to = revision - s->history;
@@ -173,19 +173,19 @@ static int compact_some(struct store *s, int64_t revision, int64_t *ret_compacte
 	return rc;
 }
 
-static int exec(struct store *s, const char *sql, struct error *err)
+static int exec(struct objstore *s, const char *sql, struct error *err)
 {
 	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-	return rc == SQLITE_OK ? 0 : store_sql_error(s->db, rc, sql, err);
+	return rc == SQLITE_OK ? 0 : objstore_sql_error(s->db, rc, sql, err);
 }
 
-static int commit_batch(struct store *s, struct store_pending *batch, struct error *err)
+static int commit_batch(struct objstore *s, struct objstore_pending *batch, struct error *err)
 {
 	int64_t revision = atomic_load(&s->revision), compacted = 0;
 	int rc = exec(s, "BEGIN IMMEDIATE", err);
 	if (rc < 0)
 		return rc;
-	for (struct store_pending *p = batch; p != NULL && rc == 0; p = p->next)
+	for (struct objstore_pending *p = batch; p != NULL && rc == 0; p = p->next)
 		rc = write_one(s, p, &revision, err);
 	if (rc == 0)
 		rc = compact_some(s, revision, &compacted, err);
@@ -200,23 +200,23 @@ static int commit_batch(struct store *s, struct store_pending *batch, struct err
 	return 0;
 }
 
-static void publish(struct store *s, struct store_pending *batch)
+static void publish(struct objstore *s, struct objstore_pending *batch)
 {
-	struct store_event *events[BATCH_MAX];
+	struct objstore_event *events[BATCH_MAX];
 	size_t n = 0;
-	for (struct store_pending *p = batch; p != NULL; p = p->next)
+	for (struct objstore_pending *p = batch; p != NULL; p = p->next)
 		if (p->rc == 0)
 			events[n++] = p->event;
 	if (n > 0 && s->on_commit != NULL)
 		s->on_commit(s->ctx, events, n);
 }
 
-static void finish(struct store *s, struct store_pending *batch, int rc, const struct error *err)
+static void finish(struct objstore *s, struct objstore_pending *batch, int rc, const struct error *err)
 {
 	pthread_mutex_lock(&s->lock);
-	for (struct store_pending *p = batch, *next; p != NULL; p = next) {
+	for (struct objstore_pending *p = batch, *next; p != NULL; p = next) {
 		next = p->next; /* p is its caller's again once done */
-		p->event = store_event_unref(p->event);
+		p->event = objstore_event_unref(p->event);
 		if (rc < 0) {
 			p->rc = rc;
 			p->err = *err;
@@ -228,12 +228,12 @@ static void finish(struct store *s, struct store_pending *batch, int rc, const s
 }
 
 /** Up to BATCH_MAX waiting writes, or NULL when stopping and nothing waits. */
-static struct store_pending *next_batch(struct store *s)
+static struct objstore_pending *next_batch(struct objstore *s)
 {
 	pthread_mutex_lock(&s->lock);
 	while (s->head == NULL && !s->stopping)
 		pthread_cond_wait(&s->work, &s->lock);
-	struct store_pending *batch = s->head, *last = batch;
+	struct objstore_pending *batch = s->head, *last = batch;
 	for (size_t i = 1; last != NULL && last->next != NULL && i < BATCH_MAX; i++)
 		last = last->next;
 	if (last != NULL) {
@@ -248,8 +248,8 @@ static struct store_pending *next_batch(struct store *s)
 
 static void *writer_main(void *arg)
 {
-	struct store *s = arg;
-	for (struct store_pending *batch; (batch = next_batch(s)) != NULL;) {
+	struct objstore *s = arg;
+	for (struct objstore_pending *batch; (batch = next_batch(s)) != NULL;) {
 		struct error err = {0};
 		int rc = commit_batch(s, batch, &err);
 		if (rc == 0)
@@ -259,7 +259,7 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-int store_writer_start(struct store *s, struct error *err)
+int objstore_writer_start(struct objstore *s, struct error *err)
 {
 	const struct {
 		sqlite3_stmt **st;
@@ -277,7 +277,7 @@ int store_writer_start(struct store *s, struct error *err)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		int rc = sqlite3_prepare_v3(s->db, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT, all[i].st, NULL);
 		if (rc != SQLITE_OK)
-			return store_sql_error(s->db, rc, "prepare", err);
+			return objstore_sql_error(s->db, rc, "prepare", err);
 	}
 	int rc = pthread_create(&s->writer, NULL, writer_main, s);
 	if (rc != 0)
@@ -286,7 +286,7 @@ int store_writer_start(struct store *s, struct error *err)
 	return 0;
 }
 
-void store_writer_stop(struct store *s)
+void objstore_writer_stop(struct objstore *s)
 {
 	if (s->writer_started) {
 		pthread_mutex_lock(&s->lock);
@@ -301,9 +301,9 @@ void store_writer_stop(struct store *s)
 		(void)sqlite3_finalize(all[i]);
 }
 
-int store_write(struct store *s, const struct store_write *w, int64_t *ret_revision, struct error *err)
+int objstore_write(struct objstore *s, const struct objstore_write *w, int64_t *ret_revision, struct error *err)
 {
-	struct store_pending p = {.w = w};
+	struct objstore_pending p = {.w = w};
 	pthread_mutex_lock(&s->lock);
 	*s->tail = &p;
 	s->tail = &p.next;

@@ -34,12 +34,12 @@ static int teardown(void **state)
 	return file_remove_all(dir, NULL);
 }
 
-static struct store *open_store(int64_t history)
+static struct objstore *open_store(int64_t history)
 {
-	struct store *s = NULL;
+	struct objstore *s = NULL;
 	struct error err = {0};
-	struct store_options o = {.dir = dir, .history = history};
-	if (store_open(&o, &s, &err) < 0)
+	struct objstore_options o = {.dir = dir, .history = history};
+	if (objstore_open(&o, &s, &err) < 0)
 		fail_msg("%s", err.msg);
 	return s;
 }
@@ -47,19 +47,19 @@ static struct store *open_store(int64_t history)
 #define TEXT "{\"rv\":\"\",\"v\":%d}"
 #define TEXT_REVISION_AT 7
 
-static int write_value(struct store *s, const char *name, int64_t expect, bool remove, int value, int64_t *ret)
+static int write_value(struct objstore *s, const char *name, int64_t expect, bool remove, int value, int64_t *ret)
 {
 	char text[64];
 	int n = snprintf(text, sizeof text, TEXT, value);
-	struct store_write w = {.key = {"", "configmaps", "default", name}, .expect = expect, .remove = remove, .data = text, .n = (size_t)n,
+	struct objstore_write w = {.key = {"", "configmaps", "default", name}, .expect = expect, .remove = remove, .data = text, .n = (size_t)n,
 				.revision_at = TEXT_REVISION_AT};
-	return store_write(s, &w, ret, NULL);
+	return objstore_write(s, &w, ret, NULL);
 }
 
 static void test_expectations(void **state)
 {
 	(void)state;
-	struct store *s = open_store(0);
+	struct objstore *s = open_store(0);
 	int64_t rev = 0;
 	assert_int_equal(write_value(s, "a", 0, false, 1, &rev), 0);
 	assert_int_equal(rev, 1);
@@ -81,12 +81,12 @@ static void test_expectations(void **state)
 	}
 	CLEANUP(free_p) char *text = NULL;
 	int64_t at = 0;
-	struct store_key key = {"", "configmaps", "default", "a"};
-	assert_int_equal(store_get(s, &key, &text, NULL, &at, NULL), 0);
+	struct objstore_key key = {"", "configmaps", "default", "a"};
+	assert_int_equal(objstore_get(s, &key, &text, NULL, &at, NULL), 0);
 	assert_int_equal(at, 2);
 	assert_string_equal(text, "{\"rv\":\"2\",\"v\":2}");
-	assert_int_equal(store_revision(s), 2);
-	store_close(s);
+	assert_int_equal(objstore_revision(s), 2);
+	objstore_close(s);
 }
 
 struct seen {
@@ -94,7 +94,7 @@ struct seen {
 	size_t n;
 };
 
-static int see_event(void *ctx, struct store_event *e)
+static int see_event(void *ctx, struct objstore_event *e)
 {
 	struct seen *seen = ctx;
 	static const char *const types[] = {"add", "mod", "del"};
@@ -106,52 +106,52 @@ static int see_event(void *ctx, struct store_event *e)
 static void test_history(void **state)
 {
 	(void)state;
-	struct store *s = open_store(0);
+	struct objstore *s = open_store(0);
 	int64_t rev = 0;
 	assert_int_equal(write_value(s, "a", 0, false, 1, &rev), 0);
 	assert_int_equal(write_value(s, "a", rev, false, 2, &rev), 0);
 	assert_int_equal(write_value(s, "a", rev, true, 2, &rev), 0);
 	assert_int_equal(write_value(s, "a", 0, false, 3, &rev), 0);
 	struct seen seen = {0};
-	assert_int_equal(store_history(s, "", "configmaps", 1, 4, see_event, &seen, NULL), 0);
+	assert_int_equal(objstore_history(s, "", "configmaps", 1, 4, see_event, &seen, NULL), 0);
 	assert_string_equal(seen.text, "mod a 2 {\"rv\":\"2\",\"v\":2} <- {\"rv\":\"1\",\"v\":1}\n"
 				       "del a 3 {\"rv\":\"3\",\"v\":2} <- {\"rv\":\"2\",\"v\":2}\n"
 				       "add a 4 {\"rv\":\"4\",\"v\":3} <- -\n");
 	seen = (struct seen){0};
-	assert_int_equal(store_history(s, "", "secrets", 0, 4, see_event, &seen, NULL), 0);
+	assert_int_equal(objstore_history(s, "", "secrets", 0, 4, see_event, &seen, NULL), 0);
 	assert_int_equal(seen.n, 0);
-	store_close(s);
+	objstore_close(s);
 }
 
 static void test_compaction_keeps_what_can_be_replayed(void **state)
 {
 	(void)state;
-	struct store *s = open_store(10);
+	struct objstore *s = open_store(10);
 	int64_t rev = 0, quiet = 0;
 	assert_int_equal(write_value(s, "quiet", 0, false, 0, &quiet), 0);
 	assert_int_equal(write_value(s, "a", 0, false, 0, &rev), 0);
 	for (int i = 1; i <= 100; i++)
 		assert_int_equal(write_value(s, "a", rev, false, i, &rev), 0);
-	int64_t compacted = store_compacted(s);
+	int64_t compacted = objstore_compacted(s);
 	assert_int_equal(compacted, rev - 10);
 	struct error err = {0};
 	struct seen seen = {0};
-	assert_int_equal(store_history(s, "", "configmaps", compacted - 1, rev, see_event, &seen, &err), -EKEYEXPIRED);
+	assert_int_equal(objstore_history(s, "", "configmaps", compacted - 1, rev, see_event, &seen, &err), -EKEYEXPIRED);
 	assert_string_equal(err.msg, "too old resource version: 91 (92)");
-	assert_int_equal(store_history(s, "", "configmaps", compacted, rev, see_event, &seen, &err), 0);
+	assert_int_equal(objstore_history(s, "", "configmaps", compacted, rev, see_event, &seen, &err), 0);
 	assert_non_null(strstr(seen.text, "mod a 93 {\"rv\":\"93\",\"v\":91} <- {\"rv\":\"92\",\"v\":90}"));
 	CLEANUP(free_p) char *text = NULL;
-	struct store_key key = {"", "configmaps", "default", "quiet"};
-	assert_int_equal(store_get(s, &key, &text, NULL, NULL, NULL), 0); /* present state survives any compaction */
+	struct objstore_key key = {"", "configmaps", "default", "quiet"};
+	assert_int_equal(objstore_get(s, &key, &text, NULL, NULL, NULL), 0); /* present state survives any compaction */
 	/* A removed object's revision is not given again after a restart, though its rows are compacted. */
 	assert_int_equal(write_value(s, "a", rev, true, 0, &rev), 0);
-	store_close(s);
+	objstore_close(s);
 	s = open_store(10);
-	assert_int_equal(store_revision(s), rev);
-	store_close(s);
+	assert_int_equal(objstore_revision(s), rev);
+	objstore_close(s);
 }
 
-static int see_item(void *ctx, const struct store_item *item)
+static int see_item(void *ctx, const struct objstore_item *item)
 {
 	struct seen *seen = ctx;
 	seen->n += (size_t)snprintf(seen->text + seen->n, sizeof seen->text - seen->n, "%s@%lld ", item->name, (long long)item->revision);
@@ -161,15 +161,15 @@ static int see_item(void *ctx, const struct store_item *item)
 static void test_pages_show_one_moment(void **state)
 {
 	(void)state;
-	struct store *s = open_store(0);
+	struct objstore *s = open_store(0);
 	int64_t rev[5] = {0}, now = 0;
 	const char *const names[] = {"a", "b", "c", "d", "e"};
 	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(write_value(s, names[i], 0, false, 0, &rev[i]), 0);
-	struct store_range r = {.group = "", .plural = "configmaps", .limit = 2};
+	struct objstore_range r = {.group = "", .plural = "configmaps", .limit = 2};
 	struct seen seen = {0};
 	int64_t at = 0, remaining = 0;
-	assert_int_equal(store_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
+	assert_int_equal(objstore_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
 	assert_string_equal(seen.text, "a@1 b@2 ");
 	assert_int_equal(at, 5);
 	assert_int_equal(remaining, 3);
@@ -181,55 +181,55 @@ static void test_pages_show_one_moment(void **state)
 	r.after_name = "b";
 	r.revision = at;
 	seen = (struct seen){0};
-	assert_int_equal(store_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
+	assert_int_equal(objstore_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
 	assert_string_equal(seen.text, "c@3 d@4 ");
 	assert_int_equal(at, 5);
 	assert_int_equal(remaining, 1);
 	seen = (struct seen){0};
-	r = (struct store_range){.group = "", .plural = "configmaps", .ns = "default"};
-	assert_int_equal(store_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
+	r = (struct objstore_range){.group = "", .plural = "configmaps", .ns = "default"};
+	assert_int_equal(objstore_list(s, &r, see_item, &seen, &at, &remaining, NULL), 0);
 	assert_string_equal(seen.text, "a@1 b@2 c@6 cc@9 d@8 e@5 ");
 	r.revision = 100;
-	assert_int_equal(store_list(s, &r, see_item, &seen, &at, &remaining, NULL), -ERANGE);
-	store_close(s);
+	assert_int_equal(objstore_list(s, &r, see_item, &seen, &at, &remaining, NULL), -ERANGE);
+	objstore_close(s);
 }
 
 static void test_second_process_is_refused(void **state)
 {
 	(void)state;
-	struct store *s = open_store(0);
-	struct store *other = NULL;
+	struct objstore *s = open_store(0);
+	struct objstore *other = NULL;
 	struct error err = {0};
-	struct store_options o = {.dir = dir};
-	assert_int_equal(store_open(&o, &other, &err), -EBUSY); /* flock is per open file: the same process is refused alike */
+	struct objstore_options o = {.dir = dir};
+	assert_int_equal(objstore_open(&o, &other, &err), -EBUSY); /* flock is per open file: the same process is refused alike */
 	CLEANUP(free_p) char *want = str_printf("store: '%s' is in use by process %ld; stop it, or choose another data directory", dir,
 						(long)getpid());
 	assert_string_equal(err.msg, want);
-	store_close(s);
+	objstore_close(s);
 	s = open_store(0);
-	store_close(s);
+	objstore_close(s);
 }
 
 static void test_newer_format_is_refused(void **state)
 {
 	(void)state;
-	store_close(open_store(0));
+	objstore_close(open_store(0));
 	CLEANUP(free_p) char *path = str_printf("%s/store.db", dir);
 	sqlite3 *db = NULL;
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
 	(void)sqlite3_close(db);
-	struct store *s = NULL;
+	struct objstore *s = NULL;
 	struct error err = {0};
-	struct store_options o = {.dir = dir};
-	assert_int_equal(store_open(&o, &s, &err), -EPROTO);
+	struct objstore_options o = {.dir = dir};
+	assert_int_equal(objstore_open(&o, &s, &err), -EPROTO);
 	assert_non_null(strstr(err.msg, "has format 2, this sluice knows up to 1: use a newer sluice"));
 }
 
 /** Write for ever, telling each acknowledged value through @fd, until killed. */
 static void write_until_killed(int fd)
 {
-	struct store *s = open_store(20);
+	struct objstore *s = open_store(20);
 	int64_t rev = 0;
 	for (int i = 0;; i++) {
 		if (write_value(s, "a", rev, false, i, &rev) < 0)
@@ -249,14 +249,14 @@ static void test_kill_9_loses_nothing_acknowledged(void **state)
 		pid_t pid = fork();
 		if (pid == 0) {
 			(void)close(pipe_fds[0]);
-			struct store *s = open_store(0);
-			struct store_key key = {"", "configmaps", "default", "a"};
+			struct objstore *s = open_store(0);
+			struct objstore_key key = {"", "configmaps", "default", "a"};
 			int64_t rev = 0, removed = 0;
 			char *text = NULL;
-			if (store_get(s, &key, &text, NULL, &rev, NULL) == 0)
+			if (objstore_get(s, &key, &text, NULL, &rev, NULL) == 0)
 				(void)write_value(s, "a", rev, true, 0, &removed);
 			free(text);
-			store_close(s);
+			objstore_close(s);
 			write_until_killed(pipe_fds[1]);
 		}
 		(void)close(pipe_fds[1]);
@@ -269,16 +269,16 @@ static void test_kill_9_loses_nothing_acknowledged(void **state)
 		(void)close(pipe_fds[0]);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 
-		struct store *s = open_store(0);
+		struct objstore *s = open_store(0);
 		CLEANUP(free_p) char *text = NULL;
-		struct store_key key = {"", "configmaps", "default", "a"};
-		assert_int_equal(store_get(s, &key, &text, NULL, NULL, NULL), 0);
+		struct objstore_key key = {"", "configmaps", "default", "a"};
+		assert_int_equal(objstore_get(s, &key, &text, NULL, NULL, NULL), 0);
 		int value = -1;
 		assert_int_equal(sscanf(strstr(text, "\"v\":"), "\"v\":%d", &value), 1);
 		assert_true(value == acked || value == acked + 1); /* the one in flight may have made it */
-		assert_true(store_revision(s) > last_revision);
-		last_revision = store_revision(s);
-		store_close(s);
+		assert_true(objstore_revision(s) > last_revision);
+		last_revision = objstore_revision(s);
+		objstore_close(s);
 	}
 }
 
@@ -288,7 +288,7 @@ struct counter {
 	bool disorder;
 };
 
-static void count_commits(void *ctx, struct store_event *const *events, size_t n)
+static void count_commits(void *ctx, struct objstore_event *const *events, size_t n)
 {
 	struct counter *c = ctx;
 	for (size_t i = 0; i < n; i++) {
@@ -302,7 +302,7 @@ static void count_commits(void *ctx, struct store_event *const *events, size_t n
 #define PER_THREAD 25
 
 struct worker {
-	struct store *s;
+	struct objstore *s;
 	int id, failed;
 };
 
@@ -322,9 +322,9 @@ static void test_many_writers_one_order(void **state)
 {
 	(void)state;
 	struct counter c = {0};
-	struct store *s = NULL;
-	struct store_options o = {.dir = dir, .on_commit = count_commits, .ctx = &c};
-	assert_int_equal(store_open(&o, &s, NULL), 0);
+	struct objstore *s = NULL;
+	struct objstore_options o = {.dir = dir, .on_commit = count_commits, .ctx = &c};
+	assert_int_equal(objstore_open(&o, &s, NULL), 0);
 	pthread_t threads[THREADS];
 	struct worker workers[THREADS];
 	for (int i = 0; i < THREADS; i++) {
@@ -337,8 +337,8 @@ static void test_many_writers_one_order(void **state)
 	}
 	assert_false(c.disorder);
 	assert_int_equal(c.n, THREADS * PER_THREAD);
-	assert_int_equal(store_revision(s), THREADS * PER_THREAD);
-	store_close(s);
+	assert_int_equal(objstore_revision(s), THREADS * PER_THREAD);
+	objstore_close(s);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
