@@ -94,6 +94,7 @@ void http_exchange_run(void *ctx, struct pool_item *it)
 {
 	struct http_server *s = ctx;
 	struct http_exchange *x = (struct http_exchange *)((char *)it - offsetof(struct http_exchange, item));
+	http_stream_handler_called();
 	s->o.handler(s->o.ctx, x);
 	http_stream_handler_returned();
 }

@@ -12,7 +12,6 @@
 #include "net/listen.h"
 
 #define UNIX_PREFIX     "unix:"
-#define STOP_WAIT_NS    (5 * NSEC_PER_SEC)
 #define SWEEP_MS_MAX    1000
 #define SWEEP_MS_MIN    20
 #define DFLT(x, dflt)   ((x) == 0 ? (dflt) : (x))
@@ -120,6 +119,7 @@ static void set_options(struct http_server *s, const struct http_server_options 
 	s->o.workers = DFLT(o->workers, (size_t)8);
 	s->o.max_pending = DFLT(o->max_pending, (size_t)4096);
 	s->o.idle_timeout_ns = DFLT(o->idle_timeout_ns, 120 * NSEC_PER_SEC);
+	s->o.stop_timeout_ns = DFLT(o->stop_timeout_ns, 5 * NSEC_PER_SEC);
 	s->o.stream_queue_max = DFLT(o->stream_queue_max, (size_t)8 << 20);
 }
 
@@ -258,7 +258,10 @@ static void wait_quiet(struct http_server *s)
 {
 	struct timespec until;
 	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail; the condition needs the real clock, tests or not */
-	until.tv_sec += STOP_WAIT_NS / NSEC_PER_SEC;
+	until.tv_sec += s->o.stop_timeout_ns / NSEC_PER_SEC;
+	until.tv_nsec += s->o.stop_timeout_ns % NSEC_PER_SEC;
+	until.tv_sec += until.tv_nsec / NSEC_PER_SEC;
+	until.tv_nsec %= NSEC_PER_SEC;
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	(void)uv_async_send(&s->wake); /* the handle is open until `dying` */

@@ -40,6 +40,7 @@ struct http_server_options {
 	size_t workers;           /* handler threads; 0: 8 */
 	size_t max_pending;       /* requests waiting for a worker; 0: 4096; more: 503 */
 	int64_t idle_timeout_ns;  /* of a connection between requests or within one that stalls; 0: 120 s */
+	int64_t stop_timeout_ns;  /* how long http_server_free() waits for exchanges; 0: 5 s */
 	size_t stream_queue_max;  /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
 	http_handler handler;
 	/** Body of an error that the server itself answers (400, 413, 503 ...): a malloc'ed text; NULL: plain text is sent. On the loop thread. */
@@ -52,7 +53,7 @@ int http_server_new(const struct http_server_options *o, struct http_server **re
 /** The port it listens on. */
 uint16_t http_server_port(const struct http_server *s);
 /**
- * Stop accepting, end streams, wait at most 5 s for exchanges, cut what is left, free. A handler that is still running is waited for;
+ * Stop accepting, end streams, wait at most @stop_timeout_ns for exchanges, cut what is left, free. A handler that is still running is waited for;
  * exchanges and referenced streams that others hold stay usable (their peers are gone). Accepts NULL.
  */
 void http_server_free(struct http_server *s);
@@ -71,7 +72,7 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, c
 /**
  * Begin a chunked answer and end the exchange. @on_close (may be NULL) is called exactly once, on the loop thread, when the peer is gone
  * or http_stream_end() was called; the stream is freed after it returns, though never before the handler that began it has returned
- * (so the handler can take a reference). It must not block. NULL on no memory: then the peer is cut off and @on_close is not called.
+ * (so the handler can take a reference; begun elsewhere, use the pointer only as long as @on_close has not run). It must not block. NULL on no memory: then the peer is cut off and @on_close is not called.
  */
 struct http_stream *http_stream_begin(struct http_exchange *x, int status, const char *content_type,
 				      void (*on_close)(void *ctx), void *ctx);

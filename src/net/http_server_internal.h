@@ -159,5 +159,6 @@ struct outbuf *http_answer_make(int status, const char *content_type, const stru
 /* Streams (http_stream.c). */
 /** Call on_close and drop the loop's reference. Loop thread (or the beginner's, when the loop has ended). */
 void http_stream_finish(struct http_stream *s);
-/** Drop the references that keep streams alive for the handler that began them. */
+/** Around a handler, on its thread: the streams that it begins are kept alive until it returns. */
+void http_stream_handler_called(void);
 void http_stream_handler_returned(void);

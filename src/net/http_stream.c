@@ -9,6 +9,7 @@
  * what a handler begins is kept for it until it returns.
  */
 static _Thread_local struct http_stream *begun_here;
+static _Thread_local bool in_handler;
 
 static struct http_stream *stream_new(struct http_conn *c, void (*on_close)(void *ctx), void *ctx)
 {
@@ -25,12 +26,20 @@ static struct http_stream *stream_new(struct http_conn *c, void (*on_close)(void
 
 static void keep_for_handler(struct http_stream *s)
 {
+	if (!in_handler)
+		return;
 	s->next_begun = begun_here;
 	begun_here = http_stream_ref(s);
 }
 
+void http_stream_handler_called(void)
+{
+	in_handler = true;
+}
+
 void http_stream_handler_returned(void)
 {
+	in_handler = false;
 	while (begun_here != NULL) {
 		struct http_stream *s = begun_here;
 		begun_here = s->next_begun;
