@@ -49,6 +49,7 @@ struct fetcher {
 	struct fetcher_options o;
 	uint32_t block_size, coalesce, ahead_max;
 	atomic_uint_fast64_t fetched;
+	atomic_int_fast64_t logged_ns; /* when a failure was last logged */
 	pthread_mutex_t lock; /* guards everything below */
 	pthread_cond_t work, stopped;
 	struct job_list wanted, ahead;
@@ -140,6 +141,15 @@ static int store_piece(void *ctx, const void *data, size_t n)
 	return 0;
 }
 
+/* A source that is away fails every read: one line a second tells as much. */
+static bool may_log(struct fetcher *f)
+{
+	const int64_t now = clock_mono_ns();
+	int64_t last = atomic_load_explicit(&f->logged_ns, memory_order_relaxed);
+	return (last == 0 || now - last > NSEC_PER_SEC) &&
+	       atomic_compare_exchange_strong_explicit(&f->logged_ns, &last, now, memory_order_relaxed, memory_order_relaxed);
+}
+
 static void run_job(struct fetcher *f, struct job *j)
 {
 	struct transfer t = {.ff = j->ff, .block = j->first, .end = j->first + j->n};
@@ -171,7 +181,9 @@ static void run_job(struct fetcher *f, struct job *j)
 	if (t.block == t.end)
 		return;
 	if (r != -ECANCELED && r != -ENOSPC) {
-		LOG(NULL, LOG_LVL_ERROR, "cannot read from a source", LOG_STR("path", j->ff->path), LOG_STR("err", err.msg));
+		if (may_log(f))
+			LOG(NULL, LOG_LVL_ERROR, "cannot read from a source", LOG_STR("path", j->ff->path),
+			    LOG_STR("err", err.msg));
 		if (f->o.on_failure != NULL)
 			f->o.on_failure(f->o.ctx, j->ff->source, err.msg);
 	}

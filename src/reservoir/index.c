@@ -136,8 +136,8 @@ static void count(struct index *ix, const struct index_node *n, bool add)
 	const uint64_t d = add ? 1 : UINT64_MAX; /* unsigned arithmetic wraps to a subtraction */
 	if (n->type == SOURCE_DIR)
 		ix->totals.dirs += d;
-	else
-		ix->totals.files += d;
+	if (n->type == SOURCE_FILE)
+		ix->totals.files += d; /* links are neither: what they lead to is counted where it is */
 	if (n->type == SOURCE_FILE && n->size_exact)
 		ix->totals.bytes += d * n->size;
 	if (n->type == SOURCE_FILE && !n->size_exact)

@@ -25,7 +25,9 @@ static int open_beneath(struct source *s, const char *path, int flags, struct er
 	CLEANUP(close_fd) int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return error_set(err, -errno, "file://%s: %s", root, strerror(errno));
-	const int fd = file_open_beneath(dir, *path == '\0' ? "." : path, flags | O_CLOEXEC | O_NONBLOCK, 0);
+	/* a fifo in place of the file must not hold us up; openat2() takes no such flag beside O_PATH */
+	const int extra = (flags & O_PATH) != 0 ? O_CLOEXEC : O_CLOEXEC | O_NONBLOCK;
+	const int fd = file_open_beneath(dir, *path == '\0' ? "." : path, flags | extra, 0);
 	return fd >= 0 ? fd : error_set(err, fd, "file://%s/%s: %s", root, path, strerror(-fd));
 }
 
