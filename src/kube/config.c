@@ -206,19 +206,14 @@ static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path
 	return rc == 0 ? dup_into(&cfg->ns, ns[0] != '\0' ? ns : "default", err) : rc;
 }
 
-static int load_file(const char *path, const char *context, struct kube_config **ret, struct error *err)
+int kube_config_parse(const char *text, size_t n, const char *path, const char *context, struct kube_config **ret,
+		      struct error *err)
 {
 	CLEANUP(config_free_p) struct kube_config *cfg = calloc(1, sizeof *cfg);
-	CLEANUP(free_p) char *text = NULL;
-	size_t n = 0;
+	JSON_AUTO docs = NULL;
 	if (cfg == NULL)
 		return no_memory(err);
-	int rc = file_read(path, YAML_MAX_BYTES, &text, &n, err);
-	if (rc < 0)
-		return error_wrap(err, rc, "kubeconfig");
-	JSON_AUTO docs = NULL;
-	rc = yaml_parse(text, n, &docs, err);
-	explicit_bzero(text, n);
+	int rc = yaml_parse(text, n, &docs, err);
 	if (rc < 0)
 		return error_wrap(err, rc, "kubeconfig '%s'", path);
 	const json_t *doc = json_array_get(docs, 0);
@@ -227,6 +222,18 @@ static int load_file(const char *path, const char *context, struct kube_config *
 	rc = load_doc(cfg, doc, path, context, err);
 	if (rc == 0)
 		*ret = TAKE(cfg);
+	return rc;
+}
+
+static int load_file(const char *path, const char *context, struct kube_config **ret, struct error *err)
+{
+	CLEANUP(free_p) char *text = NULL;
+	size_t n = 0;
+	int rc = file_read(path, YAML_MAX_BYTES, &text, &n, err);
+	if (rc < 0)
+		return error_wrap(err, rc, "kubeconfig");
+	rc = kube_config_parse(text, n, path, context, ret, err);
+	explicit_bzero(text, n);
 	return rc;
 }
 

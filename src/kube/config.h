@@ -2,6 +2,9 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+
+struct error;
 
 struct kube_config {
 	char *server;             /* "https://host:port[/path]", no '/' at its end */
@@ -12,3 +15,7 @@ struct kube_config {
 	char *token_file;         /* wins over token: read again as it rotates */
 	bool insecure;
 };
+
+/** kube_config_load() of a text; @path names it in errors and is where relative files are looked for. */
+int kube_config_parse(const char *text, size_t n, const char *path, const char *context, struct kube_config **ret,
+		      struct error *err);
