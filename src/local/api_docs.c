@@ -12,7 +12,8 @@
 #include "json/json.h"
 #include "local/api_internal.h"
 
-#define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+/* Clients ask for ...spec.v2@v1.0+protobuf, but a media type may not hold an @: answers that do are refused by Go. */
+#define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 struct text {
 	char *p;
@@ -154,7 +155,7 @@ static int v2_copy(struct api_server *s, bool protobuf, struct text *ret, struct
 int api_openapi_v2(struct api_request *r)
 {
 	const char *accept = http_exchange_header(r->x, "accept");
-	bool protobuf = accept != NULL && strstr(accept, "proto-openapi.spec.v2@v1.0+protobuf") != NULL;
+	bool protobuf = accept != NULL && (strstr(accept, "proto-openapi.spec.v2@v1.0+protobuf") != NULL || strstr(accept, V2_PROTOBUF) != NULL);
 	struct text t = {0};
 	struct error err = {0};
 	if (v2_copy(r->server, protobuf, &t, &err) < 0)

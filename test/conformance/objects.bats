@@ -98,7 +98,7 @@ teardown() {
 	equal '{"b":"3"}' k get configmap c -o 'jsonpath={.data}'
 	k patch configmap c --type strategic -p '{"metadata":{"labels":{"x":"y"}}}'
 	equal y k get configmap c -o 'jsonpath={.metadata.labels.x}'
-	refused 'rejected our request' k patch configmap c --type json -p '[{"op":"test","path":"/data/b","value":"no"}]'
+	refused 'request' k patch configmap c --type json -p '[{"op":"test","path":"/data/b","value":"no"}]'
 }
 
 @test "strategic merge patch: list items by their keys" {
