@@ -23,11 +23,12 @@ const struct schema pod_metadata_schema = OBJECT(struct pod_metadata, "PodMetada
 static const struct field version_spec_fields[] = {
 	FIELD_STRING(struct version_spec, image, "image", .doc = "Image without its tag."),
 	FIELD_STRING(struct version_spec, image_tag, "imageTag", .doc = "Tag of the image."),
-	FIELD_STRING(struct version_spec, image_pull_policy, "imagePullPolicy", .doc = "One of Always, Never, IfNotPresent."),
+	FIELD_STRING(struct version_spec, image_pull_policy, "imagePullPolicy",
+		     .doc = "One of Always, Never, IfNotPresent."),
 	FIELD_END,
 };
-const struct schema version_spec_schema =
-	OBJECT(struct version_spec, "VersionSpec", version_spec_fields, .doc = "An image, its tag and when to pull it.");
+const struct schema version_spec_schema = OBJECT(struct version_spec, "VersionSpec", version_spec_fields,
+						 .doc = "An image, its tag and when to pull it.");
 
 static const struct field secret_key_ref_fields[] = {
 	FIELD_STRING(struct secret_key_ref, name, "name", .required = true, .doc = "Name of the Secret."),
@@ -76,7 +77,8 @@ static const struct field user_fields[] = {
 	FIELD_STRING(struct user, group, "group", .required = true, .doc = "Group name."),
 	FIELD_END,
 };
-const struct schema user_schema = OBJECT(struct user, "User", user_fields, .doc = "A user and a group, by number and name.");
+const struct schema user_schema =
+	OBJECT(struct user, "User", user_fields, .doc = "A user and a group, by number and name.");
 
 #define QUANTITY_NUMBER  "([0-9]+(\\.[0-9]*)?|\\.[0-9]+)"
 #define QUANTITY_PATTERN "[+-]?" QUANTITY_NUMBER "([KMGTPE]i|[numkMGTPE]|[eE][+-]?" QUANTITY_NUMBER ")?"
@@ -90,7 +92,8 @@ static const struct field tiered_store_level_fields[] = {
 		   .doc = "The volume in detail; it belongs to volumeType."),
 	FIELD_STRING(struct tiered_store_level, path, "path", .min_length = 1,
 		     .doc = "Directory of the tier, or several with commas between."),
-	FIELD_QUANTITY(struct tiered_store_level, quota, "quota", .doc = "Space of the tier, shared by its directories."),
+	FIELD_QUANTITY(struct tiered_store_level, quota, "quota",
+		       .doc = "Space of the tier, shared by its directories."),
 	FIELD_STRING(struct tiered_store_level, quota_list, "quotaList",
 		     .pattern = "^(" QUANTITY_PATTERN ",)+" QUANTITY_PATTERN "$",
 		     .doc = "Space of each directory, with commas between; it comes before quota."),
@@ -120,8 +123,9 @@ static const struct schema clean_cache_policy_schema =
 	OBJECT(struct clean_cache_policy, "CleanCachePolicy", clean_cache_policy_fields);
 
 static const struct field metadata_sync_policy_fields[] = {
-	FIELD_OPT_BOOL(struct metadata_sync_policy, auto_sync, "autoSync",
-		       .doc = "Whether the source's size and number of files are found out; they are when this is unset."),
+	FIELD_OPT_BOOL(
+		struct metadata_sync_policy, auto_sync, "autoSync",
+		.doc = "Whether the source's size and number of files are found out; they are when this is unset."),
 	FIELD_END,
 };
 static const struct schema metadata_sync_policy_schema =
@@ -134,8 +138,9 @@ static const struct field runtime_management_fields[] = {
 		     &metadata_sync_policy_schema, .doc = "Whether the source's metadata is loaded."),
 	FIELD_END,
 };
-const struct schema runtime_management_schema = OBJECT(struct runtime_management, "RuntimeManagement",
-						       runtime_management_fields, .doc = "Policies of the runtime's care.");
+const struct schema runtime_management_schema =
+	OBJECT(struct runtime_management, "RuntimeManagement", runtime_management_fields,
+	       .doc = "Policies of the runtime's care.");
 
 static const struct field runtime_condition_fields[] = {
 	FIELD_STRING(struct runtime_condition, type, "type", .required = true, .doc = "What the condition is about."),
@@ -161,7 +166,8 @@ static const struct schema api_gateway_status_schema =
 #define STATUS_INT32(m, json, ...)  FIELD_INT32(struct runtime_status, m, json, __VA_ARGS__)
 
 static const struct field runtime_status_fields[] = {
-	STATUS_STRING(value_file, "valueFile", .required = true, .doc = "ConfigMap that holds what the runtime was set up with."),
+	STATUS_STRING(value_file, "valueFile", .required = true,
+		      .doc = "ConfigMap that holds what the runtime was set up with."),
 	STATUS_STRING(master_phase, "masterPhase", .required = true, .doc = "NotReady, PartialReady or Ready."),
 	STATUS_STRING(master_reason, "masterReason", .doc = "Why the masters are in this phase."),
 	STATUS_STRING(worker_phase, "workerPhase", .required = true, .doc = "NotReady, PartialReady or Ready."),
@@ -192,13 +198,14 @@ static const struct field runtime_status_fields[] = {
 		   .doc = "What is true of the runtime now."),
 	FIELD_STRING_MAP(struct runtime_status, cache_states, "cacheStates", .doc = "Figures of the cache."),
 	STATUS_STRING(selector, "selector", .doc = "Labels of the workers, for autoscalers."),
-	FIELD_STRUCT(struct runtime_status, api_gateway, struct api_gateway_status, "apiGateway", &api_gateway_status_schema,
-		     .doc = "Where the API gateway is."),
+	FIELD_STRUCT(struct runtime_status, api_gateway, struct api_gateway_status, "apiGateway",
+		     &api_gateway_status_schema, .doc = "Where the API gateway is."),
 	FIELD_TIME(struct runtime_status, mount_time, "mountTime", .doc = "When the sources were last mounted."),
-	FIELD_LIST(struct runtime_status, mounts, struct mount, "mounts", &mount_schema, .doc = "The sources that are mounted."),
+	FIELD_LIST(struct runtime_status, mounts, struct mount, "mounts", &mount_schema,
+		   .doc = "The sources that are mounted."),
 	FIELD_JSON(struct runtime_status, cache_affinity, "cacheAffinity", &core_v1_node_affinity,
 		   .doc = "Nodes that may hold the cache."),
 	FIELD_END,
 };
-const struct schema runtime_status_schema =
-	OBJECT(struct runtime_status, "RuntimeStatus", runtime_status_fields, .doc = "What the controller saw of the runtime.");
+const struct schema runtime_status_schema = OBJECT(struct runtime_status, "RuntimeStatus", runtime_status_fields,
+						   .doc = "What the controller saw of the runtime.");

@@ -111,6 +111,6 @@ struct runtime_status {
 };
 
 /* Their tables. */
-extern const struct schema pod_metadata_schema, version_spec_schema, secret_key_ref_schema, encrypt_option_schema, mount_schema,
-	user_schema, tiered_store_schema, tiered_store_level_schema, runtime_management_schema, runtime_condition_schema,
-	runtime_status_schema;
+extern const struct schema pod_metadata_schema, version_spec_schema, secret_key_ref_schema, encrypt_option_schema,
+	mount_schema, user_schema, tiered_store_schema, tiered_store_level_schema, runtime_management_schema,
+	runtime_condition_schema, runtime_status_schema;

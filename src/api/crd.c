@@ -14,8 +14,8 @@ static json_t *string_array(const char *const *list)
 
 static json_t *crd_names(const struct kind *k)
 {
-	json_t *names = json_pack("{s:s,s:s,s:s,s:s}", "kind", k->resource.kind, "listKind", k->list_kind, "plural", k->resource.plural,
-				  "singular", k->singular);
+	json_t *names = json_pack("{s:s,s:s,s:s,s:s}", "kind", k->resource.kind, "listKind", k->list_kind, "plural",
+				  k->resource.plural, "singular", k->singular);
 	if (k->short_names != NULL)
 		(void)json_object_set_new(names, "shortNames", string_array(k->short_names));
 	if (k->categories != NULL)
@@ -45,7 +45,8 @@ static json_t *crd_subresources(const struct kind *k)
 	if (k->subresources & SUB_STATUS)
 		(void)json_object_set_new(sub, "status", json_object());
 	if (k->subresources & SUB_SCALE) {
-		json_t *scale = json_pack("{s:s,s:s}", "specReplicasPath", k->scale_spec_path, "statusReplicasPath", k->scale_status_path);
+		json_t *scale = json_pack("{s:s,s:s}", "specReplicasPath", k->scale_spec_path, "statusReplicasPath",
+					  k->scale_status_path);
 		if (k->scale_selector_path != NULL)
 			(void)json_object_set_new(scale, "labelSelectorPath", json_string(k->scale_selector_path));
 		(void)json_object_set_new(sub, "scale", scale);
@@ -55,15 +56,17 @@ static json_t *crd_subresources(const struct kind *k)
 
 json_t *kind_to_crd(const struct kind *k)
 {
-	json_t *version = json_pack("{s:s,s:b,s:b,s:{s:o}}", "name", k->resource.version, "served", 1, "storage", 1, "schema",
-				    "openAPIV3Schema", schema_to_openapi(k->schema));
+	json_t *version = json_pack("{s:s,s:b,s:b,s:{s:o}}", "name", k->resource.version, "served", 1, "storage", 1,
+				    "schema", "openAPIV3Schema", schema_to_openapi(k->schema));
 	if (k->columns != NULL)
 		(void)json_object_set_new(version, "additionalPrinterColumns", crd_columns(k->columns));
 	if (k->subresources & (SUB_STATUS | SUB_SCALE))
 		(void)json_object_set_new(version, "subresources", crd_subresources(k));
 	json_t *crd = json_pack("{s:s,s:s,s:{},s:{s:s,s:s,s:o,s:[o]}}", "apiVersion", "apiextensions.k8s.io/v1", "kind",
 				"CustomResourceDefinition", "metadata", "spec", "group", k->resource.group, "scope",
-				k->resource.namespaced ? "Namespaced" : "Cluster", "names", crd_names(k), "versions", version);
-	(void)json_object_set_new(json_object_get(crd, "metadata"), "name", json_sprintf("%s.%s", k->resource.plural, k->resource.group));
+				k->resource.namespaced ? "Namespaced" : "Cluster", "names", crd_names(k), "versions",
+				version);
+	(void)json_object_set_new(json_object_get(crd, "metadata"), "name",
+				  json_sprintf("%s.%s", k->resource.plural, k->resource.group));
 	return crd;
 }

@@ -13,7 +13,8 @@ static const struct schema cacheable_node_affinity_schema =
 	       .doc = "Which nodes may hold the cache.");
 
 static const struct field data_restore_location_fields[] = {
-	FIELD_STRING(struct data_restore_location, path, "path", .doc = "Directory of the backup, as local:// or pvc://."),
+	FIELD_STRING(struct data_restore_location, path, "path",
+		     .doc = "Directory of the backup, as local:// or pvc://."),
 	FIELD_STRING(struct data_restore_location, node_name, "nodeName", .doc = "Node of a local:// directory."),
 	FIELD_END,
 };
@@ -29,8 +30,8 @@ static const struct field dataset_runtime_fields[] = {
 	FIELD_INT32(struct dataset_runtime, master_replicas, "masterReplicas", .doc = "Number of masters."),
 	FIELD_END,
 };
-static const struct schema dataset_runtime_schema = OBJECT(struct dataset_runtime, "Runtime", dataset_runtime_fields,
-							   .doc = "A runtime that serves the dataset.");
+static const struct schema dataset_runtime_schema =
+	OBJECT(struct dataset_runtime, "Runtime", dataset_runtime_fields, .doc = "A runtime that serves the dataset.");
 
 static const struct field dataset_spec_fields[] = {
 	FIELD_LIST(struct dataset_spec, mounts, struct mount, "mounts", &mount_schema, .min_items = 1,
@@ -45,10 +46,11 @@ static const struct field dataset_spec_fields[] = {
 		      .doc = "Access modes of the volume; ReadOnlyMany when unset."),
 	FIELD_LIST(struct dataset_spec, runtimes, struct dataset_runtime, "runtimes", &dataset_runtime_schema,
 		   .doc = "Runtimes that serve the dataset; found by name, so it need not be set."),
-	FIELD_STRING(struct dataset_spec, placement, "placement", .enums = ENUM("Exclusive", "", "Shared"), .immutable = true,
-		     .doc = "Whether a node may hold several datasets; it may not when unset."),
-	FIELD_OPT_STRUCT(struct dataset_spec, data_restore_location, struct data_restore_location, "dataRestoreLocation",
-			 &data_restore_location_schema, .immutable = true, .doc = "Where metadata is restored from."),
+	FIELD_STRING(struct dataset_spec, placement, "placement", .enums = ENUM("Exclusive", "", "Shared"),
+		     .immutable = true, .doc = "Whether a node may hold several datasets; it may not when unset."),
+	FIELD_OPT_STRUCT(struct dataset_spec, data_restore_location, struct data_restore_location,
+			 "dataRestoreLocation", &data_restore_location_schema, .immutable = true,
+			 .doc = "Where metadata is restored from."),
 	FIELD_STRING_MAP(struct dataset_spec, shared_options, "sharedOptions",
 			 .doc = "Options for every mount; a mount's own come before them."),
 	FIELD_LIST(struct dataset_spec, shared_encrypt_options, struct encrypt_option, "sharedEncryptOptions",
@@ -80,9 +82,11 @@ static const struct field hcfs_status_fields[] = {
 static const struct schema hcfs_status_schema = OBJECT(struct hcfs_status, "HCFSStatus", hcfs_status_fields);
 
 static const struct field dataset_status_fields[] = {
-	FIELD_LIST(struct dataset_status, mounts, struct mount, "mounts", &mount_schema, .doc = "The storages that are mounted."),
+	FIELD_LIST(struct dataset_status, mounts, struct mount, "mounts", &mount_schema,
+		   .doc = "The storages that are mounted."),
 	FIELD_STRING(struct dataset_status, ufs_total, "ufsTotal", .doc = "Size of the data in its storages."),
-	FIELD_STRING(struct dataset_status, phase, "phase", .doc = "NotBound, Bound, Failed, Updating or DataMigrating."),
+	FIELD_STRING(struct dataset_status, phase, "phase",
+		     .doc = "NotBound, Bound, Failed, Updating or DataMigrating."),
 	FIELD_LIST(struct dataset_status, runtimes, struct dataset_runtime, "runtimes", &dataset_runtime_schema,
 		   .doc = "Runtimes that are bound to the dataset."),
 	FIELD_LIST(struct dataset_status, conditions, struct dataset_condition, "conditions", &dataset_condition_schema,
@@ -91,39 +95,61 @@ static const struct field dataset_status_fields[] = {
 	FIELD_OPT_STRUCT(struct dataset_status, hcfs, struct hcfs_status, "hcfs", &hcfs_status_schema,
 			 .doc = "How Hadoop compatible clients reach the data."),
 	FIELD_STRING(struct dataset_status, file_num, "fileNum", .doc = "Number of files."),
-	FIELD_STRING(struct dataset_status, data_load_ref, "dataLoadRef", .doc = "DataLoad that holds the dataset; not used any more."),
+	FIELD_STRING(struct dataset_status, data_load_ref, "dataLoadRef",
+		     .doc = "DataLoad that holds the dataset; not used any more."),
 	FIELD_STRING(struct dataset_status, data_backup_ref, "dataBackupRef",
 		     .doc = "DataBackup that holds the dataset; not used any more."),
 	FIELD_STRING_MAP(struct dataset_status, operation_ref, "operationRef",
 			 .doc = "Data operations that hold the dataset, by type."),
-	FIELD_STRINGS(struct dataset_status, dataset_ref, "datasetRef", .doc = "Datasets that mount this one, as namespace/name."),
+	FIELD_STRINGS(struct dataset_status, dataset_ref, "datasetRef",
+		      .doc = "Datasets that mount this one, as namespace/name."),
 	FIELD_END,
 };
-static const struct schema dataset_status_schema =
-	OBJECT(struct dataset_status, "DatasetStatus", dataset_status_fields, .doc = "What the controllers saw of the dataset.");
+static const struct schema dataset_status_schema = OBJECT(struct dataset_status, "DatasetStatus", dataset_status_fields,
+							  .doc = "What the controllers saw of the dataset.");
 
 static const struct field dataset_fields[] = {
 	FIELDS_OF_TYPE,
 	FIELD_STRUCT(struct dataset, metadata, struct object_meta, "metadata", &object_meta_schema),
-	FIELD_STRUCT(struct dataset, spec, struct dataset_spec, "spec", &dataset_spec_schema, .doc = "What the user wants to mount."),
+	FIELD_STRUCT(struct dataset, spec, struct dataset_spec, "spec", &dataset_spec_schema,
+		     .doc = "What the user wants to mount."),
 	FIELD_STRUCT(struct dataset, status, struct dataset_status, "status", &dataset_status_schema,
 		     .doc = "What the controllers saw of it."),
 	FIELD_END,
 };
-static const struct schema dataset_schema = OBJECT(struct dataset, "Dataset", dataset_fields,
-						   .doc = "Data that programs mount, with a cache in front of its storage.");
+static const struct schema dataset_schema =
+	OBJECT(struct dataset, "Dataset", dataset_fields,
+	       .doc = "Data that programs mount, with a cache in front of its storage.");
 
 static const struct column dataset_columns[] = {
-	{.name = "Ufs Total Size", .type = "string", .json_path = ".status.ufsTotal", .doc = "Size of the data in its storages."},
+	{.name = "Ufs Total Size",
+	 .type = "string",
+	 .json_path = ".status.ufsTotal",
+	 .doc = "Size of the data in its storages."},
 	{.name = "Cached", .type = "string", .json_path = ".status.cacheStates.cached", .doc = "Bytes in the cache."},
-	{.name = "Cache Capacity", .type = "string", .json_path = ".status.cacheStates.cacheCapacity", .doc = "Size of the cache."},
-	{.name = "Cached Percentage", .type = "string", .json_path = ".status.cacheStates.cachedPercentage",
+	{.name = "Cache Capacity",
+	 .type = "string",
+	 .json_path = ".status.cacheStates.cacheCapacity",
+	 .doc = "Size of the cache."},
+	{.name = "Cached Percentage",
+	 .type = "string",
+	 .json_path = ".status.cacheStates.cachedPercentage",
 	 .doc = "Share of the data that is in the cache."},
 	{.name = "Phase", .type = "string", .json_path = ".status.phase", .doc = "Whether the dataset can be used."},
-	{.name = "HCFS URL", .type = "string", .json_path = ".status.hcfs.endpoint", .priority = 10,
+	{.name = "HCFS URL",
+	 .type = "string",
+	 .json_path = ".status.hcfs.endpoint",
+	 .priority = 10,
 	 .doc = "Address for Hadoop compatible clients."},
-	{.name = "TOTAL FILES", .type = "string", .json_path = ".status.fileNum", .priority = 11, .doc = "Number of files."},
-	{.name = "CACHE HIT RATIO", .type = "string", .json_path = ".status.cacheStates.cacheHitRatio", .priority = 10,
+	{.name = "TOTAL FILES",
+	 .type = "string",
+	 .json_path = ".status.fileNum",
+	 .priority = 11,
+	 .doc = "Number of files."},
+	{.name = "CACHE HIT RATIO",
+	 .type = "string",
+	 .json_path = ".status.cacheStates.cacheHitRatio",
+	 .priority = 10,
 	 .doc = "Share of the reads that the cache answered."},
 	{.name = "Age", .type = "date", .json_path = ".metadata.creationTimestamp"},
 	{.name = NULL},

@@ -29,12 +29,12 @@ typedef LIST_OF(struct dataset_runtime) dataset_runtime_list;
 
 struct dataset_spec {
 	mount_list mounts;
-	const struct user *owner;                             /* NULL: none */
-	const struct cacheable_node_affinity *node_affinity;  /* NULL: none */
-	const json_t *tolerations;                            /* [core.v1.Toleration] */
-	struct string_list access_modes;                      /* empty: ReadOnlyMany */
+	const struct user *owner;                            /* NULL: none */
+	const struct cacheable_node_affinity *node_affinity; /* NULL: none */
+	const json_t *tolerations;                           /* [core.v1.Toleration] */
+	struct string_list access_modes;                     /* empty: ReadOnlyMany */
 	dataset_runtime_list runtimes;
-	const char *placement;                                /* NULL, "", "Exclusive", "Shared"; the first two mean Exclusive */
+	const char *placement; /* NULL, "", "Exclusive", "Shared"; the first two mean Exclusive */
 	const struct data_restore_location *data_restore_location; /* NULL: none */
 	struct string_map shared_options;
 	encrypt_option_list shared_encrypt_options;

@@ -10,21 +10,33 @@
 static const char *scalar_text(const struct schema *s)
 {
 	switch (s->type) {
-	case SCHEMA_ANY: return "any";
-	case SCHEMA_STRING: return "string";
-	case SCHEMA_BOOL: return "boolean";
+	case SCHEMA_ANY:
+		return "any";
+	case SCHEMA_STRING:
+		return "string";
+	case SCHEMA_BOOL:
+		return "boolean";
 	case SCHEMA_INT32:
-	case SCHEMA_INT64: return "integer";
-	case SCHEMA_DOUBLE: return "number";
-	case SCHEMA_INT_OR_STRING: return "integer or string";
-	case SCHEMA_QUANTITY: return "quantity";
+	case SCHEMA_INT64:
+		return "integer";
+	case SCHEMA_DOUBLE:
+		return "number";
+	case SCHEMA_INT_OR_STRING:
+		return "integer or string";
+	case SCHEMA_QUANTITY:
+		return "quantity";
 	case SCHEMA_TIME:
-	case SCHEMA_MICROTIME: return "time";
-	case SCHEMA_DURATION: return "duration";
-	case SCHEMA_BYTES: return "base64";
-	case SCHEMA_OBJECT: return "object";
+	case SCHEMA_MICROTIME:
+		return "time";
+	case SCHEMA_DURATION:
+		return "duration";
+	case SCHEMA_BYTES:
+		return "base64";
+	case SCHEMA_OBJECT:
+		return "object";
 	case SCHEMA_LIST:
-	case SCHEMA_MAP: break;
+	case SCHEMA_MAP:
+		break;
 	}
 	return "";
 }
@@ -91,7 +103,8 @@ static void add_fields(struct strbuf *out, const struct schema *s, const char *p
 {
 	for (const struct field *f = s->fields; f->name != NULL; f++) {
 		struct strbuf path = STRBUF_INIT(1024);
-		strbuf_addf(&path, "%s%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", f->name, f->schema->type == SCHEMA_LIST ? "[]" : "");
+		strbuf_addf(&path, "%s%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", f->name,
+			    f->schema->type == SCHEMA_LIST ? "[]" : "");
 		strbuf_addf(out, "| `%s%s%s` | ", prefix, prefix[0] == '\0' ? "" : ".", f->name);
 		add_type(out, f->schema);
 		strbuf_adds(out, " | ");
@@ -100,7 +113,8 @@ static void add_fields(struct strbuf *out, const struct schema *s, const char *p
 		add_cell(out, f->doc);
 		strbuf_adds(out, " |\n");
 		const struct schema *below = element(f->schema);
-		if (below->type == SCHEMA_OBJECT && below->fields != NULL && !schema_is_native(below) && depth < DEPTH_MAX && path.p != NULL)
+		if (below->type == SCHEMA_OBJECT && below->fields != NULL && !schema_is_native(below) &&
+		    depth < DEPTH_MAX && path.p != NULL)
 			add_fields(out, below, path.p, depth + 1);
 		out->failed = out->failed || path.failed;
 		strbuf_clear(&path);
@@ -112,15 +126,16 @@ static void add_section(struct strbuf *out, const struct kind *k, const char *na
 	const struct field *f = schema_field(k->schema, name);
 	if (f == NULL)
 		return;
-	strbuf_addf(out, "\n## %s\n\n%s\n\n| field | type | rules | meaning |\n|---|---|---|---|\n", name, f->doc == NULL ? "" : f->doc);
+	strbuf_addf(out, "\n## %s\n\n%s\n\n| field | type | rules | meaning |\n|---|---|---|---|\n", name,
+		    f->doc == NULL ? "" : f->doc);
 	add_fields(out, f->schema, name, 0);
 }
 
 int kind_to_markdown(const struct kind *k, struct strbuf *out)
 {
 	strbuf_addf(out, "# %s\n\n%s\n\n", k->resource.kind, k->doc);
-	strbuf_addf(out, "- apiVersion `%s/%s`, kind `%s`, %s\n", k->resource.group, k->resource.version, k->resource.kind,
-		    k->resource.namespaced ? "in a namespace" : "cluster-wide");
+	strbuf_addf(out, "- apiVersion `%s/%s`, kind `%s`, %s\n", k->resource.group, k->resource.version,
+		    k->resource.kind, k->resource.namespaced ? "in a namespace" : "cluster-wide");
 	strbuf_addf(out, "- for kubectl: `%s`, `%s`", k->resource.plural, k->singular);
 	for (const char *const *n = k->short_names; n != NULL && *n != NULL; n++)
 		if (strcmp(*n, k->singular) != 0)

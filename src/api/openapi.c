@@ -55,7 +55,8 @@ const char *openapi_kind_name(const struct kind *k, char *out, size_t size)
 json_t *openapi_ref(const struct openapi *o, const char *name)
 {
 	json_t *ref = json_object();
-	(void)json_object_set_new(ref, "$ref", json_sprintf("%s%s", o->v3 ? "#/components/schemas/" : "#/definitions/", name));
+	(void)json_object_set_new(ref, "$ref",
+				  json_sprintf("%s%s", o->v3 ? "#/components/schemas/" : "#/definitions/", name));
 	return ref;
 }
 
@@ -81,16 +82,18 @@ static json_t *special_node(const struct openapi *o, const struct schema *s)
 	switch (s->type) {
 	case SCHEMA_QUANTITY:
 		if (o->v3)
-			return json_pack("{s:s,s:[{s:s},{s:s}]}", "description", "An amount, like 500m or 10Gi.", "oneOf", "type", "string",
-					 "type", "number");
+			return json_pack("{s:s,s:[{s:s},{s:s}]}", "description", "An amount, like 500m or 10Gi.",
+					 "oneOf", "type", "string", "type", "number");
 		return json_pack("{s:s,s:s}", "description", "An amount, like 500m or 10Gi.", "type", "string");
 	case SCHEMA_INT_OR_STRING:
 		if (o->v3)
-			return json_pack("{s:s,s:s,s:[{s:s},{s:s}]}", "description", "A number or a text.", "format", "int-or-string", "oneOf",
-					 "type", "integer", "type", "string");
-		return json_pack("{s:s,s:s,s:s}", "description", "A number or a text.", "type", "string", "format", "int-or-string");
+			return json_pack("{s:s,s:s,s:[{s:s},{s:s}]}", "description", "A number or a text.", "format",
+					 "int-or-string", "oneOf", "type", "integer", "type", "string");
+		return json_pack("{s:s,s:s,s:s}", "description", "A number or a text.", "type", "string", "format",
+				 "int-or-string");
 	default:
-		return json_pack("{s:s,s:s,s:s}", "description", "A time, as RFC 3339 has it.", "type", "string", "format", "date-time");
+		return json_pack("{s:s,s:s,s:s}", "description", "A time, as RFC 3339 has it.", "type", "string",
+				 "format", "date-time");
 	}
 }
 
@@ -122,7 +125,9 @@ static void put_merging(json_t *n, const struct field *f)
 		(void)json_object_set_new(n, "x-kubernetes-patch-merge-key", json_string(f->patch_merge_key));
 	if (merge || f->patch_retain_keys)
 		(void)json_object_set_new(n, "x-kubernetes-patch-strategy",
-					  json_string(!merge ? "retainKeys" : f->patch_retain_keys ? "merge,retainKeys" : "merge"));
+					  json_string(!merge                 ? "retainKeys"
+						      : f->patch_retain_keys ? "merge,retainKeys"
+									     : "merge"));
 }
 
 /* In OpenAPI 3.0 nothing may stand beside a $ref. */
@@ -232,12 +237,13 @@ static void strip_v2(json_t *n, unsigned depth)
 		return;
 	for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
 		(void)json_object_del(n, foreign[i]); /* absent is fine */
-	if (json_is_true(json_object_get(n, "x-kubernetes-int-or-string")) || json_is_true(json_object_get(n, "x-kubernetes-preserve-unknown-fields"))) {
+	if (json_is_true(json_object_get(n, "x-kubernetes-int-or-string")) ||
+	    json_is_true(json_object_get(n, "x-kubernetes-preserve-unknown-fields"))) {
 		(void)json_object_del(n, "type"); /* any form is accepted */
 		(void)json_object_del(n, "items");
 		(void)json_object_del(n, "pattern");
 	}
-	json_object_foreach(json_object_get(n, "properties"), key, sub)
+	json_object_foreach (json_object_get(n, "properties"), key, sub)
 		strip_v2(sub, depth + 1);
 	strip_v2(json_object_get(n, "items"), depth + 1);
 	strip_v2(json_object_get(n, "additionalProperties"), depth + 1);
@@ -277,8 +283,8 @@ void openapi_add_kind(const struct openapi *o, const struct kind *k)
 	if (k->doc != NULL && json_object_get(n, "description") == NULL)
 		(void)json_object_set_new(n, "description", json_string(k->doc));
 	(void)json_object_set_new(n, "x-kubernetes-group-version-kind",
-				  json_pack("[{s:s,s:s,s:s}]", "group", k->resource.group, "version", k->resource.version, "kind",
-					    k->resource.kind));
+				  json_pack("[{s:s,s:s,s:s}]", "group", k->resource.group, "version",
+					    k->resource.version, "kind", k->resource.kind));
 }
 
 /* Types that requests of every kind use. */
@@ -291,8 +297,8 @@ static void add_common(const struct openapi *o)
 
 json_t *openapi_v2(const struct kind *const *kinds, size_t n)
 {
-	json_t *doc = json_pack("{s:s,s:{s:s,s:s},s:{},s:{}}", "swagger", "2.0", "info", "title", "Kubernetes", "version", SLUICE_VERSION,
-				"paths", "definitions");
+	json_t *doc = json_pack("{s:s,s:{s:s,s:s},s:{},s:{}}", "swagger", "2.0", "info", "title", "Kubernetes",
+				"version", SLUICE_VERSION, "paths", "definitions");
 	const struct openapi o = {.definitions = json_object_get(doc, "definitions")};
 	add_common(&o);
 	for (size_t i = 0; i < n; i++) {
@@ -304,9 +310,10 @@ json_t *openapi_v2(const struct kind *const *kinds, size_t n)
 
 json_t *openapi_v3(const struct kind *const *kinds, size_t n, const char *group, const char *version)
 {
-	json_t *doc = json_pack("{s:s,s:{s:s,s:s},s:{},s:{s:{}}}", "openapi", "3.0.0", "info", "title", "Kubernetes", "version",
-				SLUICE_VERSION, "paths", "components", "schemas");
-	const struct openapi o = {.v3 = true, .definitions = json_object_get(json_object_get(doc, "components"), "schemas")};
+	json_t *doc = json_pack("{s:s,s:{s:s,s:s},s:{},s:{s:{}}}", "openapi", "3.0.0", "info", "title", "Kubernetes",
+				"version", SLUICE_VERSION, "paths", "components", "schemas");
+	const struct openapi o = {.v3 = true,
+				  .definitions = json_object_get(json_object_get(doc, "components"), "schemas")};
 	add_common(&o);
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(kinds[i]->resource.group, group) != 0 || strcmp(kinds[i]->resource.version, version) != 0)

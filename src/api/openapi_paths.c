@@ -15,7 +15,8 @@ static const struct parameter write_parameters[] = {
 	{"fieldManager", "query", "Who makes the change."},
 	{"fieldValidation", "query", "What to do about unknown and duplicate fields: Ignore, Warn or Strict."},
 };
-static const struct parameter force_parameter = {"force", "query", "Take over fields that belong to another manager; only for apply."};
+static const struct parameter force_parameter = {"force", "query",
+						 "Take over fields that belong to another manager; only for apply."};
 
 static json_t *parameter_node(const struct openapi *o, const struct parameter *p)
 {
@@ -49,8 +50,8 @@ static json_t *body(const struct openapi *o, const char *definition)
 	return json_pack("{s:s,s:s,s:b,s:o}", "name", "body", "in", "body", "required", 1, "schema", schema);
 }
 
-static const char *const patch_types[] = {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json",
-					  "application/strategic-merge-patch+json"};
+static const char *const patch_types[] = {"application/apply-patch+yaml", "application/json-patch+json",
+					  "application/merge-patch+json", "application/strategic-merge-patch+json"};
 
 /* kubectl looks here for the patch it may send: custom kinds have no strategic merge. */
 static size_t patch_types_of(const struct kind *k)
@@ -63,7 +64,8 @@ static size_t patch_types_of(const struct kind *k)
 static json_t *patch_body(const struct openapi *o, const struct kind *k)
 {
 	if (!o->v3)
-		return json_pack("{s:s,s:s,s:b,s:{s:s}}", "name", "body", "in", "body", "required", 1, "schema", "type", "object");
+		return json_pack("{s:s,s:s,s:b,s:{s:s}}", "name", "body", "in", "body", "required", 1, "schema", "type",
+				 "object");
 	json_t *content = json_object();
 	for (size_t i = 0; i < patch_types_of(k); i++)
 		(void)json_object_set_new(content, patch_types[i], json_pack("{s:{s:s}}", "schema", "type", "object"));
@@ -86,13 +88,15 @@ static void put_body(const struct openapi *o, json_t *operation, json_t *node)
 		(void)json_array_append_new(json_object_get(operation, "parameters"), node);
 }
 
-static json_t *operation(const struct openapi *o, const struct kind *k, const char *action, bool writes, const char *definition)
+static json_t *operation(const struct openapi *o, const struct kind *k, const char *action, bool writes,
+			 const char *definition)
 {
 	char id[256];
-	(void)snprintf(id, sizeof id, "%s%s%s%s", action, k->resource.namespaced ? "Namespaced" : "", k->resource.kind, k->resource.version);
-	json_t *op = json_pack("{s:s,s:s,s:[],s:o,s:{s:s,s:s,s:s}}", "operationId", id, "x-kubernetes-action", action, "parameters",
-			       "responses", response(o, definition), "x-kubernetes-group-version-kind", "group", k->resource.group,
-			       "version", k->resource.version, "kind", k->resource.kind);
+	(void)snprintf(id, sizeof id, "%s%s%s%s", action, k->resource.namespaced ? "Namespaced" : "", k->resource.kind,
+		       k->resource.version);
+	json_t *op = json_pack("{s:s,s:s,s:[],s:o,s:{s:s,s:s,s:s}}", "operationId", id, "x-kubernetes-action", action,
+			       "parameters", "responses", response(o, definition), "x-kubernetes-group-version-kind",
+			       "group", k->resource.group, "version", k->resource.version, "kind", k->resource.kind);
 	json_t *parameters = json_object_get(op, "parameters");
 	for (size_t i = 0; writes && i < sizeof write_parameters / sizeof write_parameters[0]; i++)
 		(void)json_array_append_new(parameters, parameter_node(o, &write_parameters[i]));
@@ -111,8 +115,8 @@ static json_t *path_item(const struct openapi *o, const struct kind *k, bool nam
 	return item;
 }
 
-static void add_writing(const struct openapi *o, const struct kind *k, json_t *item, const char *method, const char *action,
-			const char *definition)
+static void add_writing(const struct openapi *o, const struct kind *k, json_t *item, const char *method,
+			const char *action, const char *definition)
 {
 	json_t *op = operation(o, k, action, true, definition);
 	const bool patch = strcmp(action, "patch") == 0;
@@ -125,8 +129,9 @@ static void add_writing(const struct openapi *o, const struct kind *k, json_t *i
 void openapi_add_paths(const struct openapi *o, const struct kind *k, json_t *paths)
 {
 	char base[512], one[600], name[256];
-	(void)snprintf(base, sizeof base, "%s%s/%s/%s%s", k->resource.group[0] == '\0' ? "/api" : "/apis/", k->resource.group,
-		       k->resource.version, k->resource.namespaced ? "namespaces/{namespace}/" : "", k->resource.plural);
+	(void)snprintf(base, sizeof base, "%s%s/%s/%s%s", k->resource.group[0] == '\0' ? "/api" : "/apis/",
+		       k->resource.group, k->resource.version, k->resource.namespaced ? "namespaces/{namespace}/" : "",
+		       k->resource.plural);
 	(void)snprintf(one, sizeof one, "%s/{name}", base);
 	(void)openapi_kind_name(k, name, sizeof name);
 

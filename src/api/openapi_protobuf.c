@@ -44,7 +44,7 @@ static void put_texts(struct strbuf *out, unsigned number, const json_t *list)
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(list, i, v)
+	json_array_foreach (list, i, v)
 		put_text(out, number, v);
 }
 
@@ -105,7 +105,8 @@ static void write_any(struct strbuf *out, const json_t *v, unsigned depth)
 }
 
 /* A message {1 name, 2 value}. */
-static void put_named(struct strbuf *out, unsigned number, const char *name, const json_t *value, writer write, unsigned depth)
+static void put_named(struct strbuf *out, unsigned number, const char *name, const json_t *value, writer write,
+		      unsigned depth)
 {
 	struct strbuf in = STRBUF_INIT(DOCUMENT_MAX);
 	put_bytes(&in, 1, name, strlen(name));
@@ -121,7 +122,7 @@ static void put_extensions(struct strbuf *out, unsigned number, const json_t *ob
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)object, key, v)
+	json_object_foreach ((json_t *)object, key, v)
 		if (strncmp(key, "x-", 2) == 0)
 			put_named(out, number, key, v, write_any, depth);
 }
@@ -131,7 +132,7 @@ static void write_schemas(struct strbuf *out, const json_t *object, unsigned dep
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)object, key, v)
+	json_object_foreach ((json_t *)object, key, v)
 		put_named(out, 1, key, v, write_schema, depth);
 }
 
@@ -182,7 +183,7 @@ static void write_schema(struct strbuf *out, const json_t *s, unsigned depth)
 	put_count(out, 17, json_object_get(s, "maxProperties"));
 	put_count(out, 18, json_object_get(s, "minProperties"));
 	put_texts(out, 19, json_object_get(s, "required"));
-	json_array_foreach(json_object_get(s, "enum"), i, v)
+	json_array_foreach (json_object_get(s, "enum"), i, v)
 		put_message(out, 20, v, write_any, depth);
 	put_message(out, 21, json_object_get(s, "additionalProperties"), write_additional, depth);
 	put_message(out, 22, json_object_get(s, "type"), write_type, depth);
@@ -254,7 +255,7 @@ static void put_parameters(struct strbuf *out, unsigned number, const json_t *li
 {
 	size_t i;
 	json_t *p;
-	json_array_foreach(list, i, p)
+	json_array_foreach (list, i, p)
 		put_message(out, number, p, write_parameters_item, depth);
 }
 
@@ -274,7 +275,7 @@ static void write_responses(struct strbuf *out, const json_t *responses, unsigne
 {
 	const char *code;
 	json_t *r;
-	json_object_foreach((json_t *)responses, code, r)
+	json_object_foreach ((json_t *)responses, code, r)
 		put_named(out, 1, code, r, write_response_value, depth);
 }
 
@@ -306,7 +307,7 @@ static void write_paths(struct strbuf *out, const json_t *paths, unsigned depth)
 {
 	const char *path;
 	json_t *item;
-	json_object_foreach((json_t *)paths, path, item)
+	json_object_foreach ((json_t *)paths, path, item)
 		put_named(out, 2, path, item, write_path_item, depth);
 }
 

@@ -115,7 +115,11 @@ static int next_item(struct reader *r, struct item *ret)
 
 static struct reader inside(const struct reader *r, const struct item *it, const char *what)
 {
-	return (struct reader){.p = it->p, .end = it->p + it->n, .what = what == NULL ? r->what : what, .depth = r->depth + 1, .err = r->err};
+	return (struct reader){.p = it->p,
+			       .end = it->p + it->n,
+			       .what = what == NULL ? r->what : what,
+			       .depth = r->depth + 1,
+			       .err = r->err};
 }
 
 /* Scalars. */
@@ -135,7 +139,8 @@ static int bytes_value(const struct reader *r, const struct item *it, json_t **r
 	size_t n = 0;
 	for (size_t i = 0; i < it->n; i += 3) {
 		const size_t left = it->n - i;
-		const uint32_t v = (uint32_t)it->p[i] << 16 | (left > 1 ? (uint32_t)it->p[i + 1] << 8 : 0) | (left > 2 ? it->p[i + 2] : 0);
+		const uint32_t v = (uint32_t)it->p[i] << 16 | (left > 1 ? (uint32_t)it->p[i + 1] << 8 : 0) |
+				   (left > 2 ? it->p[i + 2] : 0);
 		text[n++] = alphabet[v >> 18];
 		text[n++] = alphabet[v >> 12 & 63];
 		text[n++] = left > 1 ? alphabet[v >> 6 & 63] : '=';
@@ -378,8 +383,9 @@ static int decode_item(const struct schema *s, const struct reader *r, const str
 	case SCHEMA_DURATION:
 		return duration_value(r, it, ret);
 	case SCHEMA_ANY:
-		return s->name != NULL && strncmp(s->name, "apiextensions.v1.JSONSchemaPropsOr", 34) == 0 ? schema_or_value(s, r, it, ret)
-													   : raw_value(r, it, ret);
+		return s->name != NULL && strncmp(s->name, "apiextensions.v1.JSONSchemaPropsOr", 34) == 0
+			       ? schema_or_value(s, r, it, ret)
+			       : raw_value(r, it, ret);
 	case SCHEMA_OBJECT:
 		return object_value(s, r, it, ret);
 	case SCHEMA_LIST:
@@ -431,11 +437,13 @@ static int decode_entry(const struct reader *r, const struct schema *values, con
 	if (!small_is(&m, 1, WIRE_BYTES) || memchr(m.member[1].p, '\0', m.member[1].n) != NULL)
 		return malformed(r, "a map's entry has no usable key");
 	json_t *value = NULL;
-	const struct item absent = {.wire = is_varint(values->type) ? WIRE_VARINT : WIRE_BYTES, .p = (const uint8_t *)""};
+	const struct item absent = {.wire = is_varint(values->type) ? WIRE_VARINT : WIRE_BYTES,
+				    .p = (const uint8_t *)""};
 	rc = decode_item(values, r, m.has[2] ? &m.member[2] : &absent, &value);
 	if (rc < 0)
 		return rc;
-	if (json_object_setn_new(map, (const char *)m.member[1].p, m.member[1].n, value == NULL ? json_null() : value) != 0)
+	if (json_object_setn_new(map, (const char *)m.member[1].p, m.member[1].n,
+				 value == NULL ? json_null() : value) != 0)
 		return malformed(r, "a map's key is not valid UTF-8");
 	return 0;
 }
@@ -448,7 +456,7 @@ static int decode_field(const struct field *f, const struct reader *r, const str
 		if (list == NULL)
 			return no_memory(r);
 		return is_varint(s->items->type) && it->wire == WIRE_BYTES ? append_packed(r, s->items, it, list)
-									    : append(r, s->items, it, list);
+									   : append(r, s->items, it, list);
 	}
 	if (s->type == SCHEMA_MAP) {
 		json_t *map = container(object, f->name, json_object);
@@ -524,12 +532,13 @@ static int copy_text(const struct reader *r, const struct small *m, unsigned num
 	return *ret == NULL ? no_memory(r) : 0;
 }
 
-int protobuf_envelope(const uint8_t *data, size_t n, char **ret_api_version, char **ret_kind, const uint8_t **ret_raw, size_t *ret_raw_n,
-		      struct error *err)
+int protobuf_envelope(const uint8_t *data, size_t n, char **ret_api_version, char **ret_kind, const uint8_t **ret_raw,
+		      size_t *ret_raw_n, struct error *err)
 {
 	static const uint8_t magic[4] = {'k', '8', 's', 0};
 	if (n < sizeof magic || memcmp(data, magic, sizeof magic) != 0)
-		return error_set(err, -EINVAL, "protobuf: the body does not begin with the bytes of Kubernetes' protobuf form");
+		return error_set(err, -EINVAL,
+				 "protobuf: the body does not begin with the bytes of Kubernetes' protobuf form");
 
 	struct reader r = {.p = data + sizeof magic, .end = data + n, .what = "envelope", .err = err};
 	struct item it, type = {.p = (const uint8_t *)"", .wire = WIRE_BYTES}, raw = type;

@@ -6,7 +6,8 @@ static const struct field reservoir_worker_fields[] = {
 	FIELD_JSON(struct reservoir_worker, resources, "resources", &core_v1_resource_requirements,
 		   .doc = "What the worker asks for and may use."),
 	FIELD_STRING_MAP(struct reservoir_worker, env, "env", .doc = "Environment of the worker."),
-	FIELD_STRING_MAP(struct reservoir_worker, node_selector, "nodeSelector", .doc = "Labels of nodes that may run a worker."),
+	FIELD_STRING_MAP(struct reservoir_worker, node_selector, "nodeSelector",
+			 .doc = "Labels of nodes that may run a worker."),
 	FIELD_JSON_LIST(struct reservoir_worker, tolerations, "tolerations", &core_v1_toleration,
 			.doc = "Taints of nodes that the workers tolerate, beside the dataset's."),
 	FIELD_STRUCT(struct reservoir_worker, pod_metadata, struct pod_metadata, "podMetadata", &pod_metadata_schema,
@@ -26,7 +27,8 @@ static const struct field reservoir_fuse_fields[] = {
 	FIELD_STRING_MAP(struct reservoir_fuse, options, "options", .immutable = true, .doc = "Options of the mount."),
 	FIELD_JSON(struct reservoir_fuse, resources, "resources", &core_v1_resource_requirements, .immutable = true,
 		   .doc = "What the FUSE server asks for and may use."),
-	FIELD_STRING_MAP(struct reservoir_fuse, env, "env", .immutable = true, .doc = "Environment of the FUSE server."),
+	FIELD_STRING_MAP(struct reservoir_fuse, env, "env", .immutable = true,
+			 .doc = "Environment of the FUSE server."),
 	FIELD_STRING_MAP(struct reservoir_fuse, node_selector, "nodeSelector", .immutable = true,
 			 .doc = "Labels of nodes that may run a FUSE server."),
 	FIELD_JSON_LIST(struct reservoir_fuse, tolerations, "tolerations", &core_v1_toleration, .immutable = true,
@@ -37,19 +39,21 @@ static const struct field reservoir_fuse_fields[] = {
 			.doc = "Where spec.volumes are mounted in the FUSE servers."),
 	FIELD_END,
 };
-static const struct schema reservoir_fuse_schema =
-	OBJECT(struct reservoir_fuse, "ReservoirFuse", reservoir_fuse_fields, .doc = "The processes that mount the data on nodes.");
+static const struct schema reservoir_fuse_schema = OBJECT(struct reservoir_fuse, "ReservoirFuse", reservoir_fuse_fields,
+							  .doc = "The processes that mount the data on nodes.");
 
 static const struct field reservoir_freshness_fields[] = {
 	FIELD_STRING(struct reservoir_freshness, mode, "mode", .enums = ENUM("Never", "TTL", "OnOpen", "Manual"),
 		     .dflt = "\"TTL\"",
-		     .doc = "When the source is asked for newer versions: Never, after the TTL, at each open (OnOpen), or on demand (Manual)."),
+		     .doc = "When the source is asked for newer versions: Never, after the TTL, at each open (OnOpen), "
+			    "or on demand (Manual)."),
 	FIELD_DURATION(struct reservoir_freshness, ttl_ns, "ttl", .dflt = "\"1m\"",
 		       .doc = "How long what is known of the source holds, in mode TTL."),
 	FIELD_END,
 };
 static const struct schema reservoir_freshness_schema =
-	OBJECT(struct reservoir_freshness, "Freshness", reservoir_freshness_fields, .doc = "How fresh the files of the mount are.");
+	OBJECT(struct reservoir_freshness, "Freshness", reservoir_freshness_fields,
+	       .doc = "How fresh the files of the mount are.");
 
 static const struct field reservoir_fetch_fields[] = {
 	FIELD_INT32(struct reservoir_fetch, concurrency, "concurrency", AT_LEAST(1), AT_MOST(1024), .dflt = "16",
@@ -58,7 +62,8 @@ static const struct field reservoir_fetch_fields[] = {
 		    .doc = "How often a failed request is tried again."),
 	FIELD_DURATION(struct reservoir_fetch, timeout_ns, "timeout", .dflt = "\"30s\"",
 		       .doc = "How long a request may go without an answer."),
-	FIELD_QUANTITY(struct reservoir_fetch, rate_limit, "rateLimit", .doc = "Bytes a second taken from the source; unset: no limit."),
+	FIELD_QUANTITY(struct reservoir_fetch, rate_limit, "rateLimit",
+		       .doc = "Bytes a second taken from the source; unset: no limit."),
 	FIELD_END,
 };
 static const struct schema reservoir_fetch_schema =
@@ -74,8 +79,8 @@ static const struct field reservoir_runtime_spec_fields[] = {
 		     .doc = "The processes that fetch data and hold the cache."),
 	FIELD_STRUCT(SPEC, fuse, struct reservoir_fuse, "fuse", &reservoir_fuse_schema,
 		     .doc = "The processes that mount the data on nodes."),
-	FIELD_STRUCT(SPEC, freshness, struct reservoir_freshness, "freshness", &reservoir_freshness_schema, .immutable = true,
-		     .doc = "How fresh the files of the mount are."),
+	FIELD_STRUCT(SPEC, freshness, struct reservoir_freshness, "freshness", &reservoir_freshness_schema,
+		     .immutable = true, .doc = "How fresh the files of the mount are."),
 	FIELD_QUANTITY(SPEC, block_size, "blockSize", .dflt = "\"4Mi\"", .immutable = true,
 		       .doc = "Unit in which data is fetched and kept."),
 	FIELD_STRUCT(SPEC, fetch, struct reservoir_fetch, "fetch", &reservoir_fetch_schema, .immutable = true,
@@ -90,9 +95,10 @@ static const struct field reservoir_runtime_spec_fields[] = {
 		     .doc = "Policies of the runtime's care."),
 	FIELD_JSON_LIST(SPEC, volumes, "volumes", &core_v1_volume, .immutable = true,
 			.doc = "Volumes that volumeMounts of the worker and the FUSE server name."),
-	FIELD_JSON_LIST(SPEC, image_pull_secrets, "imagePullSecrets", &core_v1_local_object_reference, .immutable = true,
-			.doc = "Secrets for pulling images."),
-	FIELD_BOOL(SPEC, disable_prometheus, "disablePrometheus", .immutable = true, .doc = "Whether no metrics are offered."),
+	FIELD_JSON_LIST(SPEC, image_pull_secrets, "imagePullSecrets", &core_v1_local_object_reference,
+			.immutable = true, .doc = "Secrets for pulling images."),
+	FIELD_BOOL(SPEC, disable_prometheus, "disablePrometheus", .immutable = true,
+		   .doc = "Whether no metrics are offered."),
 	FIELD_END,
 };
 static const struct schema reservoir_runtime_spec_schema =
@@ -102,8 +108,8 @@ static const struct schema reservoir_runtime_spec_schema =
 static const struct field reservoir_runtime_fields[] = {
 	FIELDS_OF_TYPE,
 	FIELD_STRUCT(struct reservoir_runtime, metadata, struct object_meta, "metadata", &object_meta_schema),
-	FIELD_STRUCT(struct reservoir_runtime, spec, struct reservoir_runtime_spec, "spec", &reservoir_runtime_spec_schema,
-		     .doc = "How the cache should be."),
+	FIELD_STRUCT(struct reservoir_runtime, spec, struct reservoir_runtime_spec, "spec",
+		     &reservoir_runtime_spec_schema, .doc = "How the cache should be."),
 	FIELD_STRUCT(struct reservoir_runtime, status, struct runtime_status, "status", &runtime_status_schema,
 		     .doc = "What the controller saw of it."),
 	FIELD_END,
@@ -113,14 +119,26 @@ static const struct schema reservoir_runtime_schema =
 	       .doc = "The built-in cache system: files of the source kept on the nodes' own media.");
 
 static const struct column reservoir_runtime_columns[] = {
-	{.name = "Ready Workers", .type = "integer", .json_path = ".status.workerNumberReady", .priority = 10,
+	{.name = "Ready Workers",
+	 .type = "integer",
+	 .json_path = ".status.workerNumberReady",
+	 .priority = 10,
 	 .doc = "Workers that are ready."},
-	{.name = "Desired Workers", .type = "integer", .json_path = ".status.desiredWorkerNumberScheduled", .priority = 10,
+	{.name = "Desired Workers",
+	 .type = "integer",
+	 .json_path = ".status.desiredWorkerNumberScheduled",
+	 .priority = 10,
 	 .doc = "Workers that should run."},
 	{.name = "Worker Phase", .type = "string", .json_path = ".status.workerPhase", .doc = "Phase of the workers."},
-	{.name = "Ready Fuses", .type = "integer", .json_path = ".status.fuseNumberReady", .priority = 10,
+	{.name = "Ready Fuses",
+	 .type = "integer",
+	 .json_path = ".status.fuseNumberReady",
+	 .priority = 10,
 	 .doc = "FUSE servers that are ready."},
-	{.name = "Desired Fuses", .type = "integer", .json_path = ".status.desiredFuseNumberScheduled", .priority = 10,
+	{.name = "Desired Fuses",
+	 .type = "integer",
+	 .json_path = ".status.desiredFuseNumberScheduled",
+	 .priority = 10,
 	 .doc = "FUSE servers that should run."},
 	{.name = "Fuse Phase", .type = "string", .json_path = ".status.fusePhase", .doc = "Phase of the FUSE servers."},
 	{.name = "Age", .type = "date", .json_path = ".metadata.creationTimestamp"},

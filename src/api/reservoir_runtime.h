@@ -5,16 +5,16 @@
 #include "api/kind.h"
 
 struct reservoir_worker {
-	const json_t *resources;        /* core.v1.ResourceRequirements */
+	const json_t *resources; /* core.v1.ResourceRequirements */
 	struct string_map env;
 	struct string_map node_selector;
-	const json_t *tolerations;      /* [core.v1.Toleration] */
+	const json_t *tolerations; /* [core.v1.Toleration] */
 	struct pod_metadata pod_metadata;
-	const json_t *volume_mounts;    /* [core.v1.VolumeMount] */
+	const json_t *volume_mounts; /* [core.v1.VolumeMount] */
 };
 
 struct reservoir_fuse {
-	const char *clean_policy;       /* OnRuntimeDeleted (default), OnDemand, OnFuseChanged */
+	const char *clean_policy; /* OnRuntimeDeleted (default), OnDemand, OnFuseChanged */
 	struct string_map options;
 	const json_t *resources;
 	struct string_map env;
@@ -25,14 +25,14 @@ struct reservoir_fuse {
 };
 
 struct reservoir_freshness {
-	const char *mode;               /* Never, TTL (default), OnOpen, Manual */
+	const char *mode; /* Never, TTL (default), OnOpen, Manual */
 	int64_t ttl_ns;
 };
 
 struct reservoir_fetch {
 	int32_t concurrency, retries;
 	int64_t timeout_ns;
-	const char *rate_limit;         /* bytes a second; NULL: none */
+	const char *rate_limit; /* bytes a second; NULL: none */
 };
 
 struct reservoir_runtime_spec {
@@ -41,13 +41,13 @@ struct reservoir_runtime_spec {
 	struct reservoir_worker worker;
 	struct reservoir_fuse fuse;
 	struct reservoir_freshness freshness;
-	const char *block_size;         /* quantity, default 4Mi */
+	const char *block_size; /* quantity, default 4Mi */
 	struct reservoir_fetch fetch;
-	const char *read_ahead;         /* quantity; "0": none */
+	const char *read_ahead; /* quantity; "0": none */
 	struct pod_metadata pod_metadata;
-	const struct user *run_as;      /* NULL: root */
+	const struct user *run_as; /* NULL: root */
 	struct runtime_management management;
-	const json_t *volumes;          /* [core.v1.Volume] */
+	const json_t *volumes;            /* [core.v1.Volume] */
 	const json_t *image_pull_secrets; /* [core.v1.LocalObjectReference] */
 	bool disable_prometheus;
 };

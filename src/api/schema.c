@@ -114,7 +114,7 @@ static int default_items(const struct schema *s, json_t *value, bool native)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(value, i, item) {
+	json_array_foreach (value, i, item) {
 		const int rc = default_children(s->items, item, native);
 		if (rc < 0)
 			return rc;
@@ -126,7 +126,7 @@ static int default_values(const struct schema *s, json_t *value, bool native)
 {
 	const char *key;
 	json_t *item;
-	json_object_foreach(value, key, item) {
+	json_object_foreach (value, key, item) {
 		const int rc = default_children(s->items, item, native);
 		if (rc < 0)
 			return rc;
@@ -177,13 +177,13 @@ static void prune_value(const struct prune *p, const struct schema *s, json_t *v
 	void *next;
 
 	if (s->type == SCHEMA_LIST && json_is_array(value)) {
-		json_array_foreach(value, i, item)
+		json_array_foreach (value, i, item)
 			prune_value(p, s->items, item, &(struct at){.up = at, .index = i});
 	} else if (s->type == SCHEMA_MAP && json_is_object(value)) {
-		json_object_foreach(value, key, item)
+		json_object_foreach (value, key, item)
 			prune_value(p, s->items, item, &(struct at){.up = at, .name = key});
 	} else if (s->type == SCHEMA_OBJECT && json_is_object(value)) {
-		json_object_foreach_safe(value, next, key, item) {
+		json_object_foreach_safe (value, next, key, item) {
 			const struct at here = {.up = at, .name = key};
 			const struct field *f = schema_field(s, key);
 			if (f != NULL) {

@@ -1,6 +1,6 @@
 /* From JSON into the C structs of the tables (api/field.h says what becomes what). */
-#include <errno.h>
 #include <assert.h>
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -22,18 +22,21 @@ struct any_list {
 	size_t n;
 };
 
-static int decode_value(const struct decode *d, const struct schema *s, const json_t *value, void *dst, const struct at *at);
+static int decode_value(const struct decode *d, const struct schema *s, const json_t *value, void *dst,
+			const struct at *at);
 
 static int fail(const struct decode *d, const struct at *at, int code, const json_t *value, const char *what)
 {
 	char path[256], text[128];
-	return error_set(d->err, code, "%s: %s: %s", at_path(at, "", path, sizeof path), value_text(value, text, sizeof text), what);
+	return error_set(d->err, code, "%s: %s: %s", at_path(at, "", path, sizeof path),
+			 value_text(value, text, sizeof text), what);
 }
 
 static int no_memory(const struct decode *d, const struct at *at)
 {
 	char path[256];
-	return error_set(d->err, -ENOMEM, "%s: out of memory or larger than allowed", at_path(at, "", path, sizeof path));
+	return error_set(d->err, -ENOMEM, "%s: out of memory or larger than allowed",
+			 at_path(at, "", path, sizeof path));
 }
 
 /* Bytes that a value takes in C; 0: it stays JSON. */
@@ -58,7 +61,9 @@ static size_t c_size(const struct schema *s)
 	case SCHEMA_OBJECT:
 		return s->size;
 	case SCHEMA_LIST:
-		return s->items->type == SCHEMA_STRING || (s->items->type == SCHEMA_OBJECT && s->items->size > 0) ? sizeof(struct any_list) : 0;
+		return s->items->type == SCHEMA_STRING || (s->items->type == SCHEMA_OBJECT && s->items->size > 0)
+			       ? sizeof(struct any_list)
+			       : 0;
 	case SCHEMA_MAP:
 		return s->items->type == SCHEMA_STRING ? sizeof(struct any_list) : 0;
 	case SCHEMA_ANY:
@@ -92,7 +97,8 @@ static int decode_quantity(const struct decode *d, const json_t *value, const ch
 	return *dst == NULL ? no_memory(d, at) : 0;
 }
 
-static int decode_int(const struct decode *d, const struct schema *s, const json_t *value, void *dst, const struct at *at)
+static int decode_int(const struct decode *d, const struct schema *s, const json_t *value, void *dst,
+		      const struct at *at)
 {
 	int64_t n = json_integer_value(value);
 	const double real = json_real_value(value);
@@ -134,7 +140,8 @@ static int decode_strings(const struct decode *d, const json_t *value, struct an
 	return 0;
 }
 
-static int decode_objects(const struct decode *d, const struct schema *s, const json_t *value, struct any_list *dst, const struct at *at)
+static int decode_objects(const struct decode *d, const struct schema *s, const json_t *value, struct any_list *dst,
+			  const struct at *at)
 {
 	if (!json_is_array(value))
 		return fail(d, at, -EINVAL, value, "must be a list");
@@ -162,7 +169,7 @@ static int decode_map(const struct decode *d, const json_t *value, struct any_li
 	size_t n = 0;
 	const char *key;
 	json_t *item;
-	json_object_foreach((json_t *)value, key, item) {
+	json_object_foreach ((json_t *)value, key, item) {
 		const int rc = decode_string(d, item, &v[n].value, &(struct at){.up = at, .name = key});
 		if (rc < 0)
 			return rc;
@@ -175,7 +182,8 @@ static int decode_map(const struct decode *d, const json_t *value, struct any_li
 	return 0;
 }
 
-static int decode_pointer(const struct decode *d, const struct field *f, const json_t *value, const void **dst, const struct at *at)
+static int decode_pointer(const struct decode *d, const struct field *f, const json_t *value, const void **dst,
+			  const struct at *at)
 {
 	void *p = arena_alloc(d->arena, c_size(f->schema));
 	if (p == NULL)
@@ -186,7 +194,8 @@ static int decode_pointer(const struct decode *d, const struct field *f, const j
 	return rc;
 }
 
-static int decode_field(const struct decode *d, const struct field *f, const json_t *value, unsigned char *dst, const struct at *at)
+static int decode_field(const struct decode *d, const struct field *f, const json_t *value, unsigned char *dst,
+			const struct at *at)
 {
 	if (c_size(f->schema) == 0) {
 		*(const json_t **)(void *)dst = value;
@@ -212,7 +221,8 @@ static int decode_absent(const struct decode *d, const struct field *f, unsigned
 	return 0;
 }
 
-static int decode_object(const struct decode *d, const struct schema *s, const json_t *value, unsigned char *dst, const struct at *up)
+static int decode_object(const struct decode *d, const struct schema *s, const json_t *value, unsigned char *dst,
+			 const struct at *up)
 {
 	if (value != NULL && !json_is_object(value))
 		return fail(d, up, -EINVAL, value, "must be an object");
@@ -222,15 +232,17 @@ static int decode_object(const struct decode *d, const struct schema *s, const j
 			continue;
 		const json_t *member = json_object_get(value, f->name);
 		const struct at at = {.up = up, .name = f->name};
-		const int rc = member == NULL || json_is_null(member) ? decode_absent(d, f, dst + f->offset, &at)
-								     : decode_field(d, f, member, dst + f->offset, &at);
+		const int rc = member == NULL || json_is_null(member)
+				       ? decode_absent(d, f, dst + f->offset, &at)
+				       : decode_field(d, f, member, dst + f->offset, &at);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int decode_value(const struct decode *d, const struct schema *s, const json_t *value, void *dst, const struct at *at)
+static int decode_value(const struct decode *d, const struct schema *s, const json_t *value, void *dst,
+			const struct at *at)
 {
 	switch (s->type) {
 	case SCHEMA_STRING:
@@ -258,7 +270,8 @@ static int decode_value(const struct decode *d, const struct schema *s, const js
 	case SCHEMA_OBJECT:
 		return decode_object(d, s, value, dst, at);
 	case SCHEMA_LIST:
-		return s->items->type == SCHEMA_STRING ? decode_strings(d, value, dst, at) : decode_objects(d, s, value, dst, at);
+		return s->items->type == SCHEMA_STRING ? decode_strings(d, value, dst, at)
+						       : decode_objects(d, s, value, dst, at);
 	case SCHEMA_MAP:
 		return decode_map(d, value, dst, at);
 	case SCHEMA_ANY:

@@ -5,8 +5,9 @@
 #include "api/schema_private.h"
 
 #define DEPTH_MAX 64
-#define QUANTITY_PATTERN \
-	"^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))))?$"
+#define QUANTITY_PATTERN                                                                                               \
+	"^(\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?(([0-9]+(\\.[0-9]*)?)|(\\.[" \
+	"0-9]+))))?$"
 
 /* Trees are built without a look at each step: jansson's setters take a NULL as a failure and own what they are given, so without
  * memory a part is missing and nothing leaks. */
@@ -15,28 +16,39 @@ static json_t *node(const struct schema *s, bool native, unsigned depth);
 
 static json_t *int_or_string(void)
 {
-	return json_pack("{s:[{s:s},{s:s}],s:b}", "anyOf", "type", "integer", "type", "string", "x-kubernetes-int-or-string", 1);
+	return json_pack("{s:[{s:s},{s:s}],s:b}", "anyOf", "type", "integer", "type", "string",
+			 "x-kubernetes-int-or-string", 1);
 }
 
 static json_t *simple_node(const struct schema *s)
 {
 	switch (s->type) {
-	case SCHEMA_STRING: return json_pack("{s:s}", "type", "string");
-	case SCHEMA_BOOL: return json_pack("{s:s}", "type", "boolean");
-	case SCHEMA_INT32: return json_pack("{s:s,s:s}", "type", "integer", "format", "int32");
-	case SCHEMA_INT64: return json_pack("{s:s,s:s}", "type", "integer", "format", "int64");
-	case SCHEMA_DOUBLE: return json_pack("{s:s}", "type", "number");
-	case SCHEMA_INT_OR_STRING: return int_or_string();
+	case SCHEMA_STRING:
+		return json_pack("{s:s}", "type", "string");
+	case SCHEMA_BOOL:
+		return json_pack("{s:s}", "type", "boolean");
+	case SCHEMA_INT32:
+		return json_pack("{s:s,s:s}", "type", "integer", "format", "int32");
+	case SCHEMA_INT64:
+		return json_pack("{s:s,s:s}", "type", "integer", "format", "int64");
+	case SCHEMA_DOUBLE:
+		return json_pack("{s:s}", "type", "number");
+	case SCHEMA_INT_OR_STRING:
+		return int_or_string();
 	case SCHEMA_QUANTITY: {
 		json_t *q = int_or_string();
 		(void)json_object_set_new(q, "pattern", json_string(QUANTITY_PATTERN));
 		return q;
 	}
 	case SCHEMA_TIME:
-	case SCHEMA_MICROTIME: return json_pack("{s:s,s:s}", "type", "string", "format", "date-time");
-	case SCHEMA_DURATION: return json_pack("{s:s,s:s}", "type", "string", "format", "duration");
-	case SCHEMA_BYTES: return json_pack("{s:s,s:s}", "type", "string", "format", "byte");
-	default: return json_pack("{s:b}", "x-kubernetes-preserve-unknown-fields", 1);
+	case SCHEMA_MICROTIME:
+		return json_pack("{s:s,s:s}", "type", "string", "format", "date-time");
+	case SCHEMA_DURATION:
+		return json_pack("{s:s,s:s}", "type", "string", "format", "duration");
+	case SCHEMA_BYTES:
+		return json_pack("{s:s,s:s}", "type", "string", "format", "byte");
+	default:
+		return json_pack("{s:b}", "x-kubernetes-preserve-unknown-fields", 1);
 	}
 }
 
@@ -99,7 +111,8 @@ static void put_key_defaults(json_t *list_node, const struct field *list)
 		const struct field *key = schema_field(list->schema->items, *k);
 		json_t *member = json_object_get(properties, *k);
 		if (key != NULL && member != NULL && !key->required)
-			(void)json_object_set_new(member, "default", key->dflt != NULL ? default_value(key->dflt) : json_string(""));
+			(void)json_object_set_new(member, "default",
+						  key->dflt != NULL ? default_value(key->dflt) : json_string(""));
 	}
 }
 
@@ -147,10 +160,10 @@ static json_t *object_node(const struct schema *s, bool native, unsigned depth)
 /* Metadata inside a spec (claim templates): what users set there. The root's is known to every server and stays open. */
 static json_t *embedded_metadata(void)
 {
-	return json_pack("{s:s,s:{s:{s:s,s:{s:s}},s:{s:s,s:{s:s}},s:{s:s,s:{s:s}},s:{s:s},s:{s:s}}}", "type", "object", "properties",
-			 "annotations", "type", "object", "additionalProperties", "type", "string", "labels", "type", "object",
-			 "additionalProperties", "type", "string", "finalizers", "type", "array", "items", "type", "string", "name",
-			 "type", "string", "namespace", "type", "string");
+	return json_pack("{s:s,s:{s:{s:s,s:{s:s}},s:{s:s,s:{s:s}},s:{s:s,s:{s:s}},s:{s:s},s:{s:s}}}", "type", "object",
+			 "properties", "annotations", "type", "object", "additionalProperties", "type", "string",
+			 "labels", "type", "object", "additionalProperties", "type", "string", "finalizers", "type",
+			 "array", "items", "type", "string", "name", "type", "string", "namespace", "type", "string");
 }
 
 static json_t *node(const struct schema *s, bool native, unsigned depth)

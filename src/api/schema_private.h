@@ -8,7 +8,7 @@ struct at {
 	const struct at *up;
 	const char *name; /* NULL: the item @index of a list */
 	size_t index;
-	bool key;         /* @name is the key of a map, which Kubernetes' own types write as [name] */
+	bool key; /* @name is the key of a map, which Kubernetes' own types write as [name] */
 };
 
 /** The path of @at behind @base, cut with "..." when it is too long; returns @out. */
@@ -39,8 +39,8 @@ struct check {
 	bool native;
 };
 /** Report at @at. */
-__attribute__((format(printf, 4, 5)))
-void check_fail(struct check *c, const struct at *at, const char *reason, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void check_fail(struct check *c, const struct at *at, const char *reason,
+						      const char *fmt, ...);
 /** Check @value against the constraints of @rules, without its type. */
 void check_rules(struct check *c, const struct field *rules, const json_t *value, const struct at *at);
 /** Check what only a run-time schema says: allOf, anyOf, oneOf, not, enums of any type, multipleOf, exclusive bounds. */

@@ -22,7 +22,8 @@ void violation_add(struct violations *vs, const char *path, const char *reason, 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap); /* cut when long */
 	va_end(ap);
-	struct violation v = {.path = arena_strdup(vs->arena, path), .reason = reason, .message = arena_strdup(vs->arena, text)};
+	struct violation v = {
+		.path = arena_strdup(vs->arena, path), .reason = reason, .message = arena_strdup(vs->arena, text)};
 	if (v.path == NULL || v.message == NULL)
 		v = (struct violation){.path = "", .reason = "InternalError", .message = "out of memory"};
 	vs->v[vs->n++] = v;
@@ -39,8 +40,8 @@ void check_fail(struct check *c, const struct at *at, const char *reason, const 
 }
 
 /* "Invalid value: V: PATH in body WHAT", as the schemas of CRDs have it; Kubernetes' own types leave the place out. */
-__attribute__((format(printf, 4, 5)))
-static void fail_value(struct check *c, const json_t *value, const struct at *at, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void fail_value(struct check *c, const json_t *value, const struct at *at,
+							     const char *fmt, ...)
 {
 	char path[1024], text[TEXT_MAX], what[1024];
 	va_list ap;
@@ -71,9 +72,12 @@ static void check_bounds(struct check *c, const struct field *r, const json_t *v
 	if (c->native && r->has_min && r->has_max && (low || high))
 		fail_value(c, value, at, "must be between %s and %s, inclusive", min, max);
 	else if (low)
-		fail_value(c, value, at, c->native ? "must be greater than or equal to %s" : "should be greater than or equal to %s", min);
+		fail_value(c, value, at,
+			   c->native ? "must be greater than or equal to %s" : "should be greater than or equal to %s",
+			   min);
 	else if (high)
-		fail_value(c, value, at, c->native ? "must be less than or equal to %s" : "should be less than or equal to %s", max);
+		fail_value(c, value, at,
+			   c->native ? "must be less than or equal to %s" : "should be less than or equal to %s", max);
 }
 
 static int64_t characters(const char *s, size_t n)
@@ -108,7 +112,9 @@ static void check_pattern(struct check *c, const struct field *r, const json_t *
 		fail_value(c, value, at, "should match '%s'", r->pattern);
 	else if (rc < 0)
 		fail_value(c, value, at, "cannot be matched against '%s': %s", r->pattern,
-			   rc == -E2BIG ? "it takes too many steps" : rc == -ENOMEM ? "out of memory" : "the pattern is not valid");
+			   rc == -E2BIG    ? "it takes too many steps"
+			   : rc == -ENOMEM ? "out of memory"
+					   : "the pattern is not valid");
 }
 
 static bool format_holds(const char *format, const char *text, size_t n)
@@ -135,7 +141,8 @@ static void check_string(struct check *c, const struct field *r, const json_t *v
 			fail_value(c, value, at, "should be at least %lld chars long", (long long)r->min_length);
 	}
 	if (r->max_length > 0 && chars > r->max_length)
-		check_fail(c, at, "FieldValueTooLong", "Too long: may not be more than %lld bytes", (long long)r->max_length);
+		check_fail(c, at, "FieldValueTooLong", "Too long: may not be more than %lld bytes",
+			   (long long)r->max_length);
 	if (r->enums != NULL)
 		check_enum(c, r, value, at);
 	if (r->pattern != NULL)
@@ -167,13 +174,14 @@ static void check_unique(struct check *c, const struct field *r, const json_t *v
 	struct map *seen = map_new(NULL);
 	size_t i;
 	json_t *item;
-	json_array_foreach(value, i, item) {
+	json_array_foreach (value, i, item) {
 		json_t *key = list_key(r, item);
 		char *text = key == NULL ? NULL : json_dumps(key, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 		const struct at here = {.up = at, .index = i};
 		char shown[TEXT_MAX];
 		if (text != NULL && seen != NULL && map_has(seen, text))
-			check_fail(c, &here, "FieldValueDuplicate", "Duplicate value: %s", value_text(key, shown, sizeof shown));
+			check_fail(c, &here, "FieldValueDuplicate", "Duplicate value: %s",
+				   value_text(key, shown, sizeof shown));
 		else if (text != NULL && seen != NULL && map_set(seen, text, seen) != 0)
 			check_fail(c, &here, "InternalError", "out of memory");
 		free(text);
@@ -190,11 +198,13 @@ static void check_list(struct check *c, const struct field *r, const json_t *val
 		if (c->native)
 			check_fail(c, at, "FieldValueRequired", "Required value");
 		else
-			check_fail(c, at, "FieldValueInvalid", "Invalid value: %zu: %s in body should have at least %lld items", n,
+			check_fail(c, at, "FieldValueInvalid",
+				   "Invalid value: %zu: %s in body should have at least %lld items", n,
 				   at_path(at, c->base, path, sizeof path), (long long)r->min_items);
 	}
 	if (r->max_items > 0 && (int64_t)n > r->max_items)
-		check_fail(c, at, "FieldValueTooMany", "Too many: %zu: must have at most %lld items", n, (long long)r->max_items);
+		check_fail(c, at, "FieldValueTooMany", "Too many: %zu: must have at most %lld items", n,
+			   (long long)r->max_items);
 	/* Kubernetes' own lists may hold a key twice, where its validation does not say otherwise. */
 	if (r->list != LIST_ATOMIC && !c->native)
 		check_unique(c, r, value, at);
@@ -205,10 +215,12 @@ static void check_properties(struct check *c, const struct field *r, const json_
 	const size_t n = json_object_size(value);
 	char path[1024];
 	if ((int64_t)n < r->min_items)
-		check_fail(c, at, "FieldValueInvalid", "Invalid value: %zu: %s in body should have at least %lld properties", n,
+		check_fail(c, at, "FieldValueInvalid",
+			   "Invalid value: %zu: %s in body should have at least %lld properties", n,
 			   at_path(at, c->base, path, sizeof path), (long long)r->min_items);
 	if (r->max_items > 0 && (int64_t)n > r->max_items)
-		check_fail(c, at, "FieldValueTooMany", "Too many: %zu: must have at most %lld items", n, (long long)r->max_items);
+		check_fail(c, at, "FieldValueTooMany", "Too many: %zu: must have at most %lld items", n,
+			   (long long)r->max_items);
 }
 
 void check_rules(struct check *c, const struct field *r, const json_t *value, const struct at *at)
@@ -239,9 +251,11 @@ static void check_raw_number(struct check *c, const json_t *raw, const json_t *v
 	const json_t *min = json_object_get(raw, "minimum"), *max = json_object_get(raw, "maximum");
 	if (json_is_number(multiple) && !is_multiple(v, json_number_value(multiple)))
 		fail_value(c, value, at, "should be a multiple of %s", number_text(json_number_value(multiple), text));
-	if (json_is_true(json_object_get(raw, "exclusiveMinimum")) && json_is_number(min) && v == json_number_value(min))
+	if (json_is_true(json_object_get(raw, "exclusiveMinimum")) && json_is_number(min) &&
+	    v == json_number_value(min))
 		fail_value(c, value, at, "should be greater than %s", number_text(v, text));
-	if (json_is_true(json_object_get(raw, "exclusiveMaximum")) && json_is_number(max) && v == json_number_value(max))
+	if (json_is_true(json_object_get(raw, "exclusiveMaximum")) && json_is_number(max) &&
+	    v == json_number_value(max))
 		fail_value(c, value, at, "should be less than %s", number_text(v, text));
 }
 
@@ -252,7 +266,7 @@ static void check_raw_enum(struct check *c, const json_t *raw, const json_t *val
 		return;
 	size_t i;
 	json_t *e;
-	json_array_foreach(list, i, e)
+	json_array_foreach (list, i, e)
 		if (json_equal(e, value))
 			return;
 	char text[TEXT_MAX], all[1024];
@@ -265,9 +279,12 @@ static bool raw_type_holds(const json_t *raw, const json_t *value)
 	const char *type = json_string_value(json_object_get(raw, "type"));
 	if (type == NULL)
 		return true;
-	return (strcmp(type, "string") == 0 && json_is_string(value)) || (strcmp(type, "boolean") == 0 && json_is_boolean(value)) ||
-	       (strcmp(type, "integer") == 0 && json_is_integer(value)) || (strcmp(type, "number") == 0 && json_is_number(value)) ||
-	       (strcmp(type, "array") == 0 && json_is_array(value)) || (strcmp(type, "object") == 0 && json_is_object(value));
+	return (strcmp(type, "string") == 0 && json_is_string(value)) ||
+	       (strcmp(type, "boolean") == 0 && json_is_boolean(value)) ||
+	       (strcmp(type, "integer") == 0 && json_is_integer(value)) ||
+	       (strcmp(type, "number") == 0 && json_is_number(value)) ||
+	       (strcmp(type, "array") == 0 && json_is_array(value)) ||
+	       (strcmp(type, "object") == 0 && json_is_object(value));
 }
 
 /* Everything @raw says of @value, members included: what stands inside allOf and the like is not in any table. */
@@ -289,20 +306,20 @@ static void check_whole(struct check *c, const json_t *raw, const json_t *value,
 	const json_t *required = json_object_get(raw, "required");
 	size_t i;
 	json_t *name, *sub, *item;
-	json_array_foreach(required, i, name) {
+	json_array_foreach (required, i, name) {
 		const char *key = json_string_value(name);
 		if (key != NULL && json_is_object(value) && json_object_get(value, key) == NULL)
 			check_fail(c, &(struct at){.up = at, .name = key}, "FieldValueRequired", "Required value");
 	}
 	const char *key;
-	json_object_foreach(json_object_get(raw, "properties"), key, sub) {
+	json_object_foreach (json_object_get(raw, "properties"), key, sub) {
 		const json_t *member = json_object_get(value, key);
 		if (member != NULL)
 			check_whole(c, sub, member, &(struct at){.up = at, .name = key});
 	}
 	const json_t *items = json_object_get(raw, "items");
 	if (json_is_object(items)) {
-		json_array_foreach(value, i, item)
+		json_array_foreach (value, i, item)
 			check_whole(c, items, item, &(struct at){.up = at, .index = i});
 	}
 }
@@ -325,7 +342,7 @@ static size_t count_holding(const json_t *list, const json_t *value)
 {
 	size_t n = 0, i;
 	json_t *sub;
-	json_array_foreach(list, i, sub)
+	json_array_foreach (list, i, sub)
 		n += holds(sub, value);
 	return n;
 }
@@ -336,10 +353,11 @@ void check_raw(struct check *c, const json_t *raw, const json_t *value, const st
 		check_raw_number(c, raw, value, at);
 	check_raw_enum(c, raw, value, at);
 
-	const json_t *any = json_object_get(raw, "anyOf"), *one = json_object_get(raw, "oneOf"), *none = json_object_get(raw, "not");
+	const json_t *any = json_object_get(raw, "anyOf"), *one = json_object_get(raw, "oneOf"),
+		     *none = json_object_get(raw, "not");
 	size_t i;
 	json_t *sub;
-	json_array_foreach(json_object_get(raw, "allOf"), i, sub)
+	json_array_foreach (json_object_get(raw, "allOf"), i, sub)
 		check_whole(c, sub, value, at);
 	if (json_array_size(any) > 0 && count_holding(any, value) == 0)
 		fail_value(c, value, at, "must validate at least one schema (anyOf)");
@@ -348,7 +366,8 @@ void check_raw(struct check *c, const json_t *raw, const json_t *value, const st
 		if (n == 0)
 			fail_value(c, value, at, "must validate one and only one schema (oneOf). Found none valid");
 		else if (n > 1)
-			fail_value(c, value, at, "must validate one and only one schema (oneOf). Found %zu valid alternatives", n);
+			fail_value(c, value, at,
+				   "must validate one and only one schema (oneOf). Found %zu valid alternatives", n);
 	}
 	if (json_is_object(none) && holds(none, value))
 		fail_value(c, value, at, "must not validate the schema (not)");

@@ -16,7 +16,8 @@ struct build {
 	struct error *err;
 };
 
-static int build_node(const struct build *b, const json_t *json, const struct at *at, unsigned depth, struct schema *ret);
+static int build_node(const struct build *b, const json_t *json, const struct at *at, unsigned depth,
+		      struct schema *ret);
 
 static int bad(const struct build *b, const struct at *at, const char *what)
 {
@@ -78,7 +79,8 @@ int rules_from_openapi(const json_t *json, struct arena *arena, struct field *re
 		ret->list = strcmp(list, "set") == 0 ? LIST_SET : strcmp(list, "map") == 0 ? LIST_MAP : LIST_ATOMIC;
 
 	bool other = false;
-	const json_t *enums = json_object_get(json, "enum"), *keys = json_object_get(json, "x-kubernetes-list-map-keys");
+	const json_t *enums = json_object_get(json, "enum"),
+		     *keys = json_object_get(json, "x-kubernetes-list-map-keys");
 	if (enums != NULL && (ret->enums = strings(arena, enums, &other)) == NULL && !other)
 		return -ENOMEM;
 	if (keys != NULL && (ret->list_keys = strings(arena, keys, &other)) == NULL && !other)
@@ -92,8 +94,9 @@ static int check_forbidden(const struct build *b, const json_t *json, const stru
 	static const struct {
 		const char *key, *why;
 	} forbidden[] = {
-		{"x-kubernetes-validations", "x-kubernetes-validations: Forbidden: CEL rules are not served by this server; use pattern, "
-					     "enum, bounds or allOf/anyOf/oneOf/not instead"},
+		{"x-kubernetes-validations",
+		 "x-kubernetes-validations: Forbidden: CEL rules are not served by this server; use pattern, "
+		 "enum, bounds or allOf/anyOf/oneOf/not instead"},
 		{"$ref", "$ref: Forbidden: $ref is not supported"},
 		{"definitions", "definitions: Forbidden: definitions is not supported"},
 		{"dependencies", "dependencies: Forbidden: dependencies is not supported"},
@@ -105,7 +108,9 @@ static int check_forbidden(const struct build *b, const json_t *json, const stru
 		if (json_object_get(json, forbidden[i].key) != NULL)
 			return bad(b, at, forbidden[i].why);
 	if (flag(json, "uniqueItems"))
-		return bad(b, at, "uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic");
+		return bad(b, at,
+			   "uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity "
+			   "becomes quadratic");
 	if (json_is_array(json_object_get(json, "items")))
 		return bad(b, at, "items: Forbidden: items must be a schema object and not an array");
 	return 0;
@@ -118,16 +123,23 @@ static int check_pattern(const struct build *b, const json_t *json, const struct
 	if (pattern == NULL || pattern_check(pattern, &why) == 0)
 		return 0;
 	char path[256];
-	return error_set(b->err, -EINVAL, "%s.pattern: Invalid value: \"%.100s\": must be a valid regular expression, but isn't: %s",
+	return error_set(b->err, -EINVAL,
+			 "%s.pattern: Invalid value: \"%.100s\": must be a valid regular expression, but isn't: %s",
 			 at_path(at, "openAPIV3Schema", path, sizeof path), pattern, why.msg);
 }
 
 /* Inside allOf, anyOf, oneOf and not only value validations may stand. */
 static int check_junctor(const struct build *b, const json_t *json, const struct at *at, unsigned depth)
 {
-	static const char *const must_be_empty[] = {"default", "additionalProperties", "nullable", "title", "description",
-						    "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource",
-						    "x-kubernetes-int-or-string", "x-kubernetes-list-type"};
+	static const char *const must_be_empty[] = {"default",
+						    "additionalProperties",
+						    "nullable",
+						    "title",
+						    "description",
+						    "x-kubernetes-preserve-unknown-fields",
+						    "x-kubernetes-embedded-resource",
+						    "x-kubernetes-int-or-string",
+						    "x-kubernetes-list-type"};
 	if (depth > DEPTH_MAX)
 		return bad(b, at, "Invalid value: nested too deeply");
 	if (!json_is_object(json))
@@ -143,12 +155,13 @@ static int check_junctor(const struct build *b, const json_t *json, const struct
 		rc = check_pattern(b, json, at);
 	const char *key;
 	json_t *sub;
-	json_object_foreach(json_object_get(json, "properties"), key, sub) {
+	json_object_foreach (json_object_get(json, "properties"), key, sub) {
 		if (rc == 0)
 			rc = check_junctor(b, sub, &(struct at){.up = at, .name = key}, depth + 1);
 	}
 	if (rc == 0 && json_object_get(json, "items") != NULL)
-		rc = check_junctor(b, json_object_get(json, "items"), &(struct at){.up = at, .name = "items"}, depth + 1);
+		rc = check_junctor(b, json_object_get(json, "items"), &(struct at){.up = at, .name = "items"},
+				   depth + 1);
 	return rc;
 }
 
@@ -161,10 +174,11 @@ static int check_junctors(const struct build *b, const json_t *json, const struc
 		size_t i;
 		json_t *sub;
 		const struct at list = {.up = at, .name = lists[k]};
-		json_array_foreach(json_object_get(json, lists[k]), i, sub) {
+		json_array_foreach (json_object_get(json, lists[k]), i, sub) {
 			const struct at here = {.up = &list, .index = i};
 			if (!int_or_string && json_object_get(sub, "type") != NULL)
-				return bad(b, &(struct at){.up = &here, .name = "type"}, "Forbidden: must be empty to be structural");
+				return bad(b, &(struct at){.up = &here, .name = "type"},
+					   "Forbidden: must be empty to be structural");
 			const int rc = check_junctor(b, sub, &here, depth + 1);
 			if (rc < 0)
 				return rc;
@@ -178,7 +192,7 @@ static bool is_required(const json_t *json, const char *name)
 {
 	size_t i;
 	json_t *r;
-	json_array_foreach(json_object_get(json, "required"), i, r)
+	json_array_foreach (json_object_get(json, "required"), i, r)
 		if (json_is_string(r) && strcmp(json_string_value(r), name) == 0)
 			return true;
 	return false;
@@ -212,7 +226,8 @@ static int build_default(const struct build *b, const json_t *json, const struct
 	return rc;
 }
 
-static int build_field(const struct build *b, const char *name, const json_t *json, const struct at *at, unsigned depth, struct field *ret)
+static int build_field(const struct build *b, const char *name, const json_t *json, const struct at *at, unsigned depth,
+		       struct field *ret)
 {
 	struct schema *s = arena_alloc(b->arena, sizeof *s);
 	if (s == NULL)
@@ -231,7 +246,8 @@ static bool is_type_meta(const char *key)
 	return strcmp(key, "apiVersion") == 0 || strcmp(key, "kind") == 0 || strcmp(key, "metadata") == 0;
 }
 
-static int build_properties(const struct build *b, const json_t *json, const struct at *at, unsigned depth, struct schema *ret)
+static int build_properties(const struct build *b, const json_t *json, const struct at *at, unsigned depth,
+			    struct schema *ret)
 {
 	json_t *properties = json_object_get(json, "properties"), *sub;
 	const bool whole = at == NULL || ret->embedded_resource; /* has apiVersion, kind and metadata */
@@ -242,11 +258,12 @@ static int build_properties(const struct build *b, const json_t *json, const str
 	if (whole) {
 		fields[n++] = (struct field){.name = "apiVersion", .schema = &schema_string, .offset = FIELD_NO_OFFSET};
 		fields[n++] = (struct field){.name = "kind", .schema = &schema_string, .offset = FIELD_NO_OFFSET};
-		fields[n++] = (struct field){.name = "metadata", .schema = &object_meta_schema, .offset = FIELD_NO_OFFSET};
+		fields[n++] =
+			(struct field){.name = "metadata", .schema = &object_meta_schema, .offset = FIELD_NO_OFFSET};
 	}
 	const struct at list = {.up = at, .name = "properties"};
 	const char *key;
-	json_object_foreach(properties, key, sub) {
+	json_object_foreach (properties, key, sub) {
 		const struct at here = {.up = &list, .name = key, .key = true};
 		if (whole && is_type_meta(key)) {
 			if (strcmp(key, "metadata") == 0 && json_object_size(json_object_get(sub, "properties")) > 0)
@@ -262,7 +279,8 @@ static int build_properties(const struct build *b, const json_t *json, const str
 	return 0;
 }
 
-static int build_items(const struct build *b, const json_t *items, const struct at *at, unsigned depth, struct schema *ret)
+static int build_items(const struct build *b, const json_t *items, const struct at *at, unsigned depth,
+		       struct schema *ret)
 {
 	struct field *rules = arena_alloc(b->arena, sizeof *rules);
 	if (rules == NULL)
@@ -275,7 +293,8 @@ static int build_items(const struct build *b, const json_t *items, const struct 
 	return 0;
 }
 
-static int build_object(const struct build *b, const json_t *json, const struct at *at, unsigned depth, struct schema *ret)
+static int build_object(const struct build *b, const json_t *json, const struct at *at, unsigned depth,
+			struct schema *ret)
 {
 	json_t *additional = json_object_get(json, "additionalProperties");
 	const bool properties = json_object_get(json, "properties") != NULL;
@@ -286,7 +305,8 @@ static int build_object(const struct build *b, const json_t *json, const struct 
 		return build_properties(b, json, at, depth, ret);
 	}
 	if (properties)
-		return bad(b, at, "additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive");
+		return bad(b, at,
+			   "additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive");
 	if (at == NULL)
 		return bad(b, at, "additionalProperties: Forbidden: must not be used at the root");
 	ret->type = SCHEMA_MAP;
@@ -306,25 +326,36 @@ static int check_list_keys(const struct build *b, const json_t *json, const stru
 	const json_t *keys = json_object_get(json, "x-kubernetes-list-map-keys");
 	const bool map = type != NULL && strcmp(type, "map") == 0;
 	if (type != NULL && !map && strcmp(type, "set") != 0 && strcmp(type, "atomic") != 0)
-		return bad(b, at, "x-kubernetes-list-type: Unsupported value: supported values: \"atomic\", \"map\", \"set\"");
+		return bad(b, at,
+			   "x-kubernetes-list-type: Unsupported value: supported values: \"atomic\", \"map\", \"set\"");
 	if (!map)
-		return keys == NULL ? 0 : bad(b, at, "x-kubernetes-list-type: Required value: must be map if x-kubernetes-list-map-keys is non-empty");
+		return keys == NULL ? 0
+				    : bad(b, at,
+					  "x-kubernetes-list-type: Required value: must be map if "
+					  "x-kubernetes-list-map-keys is non-empty");
 	if (json_array_size(keys) == 0)
-		return bad(b, at, "x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map");
+		return bad(b, at,
+			   "x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is "
+			   "map");
 	size_t i;
 	json_t *key;
-	json_array_foreach(keys, i, key) {
+	json_array_foreach (keys, i, key) {
 		const struct field *f = json_is_string(key) ? schema_field(list->items, json_string_value(key)) : NULL;
 		if (f == NULL)
-			return bad(b, at, "x-kubernetes-list-map-keys: Invalid value: entries must all be names of item properties");
+			return bad(b, at,
+				   "x-kubernetes-list-map-keys: Invalid value: entries must all be names of item "
+				   "properties");
 		if (!f->required && f->dflt == NULL)
-			return bad(b, at, "x-kubernetes-list-map-keys: Required value: this property is in x-kubernetes-list-map-keys, so it must "
-					  "have a default or be a required property");
+			return bad(b, at,
+				   "x-kubernetes-list-map-keys: Required value: this property is in "
+				   "x-kubernetes-list-map-keys, so it must "
+				   "have a default or be a required property");
 	}
 	return 0;
 }
 
-static int build_list(const struct build *b, const json_t *json, const struct at *at, unsigned depth, struct schema *ret)
+static int build_list(const struct build *b, const json_t *json, const struct at *at, unsigned depth,
+		      struct schema *ret)
 {
 	const json_t *items = json_object_get(json, "items");
 	if (!json_is_object(items))
@@ -341,12 +372,14 @@ static int build_typeless(const struct build *b, const json_t *json, const struc
 	else if (flag(json, "x-kubernetes-preserve-unknown-fields"))
 		ret->type = SCHEMA_ANY;
 	else
-		return bad(b, at, at == NULL ? "type: Required value: must not be empty at the root"
-					     : "type: Required value: must not be empty for specified object fields");
+		return bad(b, at,
+			   at == NULL ? "type: Required value: must not be empty at the root"
+				      : "type: Required value: must not be empty for specified object fields");
 	return 0;
 }
 
-static int build_node(const struct build *b, const json_t *json, const struct at *at, unsigned depth, struct schema *ret)
+static int build_node(const struct build *b, const json_t *json, const struct at *at, unsigned depth,
+		      struct schema *ret)
 {
 	if (depth > DEPTH_MAX)
 		return bad(b, at, "Invalid value: nested too deeply");
@@ -385,7 +418,9 @@ static int build_node(const struct build *b, const json_t *json, const struct at
 	else if (strcmp(type, "integer") == 0)
 		ret->type = format != NULL && strcmp(format, "int32") == 0 ? SCHEMA_INT32 : SCHEMA_INT64;
 	else
-		return bad(b, at, "type: Unsupported value: supported values: \"array\", \"boolean\", \"integer\", \"number\", \"object\", \"string\"");
+		return bad(b, at,
+			   "type: Unsupported value: supported values: \"array\", \"boolean\", \"integer\", "
+			   "\"number\", \"object\", \"string\"");
 	return 0;
 }
 

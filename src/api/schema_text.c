@@ -71,7 +71,8 @@ const char *value_text(const json_t *value, char *out, size_t size)
 #define MATCH_LIMIT   100000
 #define PATTERN_BYTES 65536
 
-static pthread_mutex_t pattern_lock = PTHREAD_MUTEX_INITIALIZER; /* guards pattern_cache and its codes while they match */
+static pthread_mutex_t pattern_lock =
+	PTHREAD_MUTEX_INITIALIZER; /* guards pattern_cache and its codes while they match */
 static struct map *pattern_cache;
 
 static void code_free(void *code)
@@ -81,8 +82,8 @@ static void code_free(void *code)
 
 static pcre2_code *pattern_compile(const char *pattern, int *ret_error, size_t *ret_offset)
 {
-	return pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE,
-			     ret_error, ret_offset, NULL);
+	return pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+			     PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NO_AUTO_CAPTURE, ret_error, ret_offset, NULL);
 }
 
 static pcre2_code *pattern_get_locked(const char *pattern)
@@ -165,9 +166,9 @@ static bool literal(const char **p, const char *set)
 bool time_is_valid(const char *text)
 {
 	const char *p = text;
-	if (!digits(&p, 4, 9999) || !literal(&p, "-") || !digits(&p, 2, 12) || !literal(&p, "-") || !digits(&p, 2, 31) ||
-	    !literal(&p, "Tt") || !digits(&p, 2, 23) || !literal(&p, ":") || !digits(&p, 2, 59) || !literal(&p, ":") ||
-	    !digits(&p, 2, 60))
+	if (!digits(&p, 4, 9999) || !literal(&p, "-") || !digits(&p, 2, 12) || !literal(&p, "-") ||
+	    !digits(&p, 2, 31) || !literal(&p, "Tt") || !digits(&p, 2, 23) || !literal(&p, ":") || !digits(&p, 2, 59) ||
+	    !literal(&p, ":") || !digits(&p, 2, 60))
 		return false;
 	if (*p == '.') {
 		const size_t n = strspn(p + 1, "0123456789");

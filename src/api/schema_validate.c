@@ -13,14 +13,21 @@ static void validate_value(struct check *c, const struct schema *s, const json_t
 static const char *json_type_name(const json_t *value)
 {
 	switch (json_typeof(value)) {
-	case JSON_OBJECT: return "object";
-	case JSON_ARRAY: return "array";
-	case JSON_STRING: return "string";
-	case JSON_INTEGER: return "integer";
-	case JSON_REAL: return "number";
+	case JSON_OBJECT:
+		return "object";
+	case JSON_ARRAY:
+		return "array";
+	case JSON_STRING:
+		return "string";
+	case JSON_INTEGER:
+		return "integer";
+	case JSON_REAL:
+		return "number";
 	case JSON_TRUE:
-	case JSON_FALSE: return "boolean";
-	case JSON_NULL: return "null";
+	case JSON_FALSE:
+		return "boolean";
+	case JSON_NULL:
+		return "null";
 	}
 	return "unknown";
 }
@@ -28,21 +35,34 @@ static const char *json_type_name(const json_t *value)
 static const char *schema_type_name(const struct schema *s)
 {
 	switch (s->type) {
-	case SCHEMA_STRING: return "string";
-	case SCHEMA_BOOL: return "boolean";
-	case SCHEMA_INT32: return "int32";
-	case SCHEMA_INT64: return "integer";
-	case SCHEMA_DOUBLE: return "number";
-	case SCHEMA_INT_OR_STRING: return "integer or string";
-	case SCHEMA_QUANTITY: return "quantity";
+	case SCHEMA_STRING:
+		return "string";
+	case SCHEMA_BOOL:
+		return "boolean";
+	case SCHEMA_INT32:
+		return "int32";
+	case SCHEMA_INT64:
+		return "integer";
+	case SCHEMA_DOUBLE:
+		return "number";
+	case SCHEMA_INT_OR_STRING:
+		return "integer or string";
+	case SCHEMA_QUANTITY:
+		return "quantity";
 	case SCHEMA_TIME:
-	case SCHEMA_MICROTIME: return "date-time";
-	case SCHEMA_DURATION: return "duration";
-	case SCHEMA_BYTES: return "byte";
-	case SCHEMA_LIST: return "array";
+	case SCHEMA_MICROTIME:
+		return "date-time";
+	case SCHEMA_DURATION:
+		return "duration";
+	case SCHEMA_BYTES:
+		return "byte";
+	case SCHEMA_LIST:
+		return "array";
 	case SCHEMA_OBJECT:
-	case SCHEMA_MAP: return "object";
-	case SCHEMA_ANY: break;
+	case SCHEMA_MAP:
+		return "object";
+	case SCHEMA_ANY:
+		break;
 	}
 	return "any";
 }
@@ -70,21 +90,35 @@ static bool string_is_duration(const json_t *value)
 static bool type_holds(const struct schema *s, const json_t *value)
 {
 	switch (s->type) {
-	case SCHEMA_ANY: return true;
-	case SCHEMA_STRING: return json_is_string(value);
-	case SCHEMA_BOOL: return json_is_boolean(value);
-	case SCHEMA_INT32: return is_integral(value, INT32_MAX) || (json_is_integer(value) && json_integer_value(value) == INT32_MIN);
-	case SCHEMA_INT64: return is_integral(value, 9223372036854775807.0);
-	case SCHEMA_DOUBLE: return json_is_number(value);
-	case SCHEMA_INT_OR_STRING: return json_is_integer(value) || json_is_string(value);
-	case SCHEMA_QUANTITY: return json_is_number(value) || (json_is_string(value) && string_is_quantity(value));
+	case SCHEMA_ANY:
+		return true;
+	case SCHEMA_STRING:
+		return json_is_string(value);
+	case SCHEMA_BOOL:
+		return json_is_boolean(value);
+	case SCHEMA_INT32:
+		return is_integral(value, INT32_MAX) ||
+		       (json_is_integer(value) && json_integer_value(value) == INT32_MIN);
+	case SCHEMA_INT64:
+		return is_integral(value, 9223372036854775807.0);
+	case SCHEMA_DOUBLE:
+		return json_is_number(value);
+	case SCHEMA_INT_OR_STRING:
+		return json_is_integer(value) || json_is_string(value);
+	case SCHEMA_QUANTITY:
+		return json_is_number(value) || (json_is_string(value) && string_is_quantity(value));
 	case SCHEMA_TIME:
-	case SCHEMA_MICROTIME: return json_is_string(value) && time_is_valid(json_string_value(value));
-	case SCHEMA_DURATION: return json_is_string(value) && string_is_duration(value);
-	case SCHEMA_BYTES: return json_is_string(value) && base64_is_valid(json_string_value(value), json_string_length(value));
-	case SCHEMA_LIST: return json_is_array(value);
+	case SCHEMA_MICROTIME:
+		return json_is_string(value) && time_is_valid(json_string_value(value));
+	case SCHEMA_DURATION:
+		return json_is_string(value) && string_is_duration(value);
+	case SCHEMA_BYTES:
+		return json_is_string(value) && base64_is_valid(json_string_value(value), json_string_length(value));
+	case SCHEMA_LIST:
+		return json_is_array(value);
 	case SCHEMA_OBJECT:
-	case SCHEMA_MAP: return json_is_object(value);
+	case SCHEMA_MAP:
+		return json_is_object(value);
 	}
 	return false;
 }
@@ -97,19 +131,22 @@ static void fail_type(struct check *c, const struct schema *s, const json_t *val
 	const bool right_json = json_is_string(value) && s->type != SCHEMA_BOOL && s->type != SCHEMA_LIST &&
 				s->type != SCHEMA_OBJECT && s->type != SCHEMA_MAP && s->type >= SCHEMA_QUANTITY;
 	if (right_json && c->native && s->type == SCHEMA_QUANTITY)
-		check_fail(c, at, "FieldValueTypeInvalid",
-			   "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+		check_fail(
+			c, at, "FieldValueTypeInvalid",
+			"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
 	else if (c->native && right_json)
 		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot read %s as %s for field %s",
 			   value_text(value, text, sizeof text), schema_type_name(s), path);
 	else if (c->native)
-		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot unmarshal %s into field %s of type %s", got, path,
-			   schema_type_name(s));
+		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot unmarshal %s into field %s of type %s", got,
+			   path, schema_type_name(s));
 	else if (right_json)
 		check_fail(c, at, "FieldValueInvalid", "Invalid value: %s: %s in body must be of type %s: %s",
-			   value_text(value, text, sizeof text), path, schema_type_name(s), value_text(value, text, sizeof text));
+			   value_text(value, text, sizeof text), path, schema_type_name(s),
+			   value_text(value, text, sizeof text));
 	else
-		check_fail(c, at, "FieldValueTypeInvalid", "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", got, path,
+		check_fail(c, at, "FieldValueTypeInvalid",
+			   "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", got, path,
 			   s->type == SCHEMA_INT32 ? "integer" : schema_type_name(s), got);
 }
 
@@ -119,13 +156,17 @@ static bool is_missed(const struct check *c, const struct field *f)
 	if (!c->native)
 		return true;
 	switch (f->schema->type) {
-	case SCHEMA_BOOL: return false;
+	case SCHEMA_BOOL:
+		return false;
 	case SCHEMA_INT32:
 	case SCHEMA_INT64:
-	case SCHEMA_DOUBLE: return f->has_min && f->min > 0;
+	case SCHEMA_DOUBLE:
+		return f->has_min && f->min > 0;
 	case SCHEMA_LIST:
-	case SCHEMA_MAP: return f->min_items > 0;
-	default: return true;
+	case SCHEMA_MAP:
+		return f->min_items > 0;
+	default:
+		return true;
 	}
 }
 
@@ -141,13 +182,15 @@ static void check_names_differ(struct check *c, const struct field *f, const jso
 			if (strcmp(name, json_str(json_array_get(list, k), "name", "")) != 0)
 				continue;
 			const struct at here = {.up = at, .index = i};
-			check_fail(c, &(struct at){.up = &here, .name = "name"}, "FieldValueDuplicate", "Duplicate value: \"%s\"", name);
+			check_fail(c, &(struct at){.up = &here, .name = "name"}, "FieldValueDuplicate",
+				   "Duplicate value: \"%s\"", name);
 			break;
 		}
 	}
 }
 
-static void validate_member(struct check *c, const struct schema *s, const struct field *f, const json_t *object, const struct at *up)
+static void validate_member(struct check *c, const struct schema *s, const struct field *f, const json_t *object,
+			    const struct at *up)
 {
 	const struct at at = {.up = up, .name = f->name};
 	const json_t *value = json_object_get(object, f->name);
@@ -171,7 +214,7 @@ static void validate_items(struct check *c, const struct schema *s, const json_t
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(value, i, item) {
+	json_array_foreach (value, i, item) {
 		const struct at here = {.up = at, .index = i};
 		if (c->native && json_is_null(item))
 			continue;
@@ -185,7 +228,7 @@ static void validate_values(struct check *c, const struct schema *s, const json_
 {
 	const char *key;
 	json_t *item;
-	json_object_foreach((json_t *)value, key, item) {
+	json_object_foreach ((json_t *)value, key, item) {
 		const struct at here = {.up = at, .name = key, .key = c->native};
 		if (json_is_null(item) && (c->native || (s->items_rules != NULL && s->items_rules->nullable)))
 			continue;
@@ -220,7 +263,8 @@ void schema_validate(const struct schema *s, const json_t *value, const char *pa
 
 /* Changes. */
 
-static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after, const struct at *at);
+static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after,
+			 const struct at *at);
 
 static const json_t *present(const json_t *object, const char *name)
 {
@@ -232,12 +276,14 @@ static bool same_value(const struct schema *s, const json_t *a, const json_t *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	if (s->type == SCHEMA_QUANTITY && json_is_string(a) && json_is_string(b) && string_is_quantity(a) && string_is_quantity(b))
+	if (s->type == SCHEMA_QUANTITY && json_is_string(a) && json_is_string(b) && string_is_quantity(a) &&
+	    string_is_quantity(b))
 		return quantity_compare(json_string_value(a), json_string_value(b)) == 0;
 	return json_same(a, b);
 }
 
-static void update_member(struct check *c, const struct field *f, const json_t *before, const json_t *after, const struct at *up)
+static void update_member(struct check *c, const struct field *f, const json_t *before, const json_t *after,
+			  const struct at *up)
 {
 	const struct at at = {.up = up, .name = f->name};
 	const json_t *was = present(before, f->name), *is = present(after, f->name);
@@ -252,7 +298,8 @@ static void update_member(struct check *c, const struct field *f, const json_t *
 		update_value(c, f->schema, was, is, &at);
 }
 
-static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after, const struct at *at)
+static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after,
+			 const struct at *at)
 {
 	/* Items of lists come and go: what may not change inside one is a matter of the list as a whole. */
 	if (s->type != SCHEMA_OBJECT || s->fields == NULL || !json_is_object(before) || !json_is_object(after))
@@ -261,7 +308,8 @@ static void update_value(struct check *c, const struct schema *s, const json_t *
 		update_member(c, f, before, after, at);
 }
 
-void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path, struct violations *ret)
+void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path,
+			    struct violations *ret)
 {
 	struct check c = {.vs = ret, .base = path == NULL ? "" : path, .native = schema_is_native(s)};
 	update_value(&c, s, before, after, NULL);

@@ -15,7 +15,8 @@ enum format { FORMAT_YAML, FORMAT_JSON, FORMAT_MARKDOWN };
 
 static bool is_named(const struct kind *k, const char *name)
 {
-	if (strcasecmp(k->resource.kind, name) == 0 || strcmp(k->resource.plural, name) == 0 || strcmp(k->singular, name) == 0)
+	if (strcasecmp(k->resource.kind, name) == 0 || strcmp(k->resource.plural, name) == 0 ||
+	    strcmp(k->singular, name) == 0)
 		return true;
 	for (const char *const *s = k->short_names; s != NULL && *s != NULL; s++)
 		if (strcmp(*s, name) == 0)
@@ -26,11 +27,17 @@ static bool is_named(const struct kind *k, const char *name)
 static int print_definition(const struct kind *k, enum format format, bool first)
 {
 	JSON_AUTO crd = kind_to_crd(k);
-	CLEANUP(free_p) char *text = crd == NULL ? NULL : format == FORMAT_JSON ? json_to_text_indent(crd, 4) : yaml_to_text(crd);
+	CLEANUP(free_p)
+	char *text = crd == NULL             ? NULL
+		     : format == FORMAT_JSON ? json_to_text_indent(crd, 4)
+					     : yaml_to_text(crd);
 	if (text == NULL)
 		return -1;
 	const size_t n = strlen(text);
-	return printf("%s%s%s", format == FORMAT_YAML && !first ? "---\n" : "", text, n > 0 && text[n - 1] == '\n' ? "" : "\n") < 0 ? -1 : 0;
+	return printf("%s%s%s", format == FORMAT_YAML && !first ? "---\n" : "", text,
+		      n > 0 && text[n - 1] == '\n' ? "" : "\n") < 0
+		       ? -1
+		       : 0;
 }
 
 static int print_page(const struct kind *k, bool first)
@@ -50,7 +57,8 @@ static int print_kinds(const char *name, enum format format)
 		if (name != NULL && !is_named(*k, name))
 			continue;
 		if ((format == FORMAT_MARKDOWN ? print_page(*k, !found) : print_definition(*k, format, !found)) != 0) {
-			(void)fprintf(stderr, "sluice crds: cannot write %s: out of memory or output closed\n", (*k)->resource.kind);
+			(void)fprintf(stderr, "sluice crds: cannot write %s: out of memory or output closed\n",
+				      (*k)->resource.kind);
 			return 1;
 		}
 		found = true;
@@ -72,7 +80,8 @@ static int crds_run(int argc, char **argv)
 	const int rc = options_parse(&cmd_crds, argc, argv, specs, &words);
 	if (rc != 0)
 		return rc > 0 ? 0 : 2;
-	static const char *const names[] = {[FORMAT_YAML] = "yaml", [FORMAT_JSON] = "json", [FORMAT_MARKDOWN] = "markdown"};
+	static const char *const names[] = {
+		[FORMAT_YAML] = "yaml", [FORMAT_JSON] = "json", [FORMAT_MARKDOWN] = "markdown"};
 	size_t format = 0;
 	while (format < ARRAY_LEN(names) && strcmp(names[format], output) != 0)
 		format++;

@@ -1,6 +1,9 @@
 /* CustomResourceDefinition. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field apiextensions_v1_custom_resource_column_definition_fields[] = {
 	STRING("name", 1, REQUIRED),
 	STRING("type", 2, REQUIRED),
@@ -31,7 +34,7 @@ TYPE(apiextensions_v1_custom_resource_definition, "apiextensions.v1.CustomResour
 
 static const struct field apiextensions_v1_custom_resource_definition_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastTransitionTime", 3),
 	STRING("reason", 4),
 	STRING("message", 5),
@@ -95,7 +98,7 @@ static const struct field apiextensions_v1_custom_resource_subresource_scale_fie
 TYPE(apiextensions_v1_custom_resource_subresource_scale, "apiextensions.v1.CustomResourceSubresourceScale");
 
 static const struct field apiextensions_v1_custom_resource_subresources_fields[] = {
-	FREE_OBJECT("status", 1, DOC("What is known of the object.")),
+	FREE_OBJECT("status", 1),
 	OBJ("scale", 2, apiextensions_v1_custom_resource_subresource_scale),
 	FIELD_END,
 };
@@ -161,7 +164,8 @@ static const struct field apiextensions_v1_json_schema_props_fields[] = {
 	LIST("x-kubernetes-validations", 44, apiextensions_v1_validation_rule, KEYED("rule"), MERGE("rule")),
 	FIELD_END,
 };
-TYPE(apiextensions_v1_json_schema_props, "apiextensions.v1.JSONSchemaProps", .doc = "A JSON schema, as OpenAPI 3 has it.");
+TYPE(apiextensions_v1_json_schema_props, "apiextensions.v1.JSONSchemaProps",
+     .doc = "A JSON schema, as OpenAPI 3 has it.");
 
 static const struct field apiextensions_v1_selectable_field_fields[] = {
 	STRING("jsonPath", 1, REQUIRED),

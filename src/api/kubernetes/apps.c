@@ -1,6 +1,9 @@
 /* StatefulSet and DaemonSet, and Scale, which changes the size of either. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field apps_v1_daemon_set_fields[] = {
 	TYPE_META,
 	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
@@ -12,7 +15,7 @@ TYPE(apps_v1_daemon_set, "apps.v1.DaemonSet", .doc = "One pod on each node that 
 
 static const struct field apps_v1_daemon_set_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastTransitionTime", 3),
 	STRING("reason", 4),
 	STRING("message", 5),
@@ -21,7 +24,8 @@ static const struct field apps_v1_daemon_set_condition_fields[] = {
 TYPE(apps_v1_daemon_set_condition, "apps.v1.DaemonSetCondition");
 
 static const struct field apps_v1_daemon_set_spec_fields[] = {
-	OBJ("selector", 1, meta_v1_label_selector, REQUIRED, IMMUTABLE, DOC("Labels of the pods; those of the template.")),
+	OBJ("selector", 1, meta_v1_label_selector, REQUIRED, IMMUTABLE,
+		DOC("Labels of the pods; those of the template.")),
 	OBJ("template", 2, core_v1_pod_template_spec, REQUIRED, DOC("What the pods look like.")),
 	OBJ("updateStrategy", 3, apps_v1_daemon_set_update_strategy, DEFAULT("{\"type\":\"RollingUpdate\"}"),
 		DOC("How pods are replaced after a change.")),
@@ -78,7 +82,7 @@ TYPE(apps_v1_stateful_set, "apps.v1.StatefulSet", .doc = "Pods with an order and
 
 static const struct field apps_v1_stateful_set_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastTransitionTime", 3),
 	STRING("reason", 4),
 	STRING("message", 5),
@@ -97,11 +101,13 @@ static const struct field apps_v1_stateful_set_persistent_volume_claim_retention
 	STRING("whenScaled", 2, ONE_OF("Retain", "Delete"), DEFAULT("\"Retain\"")),
 	FIELD_END,
 };
-TYPE(apps_v1_stateful_set_persistent_volume_claim_retention_policy, "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy");
+TYPE(apps_v1_stateful_set_persistent_volume_claim_retention_policy,
+     "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy");
 
 static const struct field apps_v1_stateful_set_spec_fields[] = {
 	INT32("replicas", 1, OPTIONAL, AT_LEAST(0), DEFAULT("1"), DOC("How many pods should run.")),
-	OBJ("selector", 2, meta_v1_label_selector, REQUIRED, IMMUTABLE, DOC("Labels of the pods; those of the template.")),
+	OBJ("selector", 2, meta_v1_label_selector, REQUIRED, IMMUTABLE,
+		DOC("Labels of the pods; those of the template.")),
 	OBJ("template", 3, core_v1_pod_template_spec, REQUIRED, DOC("What the pods look like.")),
 	LIST("volumeClaimTemplates", 4, core_v1_persistent_volume_claim, IMMUTABLE, DOC("Claims made for each pod.")),
 	STRING("serviceName", 5, IMMUTABLE, DOC("Service that names the pods.")),

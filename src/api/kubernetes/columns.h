@@ -27,8 +27,21 @@ void human_duration(int64_t ns, char out[static 32]);
 json_t *render_name(const json_t *obj, int64_t now_wall_ns);
 json_t *render_age(const json_t *obj, int64_t now_wall_ns);
 
-#define COLUMN(name_, type_, render_, doc_) {.name = (name_), .type = (type_), .render = (render_), .doc = (doc_)}
-#define WIDE(name_, type_, render_, doc_)   {.name = (name_), .type = (type_), .render = (render_), .doc = (doc_), .priority = 1}
-#define COLUMN_NAME {.name = "Name", .type = "string", .format = "name", .render = render_name, .doc = "Name of the object."}
-#define COLUMN_AGE  COLUMN("Age", "string", render_age, "How long ago the object was created.")
-#define COLUMN_END  {.name = NULL}
+#define COLUMN(name_, type_, render_, doc_)                                                                            \
+	{                                                                                                              \
+		.name = (name_), .type = (type_), .render = (render_), .doc = (doc_)                                   \
+	}
+#define WIDE(name_, type_, render_, doc_)                                                                              \
+	{                                                                                                              \
+		.name = (name_), .type = (type_), .render = (render_), .doc = (doc_), .priority = 1                    \
+	}
+#define COLUMN_NAME                                                                                                    \
+	{                                                                                                              \
+		.name = "Name", .type = "string", .format = "name", .render = render_name,                             \
+		.doc = "Name of the object."                                                                           \
+	}
+#define COLUMN_AGE COLUMN("Age", "string", render_age, "How long ago the object was created.")
+#define COLUMN_END                                                                                                     \
+	{                                                                                                              \
+		.name = NULL                                                                                           \
+	}

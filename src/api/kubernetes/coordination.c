@@ -1,6 +1,9 @@
 /* Lease, and the question what one may do. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field authorization_v1_field_selector_attributes_fields[] = {
 	STRING("rawSelector", 1),
 	LIST("requirements", 2, meta_v1_field_selector_requirement),

@@ -1,6 +1,9 @@
 /* Containers, their probes, environment and states. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_capabilities_fields[] = {
 	STRINGS("add", 1),
 	STRINGS("drop", 2),
@@ -32,7 +35,8 @@ static const struct field core_v1_container_fields[] = {
 	LIST("ports", 6, core_v1_container_port, KEYED("containerPort", "protocol"), MERGE("containerPort"),
 		DOC("Ports that the container listens on.")),
 	LIST("env", 7, core_v1_env_var, KEYED("name"), MERGE("name"), DOC("Environment of the container.")),
-	OBJ("resources", 8, core_v1_resource_requirements, DEFAULT("{}"), DOC("What the container asks for and may use.")),
+	OBJ("resources", 8, core_v1_resource_requirements, DEFAULT("{}"),
+		DOC("What the container asks for and may use.")),
 	LIST("volumeMounts", 9, core_v1_volume_mount, KEYED("mountPath"), MERGE("mountPath"),
 		DOC("Volumes that the container sees, and where.")),
 	OBJ("livenessProbe", 10, core_v1_probe, DOC("Restarts the container when it fails.")),
@@ -200,7 +204,8 @@ static const struct field core_v1_ephemeral_container_fields[] = {
 	OBJ("lifecycle", 12, core_v1_lifecycle, OUTER(1), DOC("What to do after the start and before the end.")),
 	STRING("terminationMessagePath", 13, OUTER(1), DEFAULT("\"/dev/termination-log\""),
 		DOC("File whose content becomes the end's message.")),
-	STRING("imagePullPolicy", 14, OUTER(1), ONE_OF("Always", "IfNotPresent", "Never"), DOC("When the image is pulled.")),
+	STRING("imagePullPolicy", 14, OUTER(1), ONE_OF("Always", "IfNotPresent", "Never"),
+		DOC("When the image is pulled.")),
 	OBJ("securityContext", 15, core_v1_security_context, OUTER(1), DOC("Rights of the container.")),
 	BOOL("stdin", 16, OUTER(1), DOC("Whether the container has an input.")),
 	BOOL("stdinOnce", 17, OUTER(1)),
@@ -333,7 +338,8 @@ static const struct field core_v1_resource_requirements_fields[] = {
 	LIST("claims", 3, core_v1_resource_claim, KEYED("name")),
 	FIELD_END,
 };
-TYPE(core_v1_resource_requirements, "core.v1.ResourceRequirements", .doc = "What a container asks for and may use at most.");
+TYPE(core_v1_resource_requirements, "core.v1.ResourceRequirements",
+     .doc = "What a container asks for and may use at most.");
 
 static const struct field core_v1_resource_status_fields[] = {
 	STRING("name", 1, DEFAULT("\"\"")),

@@ -1,6 +1,9 @@
 /* Node. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_attached_volume_fields[] = {
 	STRING("name", 1, DEFAULT("\"\"")),
 	STRING("devicePath", 2, DEFAULT("\"\"")),
@@ -49,7 +52,7 @@ TYPE(core_v1_node_address, "core.v1.NodeAddress");
 
 static const struct field core_v1_node_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastHeartbeatTime", 3),
 	TIME("lastTransitionTime", 4),
 	STRING("reason", 5),
@@ -115,7 +118,8 @@ static const struct field core_v1_node_status_fields[] = {
 	QUANTITY_MAP("capacity", 1, DOC("What the node has.")),
 	QUANTITY_MAP("allocatable", 2, DOC("What pods may use of it.")),
 	STRING("phase", 3),
-	LIST("conditions", 4, core_v1_node_condition, KEYED("type"), MERGE("type"), DOC("What is true of the node now.")),
+	LIST("conditions", 4, core_v1_node_condition, KEYED("type"), MERGE("type"),
+		DOC("What is true of the node now.")),
 	LIST("addresses", 5, core_v1_node_address, KEYED("type"), MERGE("type"), DOC("How the node is reached.")),
 	OBJ("daemonEndpoints", 6, core_v1_node_daemon_endpoints, DEFAULT("{}")),
 	OBJ("nodeInfo", 7, core_v1_node_system_info, DEFAULT("{}"), DOC("Versions of the node's programs.")),

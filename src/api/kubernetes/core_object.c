@@ -1,6 +1,9 @@
 /* The small kinds of the core group, and references to objects. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_binding_fields[] = {
 	TYPE_META,
 	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
@@ -72,7 +75,7 @@ TYPE(core_v1_namespace, "core.v1.Namespace", .doc = "A space of names for object
 
 static const struct field core_v1_namespace_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastTransitionTime", 4),
 	STRING("reason", 5),
 	STRING("message", 6),

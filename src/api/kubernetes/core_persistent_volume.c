@@ -1,9 +1,12 @@
 /* PersistentVolume and PersistentVolumeClaim. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_modify_volume_status_fields[] = {
 	STRING("targetVolumeAttributesClassName", 1),
-	STRING("status", 2, DEFAULT("\"\""), DOC("What is known of the object.")),
+	STRING("status", 2, DEFAULT("\"\"")),
 	FIELD_END,
 };
 TYPE(core_v1_modify_volume_status, "core.v1.ModifyVolumeStatus");
@@ -29,7 +32,7 @@ TYPE(core_v1_persistent_volume_claim, "core.v1.PersistentVolumeClaim",
 
 static const struct field core_v1_persistent_volume_claim_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastProbeTime", 3),
 	TIME("lastTransitionTime", 4),
 	STRING("reason", 5),
@@ -97,7 +100,8 @@ static const struct field core_v1_persistent_volume_spec_fields[] = {
 	OBJ("scaleIO", 19, core_v1_scaleio_persistent_volume_source, OUTER(2)),
 	OBJ("local", 20, core_v1_local_volume_source, OUTER(2), IMMUTABLE, DOC("A path or device of one node.")),
 	OBJ("storageos", 21, core_v1_storageos_persistent_volume_source, OUTER(2)),
-	OBJ("csi", 22, core_v1_csi_persistent_volume_source, OUTER(2), IMMUTABLE, DOC("A volume of a storage plug-in.")),
+	OBJ("csi", 22, core_v1_csi_persistent_volume_source, OUTER(2), IMMUTABLE,
+		DOC("A volume of a storage plug-in.")),
 	STRINGS("accessModes", 3, .min_items = 1, DOC("How the volume may be mounted.")),
 	OBJ("claimRef", 4, core_v1_granular_object_reference, DOC("Claim that the volume is bound to.")),
 	STRING("persistentVolumeReclaimPolicy", 5, ONE_OF("Retain", "Delete", "Recycle"), DEFAULT("\"Retain\""),

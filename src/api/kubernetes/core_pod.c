@@ -1,6 +1,9 @@
 /* Pod and its template, without what belongs to one container. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_app_armor_profile_fields[] = {
 	STRING("type", 1, REQUIRED),
 	STRING("localhostProfile", 2, OPTIONAL),
@@ -32,7 +35,7 @@ TYPE(core_v1_pod, "core.v1.Pod", .doc = "Containers that run together on one nod
 
 static const struct field core_v1_pod_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	TIME("lastProbeTime", 3),
 	TIME("lastTransitionTime", 4),
 	STRING("reason", 5),
@@ -156,8 +159,8 @@ static const struct field core_v1_pod_spec_fields[] = {
 	STRING("preemptionPolicy", 31, OPTIONAL, ONE_OF("PreemptLowerPriority", "Never"),
 		DOC("Whether other pods may be ended to make room.")),
 	QUANTITY_MAP("overhead", 32, DOC("What running a pod itself takes.")),
-	LIST("topologySpreadConstraints", 33, core_v1_topology_spread_constraint, KEYED("topologyKey", "whenUnsatisfiable"),
-		MERGE("topologyKey"), DOC("How pods are spread over nodes.")),
+	LIST("topologySpreadConstraints", 33, core_v1_topology_spread_constraint, KEYED("topologyKey",
+		"whenUnsatisfiable"), MERGE("topologyKey"), DOC("How pods are spread over nodes.")),
 	LIST("ephemeralContainers", 34, core_v1_ephemeral_container, KEYED("name"), MERGE("name")),
 	BOOL("setHostnameAsFQDN", 35, OPTIONAL),
 	OBJ("os", 36, core_v1_pod_os),

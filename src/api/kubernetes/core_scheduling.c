@@ -1,6 +1,9 @@
 /* Which nodes a pod may run on. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_affinity_fields[] = {
 	OBJ("nodeAffinity", 1, core_v1_node_affinity),
 	OBJ("podAffinity", 2, core_v1_pod_affinity),
@@ -17,7 +20,8 @@ static const struct field core_v1_node_affinity_fields[] = {
 TYPE(core_v1_node_affinity, "core.v1.NodeAffinity");
 
 static const struct field core_v1_node_selector_fields[] = {
-	LIST("nodeSelectorTerms", 1, core_v1_node_selector_term, REQUIRED, DOC("Terms; a node that meets one is selected.")),
+	LIST("nodeSelectorTerms", 1, core_v1_node_selector_term, REQUIRED,
+		DOC("Terms; a node that meets one is selected.")),
 	FIELD_END,
 };
 TYPE(core_v1_node_selector, "core.v1.NodeSelector", .map_atomic = true, .doc = "Terms of which a node must meet one.");

@@ -1,6 +1,9 @@
 /* Service and Endpoints. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_client_ip_config_fields[] = {
 	INT32("timeoutSeconds", 1, OPTIONAL),
 	FIELD_END,
@@ -85,7 +88,8 @@ static const struct field core_v1_service_port_fields[] = {
 TYPE(core_v1_service_port, "core.v1.ServicePort", .doc = "A port of a service.");
 
 static const struct field core_v1_service_spec_fields[] = {
-	LIST("ports", 1, core_v1_service_port, KEYED("port", "protocol"), MERGE("port"), DOC("Ports that the service has.")),
+	LIST("ports", 1, core_v1_service_port, KEYED("port", "protocol"), MERGE("port"),
+		DOC("Ports that the service has.")),
 	ATOMIC_STRING_MAP("selector", 2, DOC("Labels of the pods behind the service.")),
 	STRING("clusterIP", 3, DOC("Address of the service; None for a headless one.")),
 	STRING("type", 4, ONE_OF("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"), DEFAULT("\"ClusterIP\""),

@@ -1,6 +1,9 @@
 /* Volumes of pods, and the sources that they and PersistentVolumes name. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field core_v1_aws_elastic_block_store_volume_source_fields[] = {
 	STRING("volumeID", 1, REQUIRED),
 	STRING("fsType", 2),
@@ -51,7 +54,8 @@ static const struct field core_v1_csi_persistent_volume_source_fields[] = {
 	OBJ("nodeExpandSecretRef", 10, core_v1_secret_reference),
 	FIELD_END,
 };
-TYPE(core_v1_csi_persistent_volume_source, "core.v1.CSIPersistentVolumeSource", .doc = "A volume of a storage plug-in.");
+TYPE(core_v1_csi_persistent_volume_source, "core.v1.CSIPersistentVolumeSource",
+     .doc = "A volume of a storage plug-in.");
 
 static const struct field core_v1_csi_volume_source_fields[] = {
 	STRING("driver", 1, REQUIRED),
@@ -157,7 +161,8 @@ static const struct field core_v1_empty_dir_volume_source_fields[] = {
 	QUANTITY("sizeLimit", 2, DOC("Most that may be stored.")),
 	FIELD_END,
 };
-TYPE(core_v1_empty_dir_volume_source, "core.v1.EmptyDirVolumeSource", .doc = "A directory that lives as long as the pod.");
+TYPE(core_v1_empty_dir_volume_source, "core.v1.EmptyDirVolumeSource",
+     .doc = "A directory that lives as long as the pod.");
 
 static const struct field core_v1_ephemeral_volume_source_fields[] = {
 	OBJ("volumeClaimTemplate", 1, core_v1_persistent_volume_claim_template),
@@ -238,8 +243,8 @@ TYPE(core_v1_glusterfs_volume_source, "core.v1.GlusterfsVolumeSource");
 
 static const struct field core_v1_host_path_volume_source_fields[] = {
 	STRING("path", 1, REQUIRED, DOC("Path on the node.")),
-	STRING("type", 2, OPTIONAL, ONE_OF("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice",
-		"BlockDevice"), DEFAULT("\"\""), DOC("What must be at the path.")),
+	STRING("type", 2, OPTIONAL, ONE_OF("", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket",
+		"CharDevice", "BlockDevice"), DEFAULT("\"\""), DOC("What must be at the path.")),
 	FIELD_END,
 };
 TYPE(core_v1_host_path_volume_source, "core.v1.HostPathVolumeSource", .doc = "A path of the node.");
@@ -489,7 +494,8 @@ TYPE(core_v1_storageos_volume_source, "core.v1.StorageOSVolumeSource");
 	OBJ("photonPersistentDisk", 23, core_v1_photon_persistent_disk_volume_source, OUTER(outer)), \
 	OBJ("portworxVolume", 24, core_v1_portworx_volume_source, OUTER(outer)), \
 	OBJ("scaleIO", 25, core_v1_scaleio_volume_source, OUTER(outer)), \
-	OBJ("projected", 26, core_v1_projected_volume_source, OUTER(outer), DOC("Several sources in one directory.")), \
+	OBJ("projected", 26, core_v1_projected_volume_source, OUTER(outer), \
+		DOC("Several sources in one directory.")), \
 	OBJ("storageos", 27, core_v1_storageos_volume_source, OUTER(outer)), \
 	OBJ("csi", 28, core_v1_csi_volume_source, OUTER(outer), \
 		DOC("A volume of a storage plug-in, made for the pod.")), \

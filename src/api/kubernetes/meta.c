@@ -1,9 +1,12 @@
 /* What all kinds share: object references of owners, selectors, deletion options, Status (metadata itself: object_meta.c). */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field meta_v1_condition_fields[] = {
 	STRING("type", 1, REQUIRED),
-	STRING("status", 2, REQUIRED, DOC("What is known of the object.")),
+	STRING("status", 2, REQUIRED, DOC("True, False or Unknown.")),
 	INT64("observedGeneration", 3),
 	TIME("lastTransitionTime", 4, REQUIRED),
 	STRING("reason", 5, REQUIRED),
@@ -42,7 +45,8 @@ TYPE(meta_v1_label_selector, "meta.v1.LabelSelector", .map_atomic = true,
 
 static const struct field meta_v1_label_selector_requirement_fields[] = {
 	STRING("key", 1, REQUIRED, DOC("Key of the label.")),
-	STRING("operator", 2, REQUIRED, ONE_OF("In", "NotIn", "Exists", "DoesNotExist"), DOC("How the values are compared.")),
+	STRING("operator", 2, REQUIRED, ONE_OF("In", "NotIn", "Exists", "DoesNotExist"),
+		DOC("How the values are compared.")),
 	STRINGS("values", 3, DOC("Values to compare with.")),
 	FIELD_END,
 };
@@ -79,7 +83,8 @@ static const struct field meta_v1_owner_reference_fields[] = {
 		DOC("Whether the owner waits for this object when it is deleted in the foreground.")),
 	FIELD_END,
 };
-TYPE(meta_v1_owner_reference, "meta.v1.OwnerReference", .map_atomic = true, .doc = "Names an object that this one belongs to.");
+TYPE(meta_v1_owner_reference, "meta.v1.OwnerReference", .map_atomic = true,
+     .doc = "Names an object that this one belongs to.");
 
 static const struct field meta_v1_preconditions_fields[] = {
 	STRING("uid", 1, OPTIONAL),
@@ -91,7 +96,7 @@ TYPE(meta_v1_preconditions, "meta.v1.Preconditions");
 static const struct field meta_v1_status_fields[] = {
 	TYPE_META,
 	OBJ("metadata", 1, meta_v1_list_meta, DOC("Names, labels, owners and more.")),
-	STRING("status", 2, DOC("What is known of the object.")),
+	STRING("status", 2),
 	STRING("message", 3),
 	STRING("reason", 4),
 	OBJ("details", 5, meta_v1_status_details),

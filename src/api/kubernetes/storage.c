@@ -1,6 +1,9 @@
 /* StorageClass, CSIDriver, CSINode. */
 #include "api/kubernetes/table.h"
 
+/* One field a line. */
+/* clang-format off */
+
 static const struct field storage_v1_csi_driver_fields[] = {
 	TYPE_META,
 	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
@@ -14,8 +17,8 @@ static const struct field storage_v1_csi_driver_spec_fields[] = {
 	BOOL("podInfoOnMount", 2, OPTIONAL, DEFAULT("false"), DOC("Whether the plug-in is told about the pod.")),
 	STRINGS("volumeLifecycleModes", 3, SET, DEFAULT("[\"Persistent\"]"), DOC("Persistent, Ephemeral or both.")),
 	BOOL("storageCapacity", 4, OPTIONAL, DEFAULT("false")),
-	STRING("fsGroupPolicy", 5, OPTIONAL, DEFAULT("\"ReadWriteOnceWithFSType\""), ONE_OF("ReadWriteOnceWithFSType", "File",
-		"None"), DOC("Whether the group of the files is changed.")),
+	STRING("fsGroupPolicy", 5, OPTIONAL, DEFAULT("\"ReadWriteOnceWithFSType\""), ONE_OF("ReadWriteOnceWithFSType",
+		"File", "None"), DOC("Whether the group of the files is changed.")),
 	LIST("tokenRequests", 6, storage_v1_token_request),
 	BOOL("requiresRepublish", 7, OPTIONAL, DEFAULT("false")),
 	BOOL("seLinuxMount", 8, OPTIONAL, DEFAULT("false")),

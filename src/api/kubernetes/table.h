@@ -10,7 +10,10 @@
 extern const struct schema kubernetes_bytes_map, kubernetes_int32_list, kubernetes_int64_list, kubernetes_any_list,
 	kubernetes_atomic_string_map;
 
-#define PLAIN_(name_, pb_, schema_, ...) {.name = (name_), .schema = (schema_), .offset = FIELD_NO_OFFSET, .pb = (pb_), __VA_ARGS__}
+#define PLAIN_(name_, pb_, schema_, ...)                                                                               \
+	{                                                                                                              \
+		.name = (name_), .schema = (schema_), .offset = FIELD_NO_OFFSET, .pb = (pb_), __VA_ARGS__              \
+	}
 
 #define STRING(name, pb, ...)            PLAIN_(name, pb, &schema_string, __VA_ARGS__)
 #define BOOL(name, pb, ...)              PLAIN_(name, pb, &schema_bool, __VA_ARGS__)
@@ -38,7 +41,7 @@ extern const struct schema kubernetes_bytes_map, kubernetes_int32_list, kubernet
 /** apiVersion and kind of a whole object: its protobuf form has them in the envelope. */
 #define TYPE_META                                                                                                      \
 	STRING("apiVersion", 0, DOC("Group and version of the API, as group/version.")),                               \
-	STRING("kind", 0, DOC("Kind of the object."))
+		STRING("kind", 0, DOC("Kind of the object."))
 
 /* Traits. */
 #define REQUIRED      .required = true
@@ -58,6 +61,7 @@ extern const struct schema kubernetes_bytes_map, kubernetes_int32_list, kubernet
 #define MERGE(key)  .patch_merge_key = (key)
 #define RETAIN_KEYS .patch_retain_keys = true
 
-#define TYPE_OF(var, name_, fields_, ...) const struct schema var = {.type = SCHEMA_OBJECT, .name = (name_), .fields = (fields_), __VA_ARGS__}
+#define TYPE_OF(var, name_, fields_, ...)                                                                              \
+	const struct schema var = {.type = SCHEMA_OBJECT, .name = (name_), .fields = (fields_), __VA_ARGS__}
 /** The type @var, whose table is @var_fields. */
 #define TYPE(var, name, ...) TYPE_OF(var, name, var##_fields, __VA_ARGS__)

@@ -27,16 +27,17 @@ static size_t check_refs(const json_t *value, const char *prefix, const json_t *
 	size_t found = 0, i;
 	const char *key;
 	json_t *sub;
-	json_object_foreach((json_t *)value, key, sub) {
+	json_object_foreach ((json_t *)value, key, sub) {
 		const char *ref = strcmp(key, "$ref") == 0 ? json_string_value(sub) : NULL;
 		if (ref != NULL) {
-			if (strncmp(ref, prefix, strlen(prefix)) != 0 || json_object_get(definitions, ref + strlen(prefix)) == NULL)
+			if (strncmp(ref, prefix, strlen(prefix)) != 0 ||
+			    json_object_get(definitions, ref + strlen(prefix)) == NULL)
 				fail_msg("%s leads nowhere", ref);
 			found++;
 		}
 		found += check_refs(sub, prefix, definitions);
 	}
-	json_array_foreach(value, i, sub)
+	json_array_foreach (value, i, sub)
 		found += check_refs(sub, prefix, definitions);
 	return found;
 }
@@ -51,7 +52,8 @@ static void test_v2(void **state)
 
 	const json_t *pod = json_object_get(definitions, "io.k8s.api.core.v1.Pod");
 	assert_string_equal(json_str(pod, "x-kubernetes-group-version-kind[0].kind", ""), "Pod");
-	const json_t *containers = json_at(json_object_get(definitions, "io.k8s.api.core.v1.PodSpec"), "properties.containers");
+	const json_t *containers =
+		json_at(json_object_get(definitions, "io.k8s.api.core.v1.PodSpec"), "properties.containers");
 	assert_string_equal(json_str(containers, "x-kubernetes-patch-merge-key", ""), "name");
 	assert_string_equal(json_str(containers, "x-kubernetes-patch-strategy", ""), "merge");
 	assert_string_equal(json_str(json_object_get(definitions, "io.k8s.api.core.v1.PodSpec"),
@@ -62,13 +64,16 @@ static void test_v2(void **state)
 	assert_non_null(json_at(dataset, "properties.spec.properties.mounts"));
 
 	/* What kubectl looks for before it sends a server-side dry run, strict validation or a strategic merge. */
-	const json_t *patch = json_object_get(json_object_get(paths, "/api/v1/namespaces/{namespace}/pods/{name}"), "patch");
+	const json_t *patch =
+		json_object_get(json_object_get(paths, "/api/v1/namespaces/{namespace}/pods/{name}"), "patch");
 	static const char *const parameters[] = {"dryRun", "fieldManager", "fieldValidation", "force"};
 	for (size_t i = 0; i < ARRAY_LEN(parameters); i++)
-		assert_string_equal(json_str(json_array_get(json_object_get(patch, "parameters"), i), "name", ""), parameters[i]);
+		assert_string_equal(json_str(json_array_get(json_object_get(patch, "parameters"), i), "name", ""),
+				    parameters[i]);
 	assert_string_equal(json_str(patch, "x-kubernetes-group-version-kind.kind", ""), "Pod");
 	assert_int_equal(json_array_size(json_object_get(patch, "consumes")), 4);
-	patch = json_object_get(json_object_get(paths, "/apis/data.fluid.io/v1alpha1/namespaces/{namespace}/datasets/{name}"), "patch");
+	patch = json_object_get(
+		json_object_get(paths, "/apis/data.fluid.io/v1alpha1/namespaces/{namespace}/datasets/{name}"), "patch");
 	assert_int_equal(json_array_size(json_object_get(patch, "consumes")), 3);
 	assert_non_null(json_object_get(paths, "/api/v1/nodes/{name}"));
 	assert_null(json_object_get(paths, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews/{name}"));
@@ -151,7 +156,8 @@ static void test_protobuf(void **state)
 	size_t n = 0, definitions_n = 0, port_n = 0, properties_n = 0, type_n = 0, text_n = 0, swagger_n = 0;
 	struct error err = {0};
 	assert_int_equal(openapi_v2_protobuf(doc, &bytes, &n, &err), 0);
-	const uint8_t *swagger = member(bytes, n, 1, &swagger_n), *definitions = member(bytes, n, 9, &definitions_n), *port = NULL;
+	const uint8_t *swagger = member(bytes, n, 1, &swagger_n), *definitions = member(bytes, n, 9, &definitions_n),
+		      *port = NULL;
 	assert_memory_equal(swagger, "2.0", 3);
 	assert_int_equal(definitions_of(definitions, definitions_n, "io.k8s.api.core.v1.ContainerPort", &port, &port_n),
 			 json_object_size(json_object_get(doc, "definitions")));

@@ -49,22 +49,33 @@ static void test_default(void **state)
 		const char *schema, *in, *want;
 	} cases[] = {
 		{"ReservoirRuntime", "{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\"}]}}}",
-		 "{\"spec\":{\"replicas\":1,\"blockSize\":\"4Mi\",\"readAhead\":\"32Mi\",\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\","
+		 "{\"spec\":{\"replicas\":1,\"blockSize\":\"4Mi\",\"readAhead\":\"32Mi\",\"tieredstore\":{\"levels\":[{"
+		 "\"mediumtype\":\"SSD\","
 		 "\"volumeType\":\"hostPath\"}]}}}"},
 		/* Kubernetes' types take no defaults inside ours, as in a CRD; null is absent. */
-		{"ReservoirRuntime", "{\"spec\":{\"replicas\":null,\"blockSize\":\"1Mi\",\"readAhead\":\"0\",\"volumes\":[{\"name\":\"a\",\"hostPath\":{"
-				     "\"path\":\"/x\"}}]}}",
-		 "{\"spec\":{\"replicas\":1,\"blockSize\":\"1Mi\",\"readAhead\":\"0\",\"volumes\":[{\"name\":\"a\",\"hostPath\":{\"path\":\"/x\"}}]}}"},
+		{"ReservoirRuntime",
+		 "{\"spec\":{\"replicas\":null,\"blockSize\":\"1Mi\",\"readAhead\":\"0\",\"volumes\":[{\"name\":\"a\","
+		 "\"hostPath\":{"
+		 "\"path\":\"/x\"}}]}}",
+		 "{\"spec\":{\"replicas\":1,\"blockSize\":\"1Mi\",\"readAhead\":\"0\",\"volumes\":[{\"name\":\"a\","
+		 "\"hostPath\":{\"path\":\"/x\"}}]}}"},
 		{"core.v1.Volume", "{\"name\":\"a\",\"hostPath\":{\"path\":\"/x\"}}",
 		 "{\"name\":\"a\",\"hostPath\":{\"path\":\"/x\",\"type\":\"\"}}"},
-		{"core.v1.Container", "{\"name\":\"c\",\"ports\":[{\"containerPort\":80}],\"livenessProbe\":{\"httpGet\":{\"port\":80}}}",
-		 "{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"protocol\":\"TCP\"}],\"livenessProbe\":{\"httpGet\":{\"port\":80,\"path\":\"/\","
-		 "\"scheme\":\"HTTP\"},\"timeoutSeconds\":1,\"periodSeconds\":10,\"successThreshold\":1,\"failureThreshold\":3},"
-		 "\"resources\":{},\"terminationMessagePath\":\"/dev/termination-log\",\"terminationMessagePolicy\":\"File\"}"},
-		{"core.v1.Secret", "{\"metadata\":{\"creationTimestamp\":null}}", "{\"metadata\":{},\"type\":\"Opaque\"}"},
+		{"core.v1.Container",
+		 "{\"name\":\"c\",\"ports\":[{\"containerPort\":80}],\"livenessProbe\":{\"httpGet\":{\"port\":80}}}",
+		 "{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"protocol\":\"TCP\"}],\"livenessProbe\":{"
+		 "\"httpGet\":{\"port\":80,\"path\":\"/\","
+		 "\"scheme\":\"HTTP\"},\"timeoutSeconds\":1,\"periodSeconds\":10,\"successThreshold\":1,"
+		 "\"failureThreshold\":3},"
+		 "\"resources\":{},\"terminationMessagePath\":\"/dev/"
+		 "termination-log\",\"terminationMessagePolicy\":\"File\"}"},
+		{"core.v1.Secret", "{\"metadata\":{\"creationTimestamp\":null}}",
+		 "{\"metadata\":{},\"type\":\"Opaque\"}"},
 		{"storage.v1.CSIDriver", "{\"spec\":{}}",
-		 "{\"spec\":{\"attachRequired\":true,\"podInfoOnMount\":false,\"volumeLifecycleModes\":[\"Persistent\"],\"fsGroupPolicy\":"
-		 "\"ReadWriteOnceWithFSType\",\"storageCapacity\":false,\"requiresRepublish\":false,\"seLinuxMount\":false}}"},
+		 "{\"spec\":{\"attachRequired\":true,\"podInfoOnMount\":false,\"volumeLifecycleModes\":[\"Persistent\"]"
+		 ",\"fsGroupPolicy\":"
+		 "\"ReadWriteOnceWithFSType\",\"storageCapacity\":false,\"requiresRepublish\":false,\"seLinuxMount\":"
+		 "false}}"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		JSON_AUTO value = parse(cases[i].in);
@@ -88,9 +99,10 @@ static void test_prune(void **state)
 	} cases[] = {
 		{"Dataset", "{\"spec\":{\"mounts\":[{\"mountPoint\":\"a\"},{\"x\":1}],\"y\":{}},\"z\":1}",
 		 "{\"spec\":{\"mounts\":[{\"mountPoint\":\"a\"},{}]}}", "spec.mounts[1].x spec.y z"},
-		{"Dataset", "{\"spec\":{\"sharedOptions\":{\"any\":\"key\"}}}", "{\"spec\":{\"sharedOptions\":{\"any\":\"key\"}}}", ""},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"imag\":\"i\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}",
-		 "spec.containers[0].imag"},
+		{"Dataset", "{\"spec\":{\"sharedOptions\":{\"any\":\"key\"}}}",
+		 "{\"spec\":{\"sharedOptions\":{\"any\":\"key\"}}}", ""},
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"imag\":\"i\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}", "spec.containers[0].imag"},
 		{"meta.v1.ManagedFieldsEntry", "{\"fieldsV1\":{\"f:a\":{}}}", "{\"fieldsV1\":{\"f:a\":{}}}", ""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -132,11 +144,14 @@ static void test_validate(void **state)
 {
 	(void)state;
 	static const struct validate_case cases[] = {
-		{"Dataset", "{\"spec\":{\"mounts\":[{\"mountPoint\":\"local:///x\",\"options\":{\"a\":\"b\"}}],\"placement\":\"Shared\"}}"},
-		{"Dataset", "{\"spec\":{\"mounts\":[{}]}}", "spec.mounts[0].mountPoint", "FieldValueRequired", "Required value"},
+		{"Dataset", "{\"spec\":{\"mounts\":[{\"mountPoint\":\"local:///"
+			    "x\",\"options\":{\"a\":\"b\"}}],\"placement\":\"Shared\"}}"},
+		{"Dataset", "{\"spec\":{\"mounts\":[{}]}}", "spec.mounts[0].mountPoint", "FieldValueRequired",
+		 "Required value"},
 		{"Dataset", "{\"spec\":{\"mounts\":[]}}", "spec.mounts", "FieldValueInvalid",
 		 "Invalid value: 0: spec.mounts in body should have at least 1 items"},
-		{"Dataset", "{\"spec\":{\"mounts\":[{\"mountPoint\":\"abc\"}]}}", "spec.mounts[0].mountPoint", "FieldValueInvalid",
+		{"Dataset", "{\"spec\":{\"mounts\":[{\"mountPoint\":\"abc\"}]}}", "spec.mounts[0].mountPoint",
+		 "FieldValueInvalid",
 		 "Invalid value: \"abc\": spec.mounts[0].mountPoint in body should be at least 5 chars long"},
 		{"Dataset", "{\"spec\":{\"placement\":\"No\"}}", "spec.placement", "FieldValueNotSupported",
 		 "Unsupported value: \"No\": supported values: \"Exclusive\", \"\", \"Shared\""},
@@ -144,8 +159,10 @@ static void test_validate(void **state)
 		 "Invalid value: \"integer\": spec.sharedOptions.a in body must be of type string: \"integer\""},
 		/* A toleration's operator is not the Dataset's business: Kubernetes says so when the pod is made. */
 		{"Dataset", "{\"spec\":{\"tolerations\":[{\"operator\":\"No\"}]}}"},
-		{"Dataset", "{\"spec\":{\"tolerations\":[{\"operator\":1}]}}", "spec.tolerations[0].operator", "FieldValueTypeInvalid",
-		 "Invalid value: \"integer\": spec.tolerations[0].operator in body must be of type string: \"integer\""},
+		{"Dataset", "{\"spec\":{\"tolerations\":[{\"operator\":1}]}}", "spec.tolerations[0].operator",
+		 "FieldValueTypeInvalid",
+		 "Invalid value: \"integer\": spec.tolerations[0].operator in body must be of type string: "
+		 "\"integer\""},
 		{"ReservoirRuntime", "{\"spec\":{\"replicas\":-1}}", "spec.replicas", "FieldValueInvalid",
 		 "Invalid value: -1: spec.replicas in body should be greater than or equal to 0"},
 		{"ReservoirRuntime", "{\"spec\":{\"replicas\":\"1\"}}", "spec.replicas", "FieldValueTypeInvalid",
@@ -154,19 +171,24 @@ static void test_validate(void **state)
 		 "Invalid value: \"integer\": spec.replicas in body must be of type integer: \"integer\""},
 		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"4Mib\"}}", "spec.blockSize", "FieldValueInvalid",
 		 "Invalid value: \"4Mib\": spec.blockSize in body must be of type quantity: \"4Mib\""},
-		{"ReservoirRuntime", "{\"spec\":{\"freshness\":{\"ttl\":\"soon\"}}}", "spec.freshness.ttl", "FieldValueInvalid",
+		{"ReservoirRuntime", "{\"spec\":{\"freshness\":{\"ttl\":\"soon\"}}}", "spec.freshness.ttl",
+		 "FieldValueInvalid",
 		 "Invalid value: \"soon\": spec.freshness.ttl in body must be of type duration: \"soon\""},
-		{"ReservoirRuntime", "{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\",\"quotaList\":\"1Gi,2Gi\"}]}}}"},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":"
+		{"ReservoirRuntime",
+		 "{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\",\"quotaList\":\"1Gi,2Gi\"}]}}}"},
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"env\":[{\"name\":\"A\","
+				"\"value\":\"1\"},{\"name\":"
 				"\"A\"}]}]}}"},
 		{"core.v1.Pod", "{\"spec\":{}}", "spec.containers", "FieldValueRequired", "Required value"},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[]}}", "spec.containers", "FieldValueRequired", "Required value"},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"image\":\"i\"}]}}", "spec.containers[0].name", "FieldValueRequired",
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[]}}", "spec.containers", "FieldValueRequired",
 		 "Required value"},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"c\"}]}}", "spec.containers[1].name",
-		 "FieldValueDuplicate", "Duplicate value: \"c\""},
-		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"imagePullPolicy\":\"x\"}]}}", "spec.containers[0].imagePullPolicy",
-		 "FieldValueNotSupported", "Unsupported value: \"x\": supported values: \"Always\", \"IfNotPresent\", \"Never\""},
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"image\":\"i\"}]}}", "spec.containers[0].name",
+		 "FieldValueRequired", "Required value"},
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"c\"}]}}",
+		 "spec.containers[1].name", "FieldValueDuplicate", "Duplicate value: \"c\""},
+		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"imagePullPolicy\":\"x\"}]}}",
+		 "spec.containers[0].imagePullPolicy", "FieldValueNotSupported",
+		 "Unsupported value: \"x\": supported values: \"Always\", \"IfNotPresent\", \"Never\""},
 		{"core.v1.Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":70000}]}]}}",
 		 "spec.containers[0].ports[0].containerPort", "FieldValueInvalid",
 		 "Invalid value: 70000: must be between 1 and 65535, inclusive"},
@@ -174,9 +196,10 @@ static void test_validate(void **state)
 		 "json: cannot unmarshal integer into field data[a] of type string"},
 		{"core.v1.Secret", "{\"data\":{\"a\":\"?\"}}", "data[a]", "FieldValueTypeInvalid",
 		 "json: cannot read \"?\" as byte for field data[a]"},
-		{"apps.v1.StatefulSet", "{\"spec\":{\"replicas\":-1,\"selector\":{},\"template\":{}}}", "spec.replicas", "FieldValueInvalid",
-		 "Invalid value: -1: must be greater than or equal to 0"},
-		{"apps.v1.StatefulSet", "{\"spec\":{\"template\":{}}}", "spec.selector", "FieldValueRequired", "Required value"},
+		{"apps.v1.StatefulSet", "{\"spec\":{\"replicas\":-1,\"selector\":{},\"template\":{}}}", "spec.replicas",
+		 "FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0"},
+		{"apps.v1.StatefulSet", "{\"spec\":{\"template\":{}}}", "spec.selector", "FieldValueRequired",
+		 "Required value"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		validate_one(schema_named(cases[i].schema), &cases[i]);
@@ -189,13 +212,18 @@ static void test_validate_update(void **state)
 		const char *schema, *before, *after, *path;
 	} cases[] = {
 		{"ReservoirRuntime", "{\"spec\":{\"replicas\":1}}", "{\"spec\":{\"replicas\":2}}", NULL},
-		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"4Mi\"}}", "{\"spec\":{\"blockSize\":\"4096Ki\"}}", NULL},
-		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"4Mi\"}}", "{\"spec\":{\"blockSize\":\"8Mi\"}}", "spec.blockSize"},
+		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"4Mi\"}}", "{\"spec\":{\"blockSize\":\"4096Ki\"}}",
+		 NULL},
+		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"4Mi\"}}", "{\"spec\":{\"blockSize\":\"8Mi\"}}",
+		 "spec.blockSize"},
 		{"ReservoirRuntime", "{\"spec\":{}}", "{\"spec\":{\"runAs\":{\"uid\":1}}}", "spec.runAs"},
 		{"ReservoirRuntime", "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnDemand\"}}}",
-		 "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnRuntimeDeleted\",\"options\":{\"a\":\"b\"}}}}", "spec.fuse.options"},
-		{"Dataset", "{\"spec\":{\"placement\":\"Shared\"}}", "{\"spec\":{\"placement\":\"Exclusive\"}}", "spec.placement"},
-		{"apps.v1.StatefulSet", "{\"spec\":{\"serviceName\":\"a\"}}", "{\"spec\":{\"serviceName\":\"b\"}}", "spec.serviceName"},
+		 "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnRuntimeDeleted\",\"options\":{\"a\":\"b\"}}}}",
+		 "spec.fuse.options"},
+		{"Dataset", "{\"spec\":{\"placement\":\"Shared\"}}", "{\"spec\":{\"placement\":\"Exclusive\"}}",
+		 "spec.placement"},
+		{"apps.v1.StatefulSet", "{\"spec\":{\"serviceName\":\"a\"}}", "{\"spec\":{\"serviceName\":\"b\"}}",
+		 "spec.serviceName"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		JSON_AUTO before = parse(cases[i].before);
@@ -205,9 +233,11 @@ static void test_validate_update(void **state)
 		assert_non_null(vs);
 		vs->arena = &arena;
 		schema_validate_update(schema_named(cases[i].schema), before, after, "", vs);
-		if (vs->n != (cases[i].path != NULL) || (vs->n == 1 && (strcmp(vs->v[0].path, cases[i].path) != 0 ||
-									strstr(vs->v[0].message, "field is immutable") == NULL)))
-			fail_msg("%s: %zu, %s %s", cases[i].after, vs->n, vs->n > 0 ? vs->v[0].path : "", vs->n > 0 ? vs->v[0].message : "");
+		if (vs->n != (cases[i].path != NULL) ||
+		    (vs->n == 1 && (strcmp(vs->v[0].path, cases[i].path) != 0 ||
+				    strstr(vs->v[0].message, "field is immutable") == NULL)))
+			fail_msg("%s: %zu, %s %s", cases[i].after, vs->n, vs->n > 0 ? vs->v[0].path : "",
+				 vs->n > 0 ? vs->v[0].message : "");
 		arena_free(&arena);
 	}
 }
@@ -215,11 +245,16 @@ static void test_validate_update(void **state)
 static void test_decode_dataset(void **state)
 {
 	(void)state;
-	JSON_AUTO value = parse("{\"metadata\":{\"name\":\"d\",\"namespace\":\"n\",\"generation\":3,\"labels\":{\"a\":\"b\"},"
-				"\"finalizers\":[\"x\",\"y\"]},\"spec\":{\"mounts\":[{\"mountPoint\":\"local:///x\",\"name\":\"m\",\"readOnly\":true,"
-				"\"options\":{\"k\":\"v\"},\"encryptOptions\":[{\"name\":\"p\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":"
-				"\"c\"}}}]}],\"placement\":\"Shared\",\"nodeAffinity\":{\"required\":{\"nodeSelectorTerms\":[]}},\"tolerations\":[{}],"
-				"\"accessModes\":[\"ReadOnlyMany\"]},\"status\":{\"phase\":\"Bound\",\"cacheStates\":{\"cached\":\"1.00GiB\"}}}");
+	JSON_AUTO value =
+		parse("{\"metadata\":{\"name\":\"d\",\"namespace\":\"n\",\"generation\":3,\"labels\":{\"a\":\"b\"},"
+		      "\"finalizers\":[\"x\",\"y\"]},\"spec\":{\"mounts\":[{\"mountPoint\":\"local:///"
+		      "x\",\"name\":\"m\",\"readOnly\":true,"
+		      "\"options\":{\"k\":\"v\"},\"encryptOptions\":[{\"name\":\"p\",\"valueFrom\":{\"secretKeyRef\":{"
+		      "\"name\":\"s\",\"key\":"
+		      "\"c\"}}}]}],\"placement\":\"Shared\",\"nodeAffinity\":{\"required\":{\"nodeSelectorTerms\":[]}},"
+		      "\"tolerations\":[{}],"
+		      "\"accessModes\":[\"ReadOnlyMany\"]},\"status\":{\"phase\":\"Bound\",\"cacheStates\":{\"cached\":"
+		      "\"1.00GiB\"}}}");
 	struct arena arena = ARENA_INIT(1u << 16);
 	struct error err = {0};
 	struct dataset d;
@@ -250,8 +285,10 @@ static void test_decode_dataset(void **state)
 static void test_decode_runtime_defaults(void **state)
 {
 	(void)state;
-	JSON_AUTO value = parse("{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\",\"path\":\"/c\",\"quota\":2147483648}]},"
-				"\"fetch\":{\"timeout\":\"1m30s\"},\"management\":{\"metadataSyncPolicy\":{\"autoSync\":false}}}}");
+	JSON_AUTO value = parse(
+		"{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"SSD\",\"path\":\"/"
+		"c\",\"quota\":2147483648}]},"
+		"\"fetch\":{\"timeout\":\"1m30s\"},\"management\":{\"metadataSyncPolicy\":{\"autoSync\":false}}}}");
 	struct arena arena = ARENA_INIT(1u << 16);
 	struct error err = {0};
 	struct reservoir_runtime r;
@@ -281,7 +318,8 @@ static void test_decode_errors(void **state)
 		const char *msg;
 	} cases[] = {
 		{"{\"spec\":{\"mounts\":{}}}", -EINVAL, "spec.mounts: {}: must be a list"},
-		{"{\"spec\":{\"mounts\":[{\"mountPoint\":1}]}}", -EINVAL, "spec.mounts[0].mountPoint: 1: must be a string"},
+		{"{\"spec\":{\"mounts\":[{\"mountPoint\":1}]}}", -EINVAL,
+		 "spec.mounts[0].mountPoint: 1: must be a string"},
 		{"{\"spec\":{\"mounts\":[{\"mountPoint\":\"a\\u0000b\"}]}}", -EINVAL,
 		 "spec.mounts[0].mountPoint: \"a\\u0000b\": may not hold NUL characters"},
 		{"{\"metadata\":{\"generation\":1.5}}", -EINVAL, "metadata.generation: 1.5: must be a whole number"},
@@ -350,7 +388,8 @@ static void walk(const struct schema *s, unsigned depth)
 		walk(s->items, depth + 1);
 	for (const struct field *f = s->fields; f != NULL && f->name != NULL; f++) {
 		for (const struct field *g = s->fields; g != f; g++)
-			if (strcmp(g->name, f->name) == 0 || (f->pb != 0 && g->pb == f->pb && g->pb_outer == f->pb_outer))
+			if (strcmp(g->name, f->name) == 0 ||
+			    (f->pb != 0 && g->pb == f->pb && g->pb_outer == f->pb_outer))
 				fail_msg("%s: %s and %s share a name or number", s->name, f->name, g->name);
 		if (f->schema == NULL)
 			fail_msg("%s.%s has no type", s->name, f->name);
@@ -379,8 +418,10 @@ static void test_tables(void **state)
 	(void)state;
 	for (const struct kind *const *k = sluice_kinds; *k != NULL; k++)
 		walk((*k)->schema, 0);
-	static const char *const names[] = {"core.v1.Pod", "core.v1.PersistentVolume", "apps.v1.StatefulSet", "core.v1.Node", "core.v1.Service",
-					    "apiextensions.v1.CustomResourceDefinition", "storage.v1.CSIDriver", "meta.v1.Status"};
+	static const char *const names[] = {"core.v1.Pod",          "core.v1.PersistentVolume",
+					    "apps.v1.StatefulSet",  "core.v1.Node",
+					    "core.v1.Service",      "apiextensions.v1.CustomResourceDefinition",
+					    "storage.v1.CSIDriver", "meta.v1.Status"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		walk(schema_named(names[i]), 4);
 	assert_null(kubernetes_schema("core.v1.Nope"));
@@ -389,7 +430,7 @@ static void test_tables(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),	       cmocka_unit_test(test_prune),
+		cmocka_unit_test(test_default),        cmocka_unit_test(test_prune),
 		cmocka_unit_test(test_validate),       cmocka_unit_test(test_validate_update),
 		cmocka_unit_test(test_decode_dataset), cmocka_unit_test(test_decode_runtime_defaults),
 		cmocka_unit_test(test_decode_errors),  cmocka_unit_test(test_shapes),
