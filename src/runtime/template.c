@@ -52,6 +52,15 @@ static int setup_master(struct engine *e, struct reconcile_ctx *ctx, struct erro
 	return rc < 0 ? rc : e->ops->check_master_ready(e, ctx, err);
 }
 
+/* Nodes were missing when they were counted last: count again, so that the condition tells of now (and nodes wake us until then). */
+static int count_nodes_again(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	if (!condition_is(ctx->runtime_status, "WorkersInitialized", false))
+		return 0;
+	int rc = e->ops->assign_nodes_to_cache(e, ctx, (int)json_int(ctx->runtime, "spec.replicas", 1), err);
+	return rc < 0 ? rc : 0;
+}
+
 static int setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
 	int rc = e->ops->should_setup_workers(e, ctx, err);
@@ -62,6 +71,8 @@ static int setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct err
 	} else if (rc == 0) {
 		/* The spec may change before the dataset was ever bound: a wrong image must not need a new runtime. */
 		rc = e->ops->sync_runtime(e, ctx, err);
+		if (rc >= 0)
+			rc = count_nodes_again(e, ctx, err);
 	}
 	return rc < 0 ? rc : e->ops->check_workers_ready(e, ctx, err);
 }
@@ -145,6 +156,8 @@ static int template_sync(struct engine *e, struct reconcile_ctx *ctx, struct err
 		rc = e->ops->sync_metadata(e, ctx, err);
 	if (rc >= 0)
 		rc = e->ops->sync_replicas(e, ctx, err);
+	if (rc >= 0)
+		rc = count_nodes_again(e, ctx, err);
 	if (rc >= 0)
 		rc = e->ops->sync_runtime(e, ctx, err);
 	if (rc < 0)

@@ -113,6 +113,10 @@ static void test_scaling(void **state)
 	assert_true(fake_has_event(x->api, "Normal Succeed on ReservoirRuntime: Runtime scaled out"));
 	assert_non_null(strstr(fake_condition(runtime(x), "WorkersInitialized", "False"), "1/1 nodes can take a worker"));
 	assert_string_equal(json_str(runtime(x), "status.workerPhase", ""), "PartialReady");
+	/* A second node comes: the condition tells of now. */
+	fake_put(x->api, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n2'}}");
+	(void)settle(x);
+	assert_string_equal(fake_condition(runtime(x), "WorkersInitialized", "True"), "The workers are initialized.");
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
 }
 
