@@ -45,7 +45,10 @@ static int check_root(const char *what, const char *dir, struct error *err)
 /* The real path, so that mounts beneath it are found in the kernel's table by comparing strings. */
 static int real_dir(const char *what, const char *dir, char **ret, struct error *err)
 {
-	int rc = file_mkdir_all(dir, 0755, err);
+	int rc = check_root(what, dir, err); /* before anything is made there; links are looked through below */
+	if (rc < 0)
+		return rc;
+	rc = file_mkdir_all(dir, 0755, err);
 	if (rc < 0)
 		return error_wrap(err, rc, "%s", what);
 	CLEANUP(free_p) char *real = realpath(dir, NULL);
