@@ -1,5 +1,6 @@
 #include "net/http_reader.h"
 
+#include <ctype.h>
 #include <http_parser.h>
 #include <stdint.h>
 #include <strings.h>
@@ -171,6 +172,17 @@ static int parse_query(struct http_reader *r)
 	return 0;
 }
 
+/* RFC 9110, 5.6.2. The parser lets a space before the colon pass, which others read as another field: a way to smuggle requests. */
+static bool is_token(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+		if (!isalnum((unsigned char)*s) && strchr("!#$%&'*+-.^_`|~", *s) == NULL)
+			return false;
+	return true;
+}
+
 /* One entry per field line; those of one name are joined when they are asked for (http_parsed_header). */
 static int parse_headers(struct http_reader *r)
 {
@@ -187,6 +199,8 @@ static int parse_headers(struct http_reader *r)
 	memcpy(copy, r->fields.p, r->fields.n);
 	for (const char *s = copy; q->n_headers < r->n_fields;) { /* neither names nor values can hold a NUL */
 		const char *value = s + strlen(s) + 1;
+		if (!is_token(s))
+			return refuse(r, 400, "header field has a bad name");
 		q->headers[q->n_headers++] = (struct http_header){s, value};
 		s = value + strlen(value) + 1;
 	}

@@ -62,6 +62,7 @@ static void test_requests(void **state)
 		{"bad chunk", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nxy\r\n", -400, NULL, NULL, NULL, NULL, false},
 		{"body too large", "POST / HTTP/1.1\r\n" H "Content-Length: 11\r\n\r\n", -413, NULL, NULL, NULL, NULL, false},
 		{"chunks too large", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n", -413, NULL, NULL, NULL, NULL, false},
+		{"space before the colon", "POST / HTTP/1.1\r\n" H "Content-Length : 1\r\n\r\na", -400, NULL, NULL, NULL, NULL, false},
 		{"control character", "GET / HTTP/1.1\r\n" H "X: a\x01" "b\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
 	};
 	static const size_t steps[] = {1, 7, SIZE_MAX};
