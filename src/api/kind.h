@@ -42,6 +42,9 @@ extern const struct kind *const kubernetes_kinds[];
 extern const struct kind *const sluice_kinds[];
 extern const struct kind dataset_kind, reservoir_runtime_kind, crd_kind;
 
+/** Our kind of that group and name (any version), or NULL: where a server that knows it only by its CRD finds what the CRD cannot say. */
+const struct kind *sluice_kind_find(const char *group, const char *kind);
+
 /** The type of metadata, shared by all kinds (meta.v1.ObjectMeta). */
 extern const struct schema object_meta_schema;
 /** Look a schema of Kubernetes up by its name in OpenAPI ("core.v1.Volume"), for fragments inside our kinds. NULL when unknown. */

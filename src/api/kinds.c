@@ -1,4 +1,6 @@
 /* The kinds of data.fluid.io that this program has. A new kind is one line here. */
+#include <string.h>
+
 #include "api/dataset.h"
 #include "api/reservoir_runtime.h"
 
@@ -7,3 +9,11 @@ const struct kind *const sluice_kinds[] = {
 	&reservoir_runtime_kind,
 	NULL,
 };
+
+const struct kind *sluice_kind_find(const char *group, const char *kind)
+{
+	for (const struct kind *const *k = sluice_kinds; *k != NULL; k++)
+		if (strcmp((*k)->resource.group, group) == 0 && strcmp((*k)->resource.kind, kind) == 0)
+			return *k;
+	return NULL;
+}

@@ -82,7 +82,8 @@ static void add_rules(struct strbuf *out, const struct field *f)
 	if (f->min_length > 0)
 		strbuf_addf(out, "%sat least %lld characters", out->n == start ? "" : ", ", (long long)f->min_length);
 	if (f->min_items > 0)
-		strbuf_addf(out, "%sat least %lld items", out->n == start ? "" : ", ", (long long)f->min_items);
+		strbuf_addf(out, "%sat least %lld item%s", out->n == start ? "" : ", ", (long long)f->min_items,
+			    f->min_items == 1 ? "" : "s");
 	if (f->dflt != NULL) {
 		strbuf_addf(out, "%sdefault `", out->n == start ? "" : ", ");
 		add_cell(out, f->dflt);

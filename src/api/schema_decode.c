@@ -278,7 +278,7 @@ static int decode_value(const struct decode *d, const struct schema *s, const js
 	case SCHEMA_INT_OR_STRING:
 		break;
 	}
-	assert(!"a value that stays JSON is stored by its field");
+	assert(false && "a value that stays JSON is stored by its field");
 	return -EINVAL;
 }
 

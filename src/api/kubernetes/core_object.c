@@ -84,7 +84,7 @@ static const struct field core_v1_namespace_condition_fields[] = {
 TYPE(core_v1_namespace_condition, "core.v1.NamespaceCondition");
 
 static const struct field core_v1_namespace_spec_fields[] = {
-	STRINGS("finalizers", 1, DEFAULT("[\"kubernetes\"]")),
+	STRINGS("finalizers", 1),
 	FIELD_END,
 };
 TYPE(core_v1_namespace_spec, "core.v1.NamespaceSpec");

@@ -311,15 +311,16 @@ static void walk_changeable(const struct schema *s, const char *prefix, struct s
 static void test_changeable(void **state)
 {
 	(void)state;
-	static const struct {
+	const struct {
 		const struct kind *kind;
 		const char *want;
 	} cases[] = {
-		{&dataset_kind, "mounts runtimes sharedOptions sharedEncryptOptions "},
+		{sluice_kind_find("data.fluid.io", "Dataset"), "mounts runtimes sharedOptions sharedEncryptOptions "},
 		{&reservoir_runtime_kind,
 		 "replicas fuse.cleanPolicy management.cleanCachePolicy.gracePeriodSeconds "
 		 "management.cleanCachePolicy.maxRetryAttempts management.metadataSyncPolicy.autoSync "},
 	};
+	assert_null(sluice_kind_find("data.fluid.io", "Nope"));
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct strbuf got = STRBUF_INIT(4096);
 		walk_changeable(schema_field(cases[i].kind->schema, "spec")->schema, "", &got);
