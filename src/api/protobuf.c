@@ -430,8 +430,10 @@ static int append_packed(const struct reader *r, const struct schema *items, con
 
 static int decode_entry(const struct reader *r, const struct schema *values, const struct item *it, json_t *map)
 {
+	if (it->wire != WIRE_BYTES)
+		return malformed(r, "a map's entry is no message");
 	struct small m;
-	int rc = it->wire == WIRE_BYTES ? read_small(r, it, &m) : malformed(r, "a map's entry is no message");
+	int rc = read_small(r, it, &m);
 	if (rc < 0)
 		return rc;
 	if (!small_is(&m, 1, WIRE_BYTES) || memchr(m.member[1].p, '\0', m.member[1].n) != NULL)
