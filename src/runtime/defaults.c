@@ -379,9 +379,8 @@ static bool waited_long_enough(const struct reconcile_ctx *ctx)
 	return clock_parse_rfc3339(at, &since) == 0 && clock_wall_ns() - since > SHUTDOWN_PATIENCE;
 }
 
-static int remove_workloads(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+static int remove_objects(const struct engine_traits *t, struct reconcile_ctx *ctx, struct error *err)
 {
-	const struct engine_traits *t = e->ops->traits;
 	const struct {
 		const struct kube_resource *r;
 		const char *suffix;
@@ -396,14 +395,12 @@ static int remove_workloads(struct engine *e, struct reconcile_ctx *ctx, struct 
 	return 0;
 }
 
-int engine_default_shutdown(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+int workloads_remove(const struct engine_traits *t, struct reconcile_ctx *ctx, struct error *err)
 {
-	int rc = remove_workloads(e, ctx, err);
-	if (rc == 0)
-		rc = nodes_clear_labels(ctx, err);
+	int rc = remove_objects(t, ctx, err);
 	if (rc < 0)
 		return rc;
-	const char *const roles[] = {e->ops->traits->worker_role, e->ops->traits->fuse_role};
+	const char *const roles[] = {t->worker_role, t->fuse_role};
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		JSON_AUTO pods = workload_pods(ctx, roles[i]);
 		if (json_array_size(pods) == 0 || waited_long_enough(ctx))
@@ -413,4 +410,13 @@ int engine_default_shutdown(struct engine *e, struct reconcile_ctx *ctx, struct 
 		return 0;
 	}
 	return 1;
+}
+
+int engine_default_shutdown(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	int rc = workloads_remove(e->ops->traits, ctx, err);
+	if (rc <= 0)
+		return rc;
+	rc = nodes_clear_labels(ctx, err);
+	return rc < 0 ? rc : 1;
 }

@@ -194,27 +194,49 @@ int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, 
 	return 0;
 }
 
-int nodes_clear_labels(struct reconcile_ctx *ctx, struct error *err)
+int nodes_labelled(struct reconcile_ctx *ctx, json_t **ret, struct error *err)
 {
 	CLEANUP(keys_clear) struct label_keys k = {0};
 	int rc = keys_make(ctx, &k, err);
 	if (rc < 0)
 		return rc;
 	const char *const marks[] = {k.common, k.runtime, k.fuse};
+	JSON_AUTO all = json_array();
 	for (size_t m = 0; m < ARRAY_LEN(marks); m++) {
 		JSON_AUTO nodes = ctx->api->list(ctx->api->ctx, &KUBE_NODE, NULL, marks[m], NULL);
-		if (nodes == NULL)
+		if (nodes == NULL || all == NULL)
 			return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
 		size_t i;
 		json_t *node;
 		json_array_foreach(nodes, i, node) {
-			/* A node that carried the mark before this one is done already, if the cache has not caught up: a conflict says so. */
-			bool done = false;
+			bool seen = false;
 			for (size_t b = 0; b < m; b++)
-				done = done || obj_label(node, marks[b]) != NULL;
-			if (!done && (rc = unlabel_node(ctx, node, &k, true, err)) < 0)
-				return rc;
+				seen = seen || obj_label(node, marks[b]) != NULL;
+			if (!seen && json_array_append(all, node) < 0)
+				return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
 		}
 	}
+	*ret = TAKE(all);
 	return 0;
+}
+
+int nodes_clear_one(struct reconcile_ctx *ctx, const json_t *node, struct error *err)
+{
+	CLEANUP(keys_clear) struct label_keys k = {0};
+	int rc = keys_make(ctx, &k, err);
+	return rc < 0 ? rc : unlabel_node(ctx, node, &k, true, err);
+}
+
+int nodes_clear_labels(struct reconcile_ctx *ctx, struct error *err)
+{
+	JSON_AUTO nodes = NULL;
+	int rc = nodes_labelled(ctx, &nodes, err);
+	size_t i;
+	json_t *node;
+	json_array_foreach(nodes, i, node) {
+		rc = nodes_clear_one(ctx, node, err);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
 }

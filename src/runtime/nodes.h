@@ -48,7 +48,11 @@ char *fuse_label_key(const struct reconcile_ctx *ctx);
  * @totals go into the labels' values.
  */
 int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct tier_totals *totals, struct error *err);
-/** Take every label of this dataset off all nodes, those of the fuse too. */
+/** Nodes that carry a label of this dataset, of its cache or of its fuse: new array of Node objects. */
+int nodes_labelled(struct reconcile_ctx *ctx, json_t **ret, struct error *err);
+/** Take every label of this dataset off one node. */
+int nodes_clear_one(struct reconcile_ctx *ctx, const json_t *node, struct error *err);
+/** The same for all nodes. */
 int nodes_clear_labels(struct reconcile_ctx *ctx, struct error *err);
 
 /** The affinity of workers, from placement and nodeAffinity of the Dataset (reference: Fluid's). New tree, NULL on no memory. */

@@ -98,9 +98,11 @@ static int template_setup(struct engine *e, struct reconcile_ctx *ctx, struct er
 	if (rc < 0)
 		return rc;
 	if (ready == 0 || rc == 0) {
-		if (ready == 0 && err != NULL)
+		/* Where workers are must be known even if they never get ready: their end cleans up there. */
+		rc = e->ops->sync_schedule_info_to_cache_nodes(e, ctx, err);
+		if (rc >= 0 && ready == 0 && err != NULL)
 			*err = waiting_for;
-		return 0;
+		return rc < 0 ? rc : 0;
 	}
 	rc = e->ops->bind_to_dataset(e, ctx, err);
 	return rc < 0 ? rc : 1;

@@ -17,3 +17,8 @@ json_t *workload_pods(struct reconcile_ctx *ctx, const char *role);
  * Why pods of @role are not ready, in words a user can act on ("pod demo-worker-0: ImagePullBackOff: ..."); "" when nothing is known.
  */
 void workload_trouble(struct reconcile_ctx *ctx, const char *role, char *out, size_t size);
+/**
+ * First half of an engine's end: delete StatefulSets and DaemonSet, 1 when their pods are gone too, 0 while one still ends (named in
+ * @err; no longer than five minutes). The second half is nodes_clear_labels().
+ */
+int workloads_remove(const struct engine_traits *t, struct reconcile_ctx *ctx, struct error *err);

@@ -126,6 +126,18 @@ static int reservoir_data_operation_spec(struct engine *e, struct reconcile_ctx 
 	return error_set(err, -EOPNOTSUPP, "kind: ReservoirRuntime has no %s yet", json_str(operation, "kind", "such operation"));
 }
 
+/* Pods first, then what they left on the nodes' disks, then the labels that tell where that is. */
+static int reservoir_shutdown(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	int rc = workloads_remove(e->ops->traits, ctx, err);
+	if (rc > 0)
+		rc = reservoir_clean_nodes(ctx, e->ops->traits, err);
+	if (rc <= 0)
+		return rc;
+	rc = nodes_clear_labels(ctx, err);
+	return rc < 0 ? rc : 1;
+}
+
 ENGINE_DEFAULT(reservoir, should_setup_master);
 ENGINE_DEFAULT(reservoir, setup_master);
 ENGINE_DEFAULT(reservoir, check_master_ready);
@@ -148,7 +160,6 @@ ENGINE_DEFAULT(reservoir, sync_replicas);
 ENGINE_DEFAULT(reservoir, sync_schedule_info_to_cache_nodes);
 ENGINE_DEFAULT(reservoir, create_volume);
 ENGINE_DEFAULT(reservoir, delete_volume);
-ENGINE_DEFAULT(reservoir, shutdown);
 ENGINE_DEFAULT(reservoir, used_storage_bytes);
 ENGINE_DEFAULT(reservoir, free_storage_bytes);
 ENGINE_DEFAULT(reservoir, total_storage_bytes);
@@ -163,7 +174,7 @@ static const struct runtime_permission reservoir_permissions[] = {
 	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status", "get,list,watch,update,patch"},
 	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
 	{"", "configmaps,persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
-	{"", "pods", "get,list,watch"},
+	{"", "pods", "get,list,watch,create,patch,delete"},
 	{"", "nodes", "get,list,watch,patch"},
 	{"", "events", "create,patch"},
 	{.resources = NULL},

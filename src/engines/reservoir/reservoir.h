@@ -23,7 +23,7 @@ struct reservoir_specs {
 	struct tier_paths tiers;
 };
 
-/** Decode both specs and the tiers. -EINVAL with the field's path. */
+/** Decode both specs and the tiers; without a Dataset (it may be gone first) its part is zero. -EINVAL with the field's path. */
 int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs *ret, struct error *err);
 void reservoir_specs_clear(struct reservoir_specs *s);
 
@@ -49,6 +49,15 @@ int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err)
 /** ConfigMap, StatefulSet and DaemonSet: a new array in the order in which they must be applied. */
 int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s, int port, json_t **ret,
 		      struct error *err);
+
+/**
+ * Remove what the workers and mounts left on the disks of the nodes that carry the dataset's labels: one pod a node deletes the tiers' and
+ * mounts' directories of this dataset; when it has ended the node loses its labels. 1 when no node is left, 0 while one is at it (named in
+ * @err). A node that is not ready, and a pod that has not ended after management.cleanCachePolicy, is given up with an Event.
+ */
+int reservoir_clean_nodes(struct reconcile_ctx *ctx, const struct engine_traits *t, struct error *err);
+/** Directories of the specs that the operator does not allow are refused. */
+int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err);
 
 /** The answer of /v1/status. -EINVAL with the field's path for anything unexpected; @ret is to be cleared on success. */
 int reservoir_status_parse(const char *text, size_t n, struct engine_figures *ret, struct error *err);

@@ -23,7 +23,7 @@ void reservoir_specs_clear(struct reservoir_specs *s)
 int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs *ret, struct error *err)
 {
 	*ret = (struct reservoir_specs){.arena = ARENA_INIT(ARENA_LIMIT)};
-	int rc = schema_decode(dataset_kind.schema, ctx->dataset, &ret->arena, &ret->dataset, err);
+	int rc = ctx->dataset != NULL ? schema_decode(dataset_kind.schema, ctx->dataset, &ret->arena, &ret->dataset, err) : 0;
 	if (rc < 0)
 		(void)error_wrap(err, rc, "Dataset");
 	else if ((rc = schema_decode(reservoir_runtime_kind.schema, ctx->runtime, &ret->arena, &ret->runtime, err)) < 0)
@@ -200,7 +200,7 @@ static int check_labels(const char *path, const struct pod_metadata *m, struct e
 	return 0;
 }
 
-static int check_tiers(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
+int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
 {
 	const struct tiered_store *ts = &s->runtime.spec.tiered_store;
 	if (s->tiers.n == 0)
@@ -258,7 +258,7 @@ static int check_runtime(const struct reconcile_ctx *ctx, const struct reservoir
 		if (rc < 0)
 			return rc;
 	}
-	int rc = check_tiers(ctx, s, err);
+	int rc = reservoir_check_tiers(ctx, s, err);
 	if (rc == 0)
 		rc = check_volumes(ctx, r->volumes, err);
 	return rc == 0 ? check_fetch(r, err) : rc;

@@ -36,7 +36,8 @@ static inline int fixture_setup(void **state)
 								     .limits = &x->limits},
 					&x->r, &err),
 			 0);
-	fake_put(x->api, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n1','labels':{'kubernetes.io/hostname':'n1'}}}");
+	fake_put(x->api, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n1','labels':{'kubernetes.io/hostname':'n1'}},"
+				    "'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
 	*state = x;
 	return 0;
 }
@@ -104,6 +105,17 @@ static inline int settle(struct fixture *x)
 	}
 	fail_msg("it never settles: %s", json_string_value(json_array_get(x->api->writes, json_array_size(x->api->writes) - 1)));
 	return -1;
+}
+
+/** The pod that removes the dataset's data from node n1, or NULL. */
+static inline json_t *clean_pod(const struct fixture *x)
+{
+	const char *key;
+	json_t *obj;
+	json_object_foreach(x->api->objects, key, obj)
+		if (strncmp(key, "pods/default/demo-clean-", 24) == 0)
+			return obj;
+	return NULL;
 }
 
 /* What the StatefulSet and DaemonSet controllers would do. */

@@ -83,7 +83,23 @@ static void test_deletion(void **state)
 
 	(void)json_object_del(x->api->objects, "pods/default/demo-worker-0");
 	(void)settle(x);
+	json_t *clean = clean_pod(x);
+	assert_non_null(clean);
+	assert_string_equal(json_str(clean, "spec.nodeName", ""), "n1");
+	const json_t *command = json_at(clean, "spec.containers[name=clean].command");
+	static const char *const want[] = {"rm", "-rf", "--one-file-system", "--", "/clean/0/demo", "/clean/1/demo"};
+	assert_int_equal(json_array_size(command), ARRAY_LEN(want));
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		assert_string_equal(json_string_value(json_array_get(command, i)), want[i]);
+	assert_string_equal(json_str(clean, "spec.volumes[name=dir-0].hostPath.path", ""), "/runtime-mnt/reservoir/default");
+	assert_string_equal(json_str(clean, "spec.volumes[name=dir-1].hostPath.path", ""), "/var/cache/sluice/default");
+	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
+
+	fake_set(x->api, clean, "status.phase", json_string("Succeeded"));
+	(void)settle(x);
 	assert_null(runtime(x));
+	assert_null(clean_pod(x));
+	assert_false(fake_has_event(x->api, "CacheNotCleaned"));
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "NotBound");
 	assert_null(json_at(dataset(x), "status.runtimes"));
 	assert_int_equal(json_array_size(json_at(dataset(x), "status.conditions")), 0);
@@ -97,7 +113,47 @@ static void test_pods_that_never_end_do_not_hold_for_ever(void **state)
 	struct error err = {0};
 	bind_demo(x);
 	assert_int_equal(x->api->ops.remove(x->api, RUNTIME, "default", "demo", &err), 0);
-	/* The fake's deletionTimestamp lies long in the past: patience is over, although the pod is still there. */
+	/* The fake's deletionTimestamp lies long in the past: patience is over, although the worker's pod is still there. */
+	(void)settle(x);
+	assert_non_null(clean_pod(x));
+	fake_set(x->api, clean_pod(x), "metadata.creationTimestamp", json_string("2026-01-02T03:04:05Z"));
+	(void)settle(x);
+	assert_null(runtime(x));
+	assert_true(fake_has_event(x->api, "Warning CacheNotCleaned on ReservoirRuntime: cached data may be left on node n1: pod demo-clean-"));
+	assert_true(fake_has_event(x->api, "has not ended after 60 s"));
+}
+
+static void test_node_that_is_gone_is_not_waited_for(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = {0};
+	bind_demo(x);
+	fake_set(x->api, fake_live(x->api, &KUBE_NODE, "", "n1"), "status.conditions[type=Ready].status", json_string("Unknown"));
+	(void)json_object_del(x->api->objects, "pods/default/demo-worker-0");
+	assert_int_equal(x->api->ops.remove(x->api, RUNTIME, "default", "demo", &err), 0);
+	(void)settle(x);
+	assert_null(runtime(x));
+	assert_true(fake_has_event(x->api, "cached data may be left on node n1: the node is not ready"));
+}
+
+static void test_deletion_before_it_was_ever_ready(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = {0};
+	put_dataset(x, SPEC_HTTP);
+	put_runtime(x, SPEC_MEM);
+	(void)settle(x);
+	worker_becomes_ready(x);
+	fake_set(x->api, worker(x), "status.readyReplicas", json_integer(0));
+	(void)settle(x);
+	assert_string_equal(json_str(dataset(x), "status.phase", ""), "");
+	/* The Dataset goes first, and the worker's pod: what it left is still found. */
+	(void)json_object_del(x->api->objects, "datasets/default/demo");
+	(void)json_object_del(x->api->objects, "pods/default/demo-worker-0");
+	assert_int_equal(x->api->ops.remove(x->api, RUNTIME, "default", "demo", &err), 0);
+	(void)settle(x);
+	assert_non_null(clean_pod(x));
+	fake_set(x->api, clean_pod(x), "status.phase", json_string("Succeeded"));
 	(void)settle(x);
 	assert_null(runtime(x));
 }
@@ -243,6 +299,8 @@ int main(void)
 		T(test_life),
 		T(test_deletion),
 		T(test_pods_that_never_end_do_not_hold_for_ever),
+		T(test_node_that_is_gone_is_not_waited_for),
+		T(test_deletion_before_it_was_ever_ready),
 		T(test_scaling),
 		T(test_lost_workload_comes_back),
 		T(test_change_of_mounts),

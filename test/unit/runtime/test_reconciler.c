@@ -215,6 +215,7 @@ static void test_setup_waits(void **state)
 	toy.workers_ready = 0;
 	passes(x, 1);
 	assert_null(strstr(toy.calls, "create_volume"));
+	assert_non_null(strstr(toy.calls, "check_and_update_runtime_status sync_schedule_info_to_cache_nodes"));
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "");
 	assert_int_equal(json_array_size(x->api->events), 0); /* waiting is no error */
 }
