@@ -8,6 +8,7 @@
 #include "reservoir/catalog_internal.h"
 
 #define QUICK_RETRIES 2u
+#define GRACE_NS (10 * NSEC_PER_SEC)
 
 /* What a source listed, kept until the lock is taken again. */
 struct listed {
@@ -167,7 +168,10 @@ static int merge(struct catalog *c, uint32_t dir, const struct listed *l, struct
 	}
 	if (!first_time)
 		sweep(c, dir, mount, seen, l->n);
-	index_set_listed(c->index, dir, clock_wall_ns());
+	if (first_time)
+		index_set_listed(c->index, dir, clock_wall_ns());
+	else
+		index_touch(c->index, dir, clock_wall_ns());
 	for (uint32_t id = index_get(c->index, dir)->first; id != 0; id = index_get(c->index, id)->next) {
 		const struct index_node *n = index_get(c->index, id);
 		if ((n->type == SOURCE_DIR && n->listed_ns == 0) || (n->type == SOURCE_FILE && !n->size_exact))
@@ -224,6 +228,16 @@ static const struct catalog_mount *failed_mount(const struct catalog *c, uint32_
 	return NULL;
 }
 
+/* What was known before is better than nothing while the source is away; it is not asked again at each step. */
+static bool go_on_with_old(struct catalog *c, uint32_t id)
+{
+	const struct index_node *n = index_get(c->index, id);
+	if ((n->type == SOURCE_DIR && n->listed_ns == 0) || c->config->freshness == FRESHNESS_ON_OPEN)
+		return false;
+	index_touch(c->index, id, catalog_fresh_since(c) + GRACE_NS);
+	return true;
+}
+
 static int ensure_listed(struct catalog *c, uint32_t id, bool crawl, struct error *err)
 {
 	for (;;) {
@@ -243,8 +257,7 @@ static int ensure_listed(struct catalog *c, uint32_t id, bool crawl, struct erro
 			const int r = list_locked(c, id, &inner);
 			if (r == 0)
 				return 0;
-			/* names known before are better than none while the source is away */
-			if (index_get(c->index, id)->listed_ns != 0 && source_may_retry(r))
+			if (source_may_retry(r) && go_on_with_old(c, id))
 				return 0;
 			if (err != NULL)
 				*err = inner;
@@ -314,7 +327,7 @@ static int stat_locked(struct catalog *c, uint32_t *id, struct error *err)
 		if (!known.exact && st.type == known.type)
 			r = index_refine(c->index, *id, &st, clock_wall_ns());
 		else if (source_same_version(&known, &st))
-			r = index_refine(c->index, *id, &known, clock_wall_ns());
+			index_touch(c->index, *id, clock_wall_ns()); /* not logged: the log grows with changes alone */
 		else
 			r = replace_version(c, id, &st, err);
 	}
@@ -331,5 +344,7 @@ int catalog_ensure_exact(struct catalog *c, uint32_t *id, bool force, struct err
 	const bool fresh = c->config->freshness == FRESHNESS_NEVER || n->listed_ns >= catalog_fresh_since(c);
 	if (!force && n->exact && (fresh || c->config->freshness == FRESHNESS_ON_OPEN))
 		return 0;
-	return stat_locked(c, id, err);
+	const bool known = n->exact;
+	const int r = stat_locked(c, id, err);
+	return r < 0 && known && source_may_retry(r) && go_on_with_old(c, *id) ? 0 : r;
 }

@@ -246,6 +246,11 @@ void index_set_listed(struct index *ix, uint32_t id, int64_t when_ns)
 	index_log_listed(ix, id);
 }
 
+void index_touch(struct index *ix, uint32_t id, int64_t when_ns)
+{
+	ix->nodes[id].listed_ns = when_ns;
+}
+
 /* Out of its parent's list of children. Its own `next` stays: a reader who stands on it finds on. */
 static void unlink_child(struct index *ix, uint32_t id)
 {

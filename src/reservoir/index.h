@@ -52,6 +52,8 @@ uint32_t index_add(struct index *ix, uint32_t parent, const char *name, uint16_t
 /** The same file, known better: from a page's "12K" to the source's own figures. */
 int index_refine(struct index *ix, uint32_t id, const struct source_stat *st, int64_t seen_ns);
 void index_set_listed(struct index *ix, uint32_t id, int64_t when_ns);
+/** As if it had been looked at at @when_ns; not remembered over a restart. */
+void index_touch(struct index *ix, uint32_t id, int64_t when_ns);
 /** No name leads to it (nor to what is below) any more. */
 void index_remove(struct index *ix, uint32_t id);
 /** What a source would say about the node. */

@@ -172,6 +172,32 @@ static void test_manual_refresh(void **state)
 	assert_int_equal(t.bytes, 2004);
 }
 
+/* With a time to live, a source that is away leaves what was known, and nobody waits for it at each step. */
+static void test_ttl_and_source_away(void **state)
+{
+	(void)state;
+	fx.config.freshness = FRESHNESS_TTL;
+	fx.config.ttl_ns = 1;
+	begin();
+	assert_true(wait_until(complete, NULL, 10));
+	const uint64_t id = id_of("exact");
+	char path[96];
+	struct stat before, after;
+	(void)snprintf(path, sizeof path, "%s/index", fx.dir);
+	assert_int_equal(stat(path, &before), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(id_of("exact"), id); /* asked again each time */
+	assert_true(atomic_load(&heads) >= 10);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_size, before.st_size); /* nothing changed: nothing to write */
+	atomic_store(&site_down, 500);
+	assert_int_equal(id_of("exact"), id);
+	const int asked = atomic_load(&fx.server.requests);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(id_of("exact"), id);
+	assert_int_equal(atomic_load(&fx.server.requests), asked);
+}
+
 static void test_on_open(void **state)
 {
 	(void)state;
@@ -253,6 +279,7 @@ int main(int argc, char **argv)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_crawl_and_exact_figures), T(test_never_asks_again), T(test_manual_refresh),
+		T(test_ttl_and_source_away),
 		T(test_on_open),		 T(test_source_away),	   T(test_several_mounts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
