@@ -37,10 +37,12 @@ static int add_dotted(json_t *set, const char *dotted)
 	struct str rest = str_from(dotted), piece;
 	while (str_split_next(&rest, '.', &piece)) {
 		CLEANUP(free_p) char *element = str_printf("f:%.*s", (int)piece.n, piece.p);
-		json_t *child = element != NULL ? json_object_get(set, element) : NULL;
+		if (element == NULL)
+			return -ENOMEM;
+		json_t *child = json_object_get(set, element);
 		if (child == NULL) {
 			child = json_object();
-			if (element == NULL || json_object_set_new(set, element, child) < 0)
+			if (json_object_set_new(set, element, child) < 0)
 				return -ENOMEM;
 		}
 		set = child;
@@ -368,11 +370,10 @@ static int adopt_unmanaged(struct applying *a)
 /* The new object: the configuration laid over the live one, and what the manager dropped taken out. */
 static int make_object(struct applying *a)
 {
-	JSON_AUTO empty = json_object();
 	JSON_AUTO merged = NULL;
 	JSON_AUTO pruned = NULL;
 	const struct apply_options *o = a->o;
-	int rc = typed_merge(a->live != NULL ? a->live : empty, a->config, o->root, o->ops, &merged, a->err);
+	int rc = typed_merge(a->live, a->config, o->root, o->ops, &merged, a->err);
 	if (rc == 0 && !fieldset_empty(a->last))
 		rc = prune(merged, a->last, &a->ms, o, &pruned, a->err);
 	else if (rc == 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/str.h"
 #include "base/strbuf.h"
 #include "json/json.h"
 
@@ -131,8 +132,7 @@ json_t *fieldset_intersection(const json_t *a, const json_t *b)
 		const json_t *other = json_object_get(b, key);
 		if (other == NULL)
 			continue;
-		json_t *both = json_is_object(v) ? fieldset_intersection(v, other) : json_true();
-		if (out == NULL || put_child(out, key, both) < 0)
+		if (out == NULL || put_child(out, key, json_is_object(v) ? fieldset_intersection(v, other) : json_true()) < 0)
 			return NULL;
 	}
 	return TAKE(out);
@@ -197,8 +197,10 @@ int fieldset_element(char kind, const json_t *value, char **ret)
 		value = sorted;
 	}
 	CLEANUP(free_p) char *text = json_to_text(value, NULL);
-	if (text == NULL || asprintf(ret, "%c:%s", kind, text) < 0)
+	char *element = text == NULL ? NULL : str_printf("%c:%s", kind, text);
+	if (element == NULL)
 		return -ENOMEM;
+	*ret = element;
 	return 0;
 }
 

@@ -29,6 +29,20 @@ static bool nesting_fits(const char *text, size_t n)
 	return true;
 }
 
+static void ignore_path(void *ctx, const char *path)
+{
+	(void)ctx;
+	(void)path;
+}
+
+/* jansson calls some failed allocations a syntax error: a text whose grammar is right cannot have one. */
+static bool was_memory(const json_error_t *je, const char *text, size_t n)
+{
+	if (je->text[0] == '\0' || json_error_code(je) == json_error_out_of_memory)
+		return true;
+	return json_error_code(je) == json_error_invalid_syntax && json_scan_duplicates(text, n, ignore_path, NULL) != -EINVAL;
+}
+
 int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
 {
 	if (!nesting_fits(text, n))
@@ -36,8 +50,9 @@ int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
 	json_error_t je;
 	json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
 	if (j == NULL) {
-		const int code = json_error_code(&je) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
-		return error_set(err, code, "JSON line %d, column %d: %s", je.line, je.column, je.text);
+		if (was_memory(&je, text, n))
+			return error_set(err, -ENOMEM, "read JSON: out of memory");
+		return error_set(err, -EINVAL, "JSON line %d, column %d: %s", je.line, je.column, je.text);
 	}
 	*ret = j;
 	return 0;

@@ -99,13 +99,14 @@ static int decode_entry(struct owners *ms, const json_t *e, struct error *err)
 		return error_set(err, -EINVAL, "metadata.managedFields: fieldsType must be FieldsV1");
 	JSON_AUTO set = NULL;
 	const json_t *fields = json_object_get(e, "fieldsV1");
-	JSON_AUTO none = json_object();
-	int rc = fieldset_decode(fields != NULL ? fields : none, &set, err);
-	if (rc < 0)
-		return error_wrap(err, rc, "metadata.managedFields");
+	if (fields != NULL) {
+		const int rc = fieldset_decode(fields, &set, err);
+		if (rc < 0)
+			return error_wrap(err, rc, "metadata.managedFields");
+	}
 	struct owner *m = owners_get(ms, name, json_str(e, "apiVersion", ""), json_str(e, "subresource", ""),
 					 operation[0] == 'A');
-	if (m == NULL || owner_give(m, fieldset_union(m->set, set)) < 0)
+	if (m == NULL || (set != NULL && owner_give(m, fieldset_union(m->set, set)) < 0))
 		return error_set(err, -ENOMEM, "read managedFields: out of memory");
 	if (time != NULL && m->time == NULL && (m->time = strdup(time)) == NULL)
 		return error_set(err, -ENOMEM, "read managedFields: out of memory");

@@ -159,8 +159,7 @@ static json_t *container_for(const struct step *s)
 static json_t *keyed_item(const struct step *s)
 {
 	JSON_AUTO item = json_object();
-	json_t *v = json_stringn(s->value.p, s->value.n);
-	if (item == NULL || json_object_setn_new(item, s->name.p, s->name.n, v) < 0)
+	if (item == NULL || json_object_setn_new(item, s->name.p, s->name.n, json_stringn(s->value.p, s->value.n)) < 0)
 		return NULL;
 	return TAKE(item);
 }

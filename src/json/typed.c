@@ -1,11 +1,10 @@
 #include "json/typed.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
+#include "base/str.h"
 #include "base/strbuf.h"
 #include "json/fieldset.h"
 #include "json/json.h"
@@ -52,8 +51,7 @@ static size_t size_of(const json_t *v)
 /* "f:" and the name; malloc'ed or NULL. */
 static char *field_element(const char *name)
 {
-	char *s = NULL;
-	return asprintf(&s, "f:%s", name) < 0 ? NULL : s;
+	return str_printf("f:%s", name);
 }
 
 struct walk {
@@ -464,12 +462,11 @@ int typed_name_fields(const json_t *set, const struct shape *s, const struct sha
 		}
 		bool declared = false;
 		const struct shape m = element[0] == 'f' ? typed_member_shape(ops, s, element + 2, &declared) : typed_element_shape(ops, s);
-		json_t *child = NULL;
+		JSON_AUTO child = NULL;
 		const int rc = typed_name_fields(v, &m, ops, &child, err);
 		if (rc < 0)
 			return rc;
-		if ((declared && json_object_set_new(child, ".", json_true()) < 0) ||
-		    json_object_set_new_nocheck(out, element, child) < 0)
+		if ((declared && json_object_set_new(child, ".", json_true()) < 0) || json_object_set_nocheck(out, element, child) < 0)
 			return no_memory(err);
 	}
 	*ret = TAKE(out);

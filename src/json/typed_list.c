@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "json/fieldset.h"
 #include "json/json.h"
 
@@ -76,8 +76,8 @@ static int index_item(struct typed_list *l, const json_t *item, size_t i, const 
 	}
 	if (rc == -ENOENT || twice) {
 		free(element);
-		element = NULL;
-		rc = asprintf(&element, "i:%zu", i) < 0 ? -ENOMEM : 0;
+		element = str_printf("i:%zu", i);
+		rc = element == NULL ? -ENOMEM : 0;
 	}
 	if (rc < 0)
 		return no_memory(err);

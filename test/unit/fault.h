@@ -1,0 +1,100 @@
+/*
+ * Fails the Nth allocation: FAULT_LOOP runs its body with allocation 1, 2, 3 ... failing until one run meets no failure. The body
+ * must leave nothing behind (the sanitizers look) and see -ENOMEM or NULL where memory ran out. One thread only.
+ *
+ *	FAULT_LOOP {
+ *		char *text = thing_to_text(thing);
+ *		FAULT_END;           // no more failures: what follows is the test's own
+ *		assert_true(text != NULL || fault_hit());
+ *		free(text);
+ *	}
+ *
+ * The program must be linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup,--wrap=vasprintf, which
+ * meson's fault_link_args has. Calls inside shared libraries are reached only through the hooks that these offer: fault_hook_jansson().
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long fault_left = -1; /* allocations until the failure; negative: none is planned */
+static bool fault_happened;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
+int __real_vasprintf(char **ret, const char *fmt, va_list ap);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
+int __wrap_vasprintf(char **ret, const char *fmt, va_list ap);
+
+static inline bool fault_now(void)
+{
+	if (fault_left < 0 || fault_left-- > 0)
+		return false;
+	fault_happened = true;
+	return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+	return fault_now() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fault_now() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return fault_now() ? NULL : __real_realloc(p, n);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return fault_now() ? NULL : __real_strdup(s);
+}
+
+char *__wrap_strndup(const char *s, size_t n)
+{
+	return fault_now() ? NULL : __real_strndup(s, n);
+}
+
+int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
+{
+	return fault_now() ? -1 : __real_vasprintf(ret, fmt, ap);
+}
+
+static inline bool fault_hit(void)
+{
+	return fault_happened;
+}
+
+#ifdef JANSSON_H /* included before this file */
+/* Let jansson's allocations fail too. */
+static inline void fault_hook_jansson(void)
+{
+	json_set_alloc_funcs(__wrap_malloc, free);
+}
+#endif
+
+static inline bool fault_step(long n)
+{
+	const bool go_on = n == 0 || fault_happened;
+	fault_happened = false;
+	fault_left = go_on ? n : -1;
+	return go_on;
+}
+
+#define FAULT_LOOP for (long fault_n_ = 0; fault_step(fault_n_); fault_n_++)
+#define FAULT_END  (void)(fault_left = -1)
