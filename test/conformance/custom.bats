@@ -6,7 +6,7 @@ load helpers
 setup_file() {
 	start_api
 	export GROUP=c$(od -An -N4 -tx4 /dev/urandom | tr -d ' ').example.com
-	"$KUBECTL" create -f - <<-Y
+	"$KUBECTL" create --validate=false -f - <<-Y
 		apiVersion: apiextensions.k8s.io/v1
 		kind: CustomResourceDefinition
 		metadata: {name: widgets.$GROUP}
@@ -123,7 +123,7 @@ explained() {
 }
 
 @test "a definition goes with its objects" {
-	"$KUBECTL" create -f - <<-Y
+	"$KUBECTL" create --validate=false -f - <<-Y
 		apiVersion: apiextensions.k8s.io/v1
 		kind: CustomResourceDefinition
 		metadata: {name: gadgets.$GROUP}
