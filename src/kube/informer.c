@@ -56,7 +56,7 @@ struct informer {
 	char *version; /* watch from here */
 	unsigned failures;
 	bool progress; /* this watch brought something */
-	int reported;  /* the error code that was logged last; 0: all is well */
+	int reported;  /* the kind of failure that was logged last; 0: all is well */
 
 	pthread_mutex_t lock; /* guards synced, and the waits on wake */
 	pthread_cond_t wake;
@@ -295,13 +295,21 @@ static int watch_once(struct informer *inf, struct error *err)
 
 /* --- the thread --- */
 
+/* Once for each kind of failure: the server cannot be reached, or it answers with this status. */
 static void report_failure(struct informer *inf, int rc, const struct error *err)
 {
-	if (inf->reported == rc || stopping(inf))
+	const int kind = err->status != 0 ? err->status : -1;
+	const bool cut = inf->state == STREAMING && rc == -ECONNRESET && inf->failures == 0;
+	if (inf->reported == kind || stopping(inf))
 		return;
-	inf->reported = rc;
-	LOG(inf->log, rc == -EAGAIN ? LOG_LVL_DEBUG : LOG_LVL_WARN, "watch fails, trying again",
-	    LOG_STR("resource", inf->resource->plural), LOG_STR("err", err->msg));
+	if (cut || rc == -EAGAIN) { /* connections end: only if no new one comes is that worth a line */
+		LOG(inf->log, LOG_LVL_DEBUG, "watch ended", LOG_STR("resource", inf->resource->plural),
+		    LOG_STR("err", err->msg));
+		return;
+	}
+	inf->reported = kind;
+	LOG(inf->log, LOG_LVL_WARN, "watch fails, trying again", LOG_STR("resource", inf->resource->plural),
+	    LOG_STR("err", err->msg));
 }
 
 static void fail(struct informer *inf, int rc, const struct error *err, enum state then)
