@@ -24,9 +24,17 @@ static void newline(struct writer *w, size_t depth)
 		strbuf_addc(&w->b, ' ');
 }
 
-/* "0.1", not 0.10000000000000001; whole numbers without a point up to 1e21, as encoding/json does. */
+/*
+ * "0.1", not 0.10000000000000001, and whole numbers without a point, as encoding/json does. Whole numbers keep all their digits, since a
+ * reader that knows integers would take padding zeros at their word; from 2^63 on such a reader (jansson is one) refuses them, and
+ * the exponent is written, where Go waits until 1e21.
+ */
 static void write_real(struct writer *w, double d)
 {
+	if (fabs(d) < 0x1p63 && d == trunc(d)) {
+		strbuf_addf(&w->b, "%.0f", d);
+		return;
+	}
 	char s[40];
 	int precision = 1;
 	do
@@ -46,7 +54,7 @@ static void write_real(struct writer *w, double d)
 	while (n > 1 && digits[n - 1] == '0')
 		n--;
 
-	if (exponent < -6 || exponent >= 21) {
+	if (exponent < -6 || fabs(d) >= 0x1p63) {
 		strbuf_addc(&w->b, digits[0]);
 		if (n > 1) {
 			strbuf_addc(&w->b, '.');

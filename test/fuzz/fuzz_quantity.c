@@ -1,0 +1,33 @@
+/* Quantities and durations: what is printed of a value reads back as that value. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json/quantity.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	char text[300];
+	if (n >= sizeof text)
+		return 0;
+	memcpy(text, data, n);
+	text[n] = '\0';
+
+	int64_t v, again;
+	char out[32];
+	if (quantity_parse(text, &v, NULL) == 0) {
+		quantity_format_binary(v, out);
+		if (quantity_parse(out, &again, NULL) < 0 || again != v || quantity_compare(text, text) != 0)
+			abort();
+	}
+	if (quantity_parse_milli(text, &v, NULL) == 0 && quantity_parse(text, &again, NULL) == 0 && v / 1000 > again)
+		abort(); /* units are rounded up from what thousandths are */
+	if (duration_parse(text, &v, NULL) == 0) {
+		duration_format(v, out);
+		if (duration_parse(out, &again, NULL) < 0 || again != v)
+			abort();
+	}
+	return 0;
+}
