@@ -24,7 +24,7 @@ run: all ## the main job on real input: a mounted, cached dataset and its speeds
 
 test: build-packages ## unit, conformance and end-to-end tests with ASan and UBSan
 	@build-aux/install-packages.sh run test
-	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Db_sanitize=address,undefined -Db_lundef=false --werror
+	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
 	@ninja -C $(TEST_BUILD)
 	@test/run.sh $(TEST_BUILD)
 
