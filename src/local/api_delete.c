@@ -33,6 +33,17 @@ static int check_preconditions(struct api_request *r, const json_t *obj, const j
 	return 0;
 }
 
+/** The namespaces that every cluster has stay. */
+static int check_protected(struct api_request *r, const char *name)
+{
+	static const char *const kept[] = {"default", "kube-system", "kube-public"};
+	for (size_t i = 0; i < ARRAY_LEN(kept) && is_kind(r, "", "namespaces"); i++)
+		if (strcmp(kept[i], name) == 0)
+			return api_fail(r, 403, "Forbidden", api_details(r, name), "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+					name);
+	return 0;
+}
+
 static bool has_finalizer(const json_t *obj, const char *name)
 {
 	size_t i;
@@ -130,6 +141,8 @@ static int delete_once(struct api_request *r, const char *name, const json_t *op
 	int rc = api_load(r, name, &obj, &revision);
 	if (rc == 0)
 		rc = check_preconditions(r, obj, options);
+	if (rc == 0)
+		rc = check_protected(r, name);
 	if (rc < 0)
 		return rc;
 	JSON_AUTO before = json_deep_copy(obj);

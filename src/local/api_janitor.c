@@ -1,12 +1,14 @@
 /*
  * What the server keeps in order by itself, on one thread of its own: instances of a definition that is being deleted, the default
- * ServiceAccount of each namespace. Woken by the changes that concern it; what fails is tried again after a second.
+ * ServiceAccount of each namespace, Events that have grown old. Woken by the changes that concern it, and now and then; what fails is
+ * tried again after a second.
  */
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -18,9 +20,14 @@
 #define CRD_PLURAL "customresourcedefinitions"
 #define CLEANUP_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
+#define EVENT_TTL_NS (3600 * NSEC_PER_SEC)
+#define IDLE_S 300
+#define RETRY_S 1
+
 struct api_janitor {
 	struct api_server *server;
 	pthread_t thread;
+	int64_t events_at; /* when Events are looked through next; the thread's alone */
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	bool stopping, work;
@@ -167,31 +174,80 @@ int api_bootstrap(struct api_server *s, struct error *err)
 	return keep_accounts(s, err);
 }
 
+/** The last time that an Event was heard of. */
+static bool is_old(const json_t *event, int64_t now)
+{
+	static const char *const times[] = {"metadata.creationTimestamp", "lastTimestamp", "eventTime", "series.lastObservedTime"};
+	int64_t last = 0;
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		int64_t t = 0;
+		const char *text = json_str(event, times[i], NULL);
+		if (text != NULL && clock_parse_rfc3339(text, &t) == 0 && t > last)
+			last = t;
+	}
+	return last < now - EVENT_TTL_NS;
+}
+
+static int collect_old(void *ctx, const struct objstore_item *item)
+{
+	JSON_AUTO obj = NULL;
+	if (json_parse(item->data, item->n, &obj, NULL) < 0)
+		return -EIO;
+	if (!is_old(obj, clock_wall_ns()))
+		return 0;
+	return json_array_append_new(ctx, json_pack("[s, s]", item->ns, item->name)) == 0 ? 0 : -ENOMEM;
+}
+
+static int drop_old_events(struct api_server *s, struct error *err)
+{
+	JSON_AUTO list = json_array();
+	struct objstore_range range = {.group = "", .plural = "events"};
+	int rc = objstore_list(s->store, &range, collect_old, list, NULL, NULL, err);
+	size_t i;
+	json_t *entry;
+	json_array_foreach(list, i, entry) {
+		struct objstore_key key = {"", "events", json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
+		if (rc == 0)
+			rc = delete_instance(s, &key, err);
+	}
+	return rc;
+}
+
+static int keep_order(struct api_janitor *j, struct error *err)
+{
+	int rc = clean_definitions(j->server, err);
+	if (rc == 0)
+		rc = keep_accounts(j->server, err);
+	if (rc < 0 || clock_mono_ns() < j->events_at)
+		return rc;
+	j->events_at = clock_mono_ns() + IDLE_S * NSEC_PER_SEC;
+	return drop_old_events(j->server, err);
+}
+
+/** Wait at most @seconds for work. */
+static void wait_locked(struct api_janitor *j, int seconds)
+{
+	struct timespec until;
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	(void)pthread_cond_timedwait(&j->wake, &j->lock, &until); /* a timeout is what it is for */
+}
+
 static void *janitor_main(void *arg)
 {
 	struct api_janitor *j = arg;
 	pthread_mutex_lock(&j->lock);
 	while (!j->stopping) {
-		if (!j->work) {
-			pthread_cond_wait(&j->wake, &j->lock);
-			continue;
-		}
 		j->work = false;
 		pthread_mutex_unlock(&j->lock);
 		struct error err = {0};
-		int rc = clean_definitions(j->server, &err);
-		if (rc == 0)
-			rc = keep_accounts(j->server, &err);
-		pthread_mutex_lock(&j->lock);
-		if (rc == 0 || j->stopping)
-			continue;
-		j->work = true;
-		if (rc != -ESTALE && rc != -ENOENT)
+		int rc = keep_order(j, &err);
+		bool raced = rc == -ESTALE || rc == -ENOENT; /* somebody else wrote meanwhile */
+		if (rc < 0 && !raced)
 			LOG(NULL, LOG_LVL_WARN, "keeping order failed, trying again", LOG_STR("err", err.msg));
-		struct timespec until;
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 1;
-		(void)pthread_cond_timedwait(&j->wake, &j->lock, &until); /* a timeout is what it is for */
+		pthread_mutex_lock(&j->lock);
+		if (!j->stopping && (rc < 0 || !j->work))
+			wait_locked(j, rc < 0 ? RETRY_S : IDLE_S);
 	}
 	pthread_mutex_unlock(&j->lock);
 	return NULL;
@@ -230,7 +286,6 @@ int api_janitor_start(struct api_server *s, struct error *err)
 	if (j == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	j->server = s;
-	j->work = true; /* what a crash has left unfinished */
 	(void)pthread_mutex_init(&j->lock, NULL);
 	(void)pthread_cond_init(&j->wake, NULL);
 	s->janitor = j;

@@ -14,6 +14,7 @@
 
 #define BODY_MAX (3u << 20)
 #define WORKERS 32 /* most of them wait for the disk, together */
+#define STREAM_QUEUE_MAX (64u << 20) /* a watch may begin with everything that exists */
 #define REQUEST_ARENA (8u << 20)
 
 static int fail_no_resource(struct api_request *r)
@@ -179,7 +180,7 @@ static int serve(struct api_server *s, const struct api_server_options *o, struc
 		return rc;
 	struct http_server_options h = {
 		.address = o->address, .port = o->port, .cert_pem = pki.server.cert_pem, .key_pem = pki.server.key_pem,
-		.client_ca_pem = pki.ca.cert_pem, .max_body = BODY_MAX, .workers = WORKERS, .handler = handle, .on_error = http_error, .ctx = s,
+		.client_ca_pem = pki.ca.cert_pem, .max_body = BODY_MAX, .workers = WORKERS, .stream_queue_max = STREAM_QUEUE_MAX, .handler = handle, .on_error = http_error, .ctx = s,
 	};
 	rc = http_server_new(&h, &s->http, err);
 	if (rc < 0)

@@ -9,6 +9,8 @@
 #include "json/json.h"
 #include "local/api_internal.h"
 
+#define CONFIG_MAX (1u << 20)
+
 struct strategy {
 	const char *group, *plural;
 	const char *status; /* JSON of a new object's status; NULL: none */
@@ -71,10 +73,29 @@ static void check_immutable(const json_t *old, const json_t *obj, const char *me
 		violation_add(vs, member, "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
 }
 
+/** Bytes of all values; base64 counts as what it stands for. */
+static size_t data_bytes(const json_t *map, bool base64)
+{
+	size_t total = 0;
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)map, key, v)
+		total += base64 ? json_string_length(v) / 4 * 3 : json_string_length(v);
+	return total;
+}
+
+static void check_size(size_t bytes, const char *path, struct violations *vs)
+{
+	if (bytes > CONFIG_MAX)
+		violation_add(vs, path, "FieldValueTooLong", "Too long: may not be more than %u bytes", CONFIG_MAX);
+}
+
 static void config_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	check_keys(json_object_get(obj, "data"), "data", vs);
 	check_keys(json_object_get(obj, "binaryData"), "binaryData", vs);
+	bool secret = strcmp(json_str(obj, "kind", ""), "Secret") == 0;
+	check_size(data_bytes(json_object_get(obj, "data"), secret) + data_bytes(json_object_get(obj, "binaryData"), true), secret ? "data" : "", vs);
 	if (!json_bool(old, "immutable", false))
 		return;
 	if (!json_bool(obj, "immutable", false))

@@ -178,6 +178,20 @@ static int check_namespace(struct api_request *r, const char *name)
 			" terminated", api_resource_name(r), name, r->ns);
 }
 
+/** A definition that is going takes no new objects, or it would never be gone. */
+static int check_definition(struct api_request *r)
+{
+	if (!r->kind->custom)
+		return 0;
+	const char *name = arena_printf(&r->arena, "%s.%s", r->plural, r->group);
+	JSON_AUTO crd = NULL;
+	if (name == NULL || api_load_other(r->server, "apiextensions.k8s.io", "customresourcedefinitions", "", name, &crd, NULL) < 0 ||
+	    json_at(crd, "metadata.deletionTimestamp") == NULL)
+		return 0; /* one that has gone is no longer found by the next request */
+	return api_fail(r, 405, "MethodNotAllowed", api_details(r, ""),
+			"create not allowed while custom resource definition is terminating");
+}
+
 /** Name, namespace and what a new object must not have yet. */
 static int new_metadata(struct api_request *r, json_t *obj)
 {
@@ -252,6 +266,8 @@ int api_create_object(struct api_request *r, json_t *given, bool managed, json_t
 	const char *name = json_str(obj, "metadata.name", "");
 	if (rc == 0)
 		rc = check_namespace(r, name);
+	if (rc == 0)
+		rc = check_definition(r);
 	if (rc == 0 && !managed) {
 		json_drop(obj, "metadata.managedFields");
 		rc = track(r, NULL, &obj);
