@@ -82,7 +82,9 @@ static int csi_run(int argc, char **argv)
 	if (rc != 0)
 		return rc > 0 ? 0 : 2;
 	if (words > 0 || endpoint == NULL || node_id == NULL) {
-		(void)fputs("sluice csi: --endpoint and --nodeid are needed, and no other words; see 'sluice help csi'\n", stderr);
+		(void)fputs(
+			"sluice csi: --endpoint and --nodeid are needed, and no other words; see 'sluice help csi'\n",
+			stderr);
 		return 2;
 	}
 	if (publish_method(&o.publish_method) < 0) {
@@ -102,18 +104,22 @@ static int csi_run(int argc, char **argv)
 const struct command cmd_csi = {
 	.name = "csi",
 	.summary = "Serve datasets' volumes on a node (CSI)",
-	.usage = "Usage: sluice csi --endpoint unix:///PATH --nodeid NAME [--kubeconfig FILE] [--kubelet-root DIR]\n"
-		 "\n"
-		 "The node plug-in of the CSI driver " CSI_DRIVER_NAME ": a kubelet calls it over the socket PATH when a pod uses a\n"
-		 "dataset's volume. Needs root and Linux 5.12 or newer.\n"
-		 "\n"
-		 "  --endpoint unix:///PATH  the socket to serve on; its directory is made\n"
-		 "  --nodeid NAME            the name of this Node\n"
-		 "  --kubeconfig FILE        how to reach the API (default: $KUBECONFIG, ~/.kube/config or the pod's service account)\n"
-		 "  --kubelet-root DIR       the kubelet's directory (default: $KUBELET_ROOTDIR or " DEFAULT_KUBELET_ROOT ")\n"
-		 "\n"
-		 "Environment: MOUNT_ROOT, the directory below which fuse pods mount (default " DEFAULT_MOUNT_ROOT ");\n"
-		 "NODEPUBLISH_METHOD, bindMount (default) or symlink, for volumes that do not choose.\n",
+	.usage =
+		"Usage: sluice csi --endpoint unix:///PATH --nodeid NAME [--kubeconfig FILE] [--kubelet-root DIR]\n"
+		"\n"
+		"The node plug-in of the CSI driver " CSI_DRIVER_NAME
+		": a kubelet calls it over the socket PATH when a pod uses a\n"
+		"dataset's volume. Needs root and Linux 5.12 or newer.\n"
+		"\n"
+		"  --endpoint unix:///PATH  the socket to serve on; its directory is made\n"
+		"  --nodeid NAME            the name of this Node\n"
+		"  --kubeconfig FILE        how to reach the API (default: $KUBECONFIG, ~/.kube/config or the pod's "
+		"service account)\n"
+		"  --kubelet-root DIR       the kubelet's directory (default: $KUBELET_ROOTDIR or " DEFAULT_KUBELET_ROOT
+		")\n"
+		"\n"
+		"Environment: MOUNT_ROOT, the directory below which fuse pods mount (default " DEFAULT_MOUNT_ROOT ");\n"
+		"NODEPUBLISH_METHOD, bindMount (default) or symlink, for volumes that do not choose.\n",
 	.hidden = true,
 	.run = csi_run,
 };

@@ -14,8 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -55,7 +55,8 @@ static int stat_fd(int fd)
 
 static int open_without_links(int dirfd, const char *rel, int flags)
 {
-	const struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+	const struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC,
+				     .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 	const long fd = syscall(SYS_openat2, dirfd, rel, &how, sizeof how);
 	return fd < 0 ? -errno : (int)fd;
 }
@@ -63,7 +64,8 @@ static int open_without_links(int dirfd, const char *rel, int flags)
 static int do_open(const struct job *j)
 {
 	const int flags = O_PATH | O_DIRECTORY;
-	const int fd = j->no_links ? open_without_links(j->fd, j->path, flags) : file_open_beneath(j->fd, j->path, flags, 0);
+	const int fd =
+		j->no_links ? open_without_links(j->fd, j->path, flags) : file_open_beneath(j->fd, j->path, flags, 0);
 	const int rc = fd < 0 ? fd : stat_fd(fd);
 	if (rc < 0 && fd >= 0)
 		(void)close(fd); /* the stat's error is the answer */

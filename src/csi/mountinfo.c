@@ -8,8 +8,8 @@
 #include "base/file.h"
 #include "base/str.h"
 
-#define MOUNTINFO      "/proc/self/mountinfo"
-#define MOUNTINFO_MAX  ((size_t)64 << 20)
+#define MOUNTINFO       "/proc/self/mountinfo"
+#define MOUNTINFO_MAX   ((size_t)64 << 20)
 #define FIELDS_AT_LEAST 6 /* before the optional ones */
 
 static bool is_octal(char c)
@@ -70,8 +70,8 @@ static bool parse_line(char *line, struct mount_entry *ret)
 {
 	struct mount_entry e = {0};
 	char *rest = line;
-	if (!parse_number(next_word(&rest), UINT64_MAX, &e.id) || !parse_number(next_word(&rest), UINT64_MAX, &e.parent_id) ||
-	    !parse_device(next_word(&rest), &e))
+	if (!parse_number(next_word(&rest), UINT64_MAX, &e.id) ||
+	    !parse_number(next_word(&rest), UINT64_MAX, &e.parent_id) || !parse_device(next_word(&rest), &e))
 		return false;
 	e.root = next_word(&rest);
 	e.path = next_word(&rest);

@@ -18,12 +18,13 @@
 #include "csi/mountinfo.h"
 #include "csi/volume.h"
 
-#define STACKED_MAX  64 /* mounts on top of each other at one target */
-#define UMOUNT_NS    (5 * NSEC_PER_SEC)
-#define RECHECK_NS   NSEC_PER_SEC /* a mount wakes us; a directory that appears does not */
-#define PROBE_NS     (10 * NSEC_PER_SEC)
-#define PROBE_MIN_NS (NSEC_PER_SEC / 5) /* a look just before the deadline must not take a healthy mount for a hanging one */
-#define CSI_VOLUMES  "/volumes/kubernetes.io~csi/"
+#define STACKED_MAX 64 /* mounts on top of each other at one target */
+#define UMOUNT_NS   (5 * NSEC_PER_SEC)
+#define RECHECK_NS  NSEC_PER_SEC /* a mount wakes us; a directory that appears does not */
+#define PROBE_NS    (10 * NSEC_PER_SEC)
+#define PROBE_MIN_NS                                                                                                   \
+	(NSEC_PER_SEC / 5) /* a look just before the deadline must not take a healthy mount for a hanging one */
+#define CSI_VOLUMES "/volumes/kubernetes.io~csi/"
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -48,15 +49,19 @@ int target_open(const char *kubelet_root, const char *path, int64_t deadline, st
 {
 	const char *rel = path_below(kubelet_root, path);
 	if (rel == NULL)
-		return error_set(err, -EINVAL, "target path must lie below %s, without '.', '..' and control characters", kubelet_root);
+		return error_set(err, -EINVAL,
+				 "target path must lie below %s, without '.', '..' and control characters",
+				 kubelet_root);
 	const char *slash = strrchr(rel, '/');
 	CLEANUP(free_p) char *dir = strndup(rel, slash == NULL ? 0 : (size_t)(slash - rel));
 	if (dir == NULL)
 		return error_set(err, -ENOMEM, "open target path '%s': out of memory", path);
 	struct target t = {.dir_fd = open_below(kubelet_root, *dir == '\0' ? "." : dir, deadline)};
 	if (t.dir_fd < 0)
-		return error_set(err, t.dir_fd, "open the directory of target path '%s': %s", path, strerror(-t.dir_fd));
-	(void)str_copy(t.name, sizeof t.name, slash == NULL ? rel : slash + 1); /* path_below() has checked its length */
+		return error_set(err, t.dir_fd, "open the directory of target path '%s': %s", path,
+				 strerror(-t.dir_fd));
+	(void)str_copy(t.name, sizeof t.name,
+		       slash == NULL ? rel : slash + 1); /* path_below() has checked its length */
 	*ret = t;
 	return 0;
 }
@@ -70,7 +75,8 @@ void target_close(struct target *t)
 
 static int look(int dirfd, const char *name, struct statx *st)
 {
-	const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | (*name == '\0' ? AT_EMPTY_PATH : 0);
+	const int flags =
+		AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | (*name == '\0' ? AT_EMPTY_PATH : 0);
 	return statx(dirfd, name, flags, STATX_TYPE | STATX_MNT_ID, st) == 0 ? 0 : -errno;
 }
 
@@ -98,7 +104,8 @@ int target_look(const struct target *t)
 
 int target_probe(const struct target *t, int64_t deadline)
 {
-	CLEANUP(close_fd) int fd = guarded_open(t->dir_fd, t->name, true, earlier(deadline, clock_mono_ns() + PROBE_NS));
+	CLEANUP(close_fd)
+	int fd = guarded_open(t->dir_fd, t->name, true, earlier(deadline, clock_mono_ns() + PROBE_NS));
 	return fd < 0 ? fd : 0;
 }
 
@@ -204,21 +211,26 @@ static int check_mounted(int fd, const struct volume *v, struct error *err)
 		return rc;
 	const struct mount_entry *e = entry_at(&table, fd, "");
 	if (e == NULL)
-		return error_set(err, -EAGAIN, "nothing is mounted at %s yet; is the fuse pod running on this node?", v->fluid_path);
+		return error_set(err, -EAGAIN, "nothing is mounted at %s yet; is the fuse pod running on this node?",
+				 v->fluid_path);
 	if (!type_matches(e->type, v->mount_type))
-		return error_set(err, -EAGAIN, "%s is a mount of type %s, not %s", v->fluid_path, e->type, v->mount_type);
+		return error_set(err, -EAGAIN, "%s is a mount of type %s, not %s", v->fluid_path, e->type,
+				 v->mount_type);
 	return 0;
 }
 
 /* One look. -EAGAIN: not yet. */
 static int volume_try(const char *mount_root, const struct volume *v, int64_t deadline, int *ret_fd, struct error *err)
 {
-	const int64_t now = clock_mono_ns(), probe = earlier(deadline > now + PROBE_MIN_NS ? deadline : now + PROBE_MIN_NS, now + PROBE_NS);
+	const int64_t now = clock_mono_ns(),
+		      probe = earlier(deadline > now + PROBE_MIN_NS ? deadline : now + PROBE_MIN_NS, now + PROBE_NS);
 	CLEANUP(close_fd) int fd = open_below(mount_root, v->fluid_rel, probe);
 	if (fd == -ENOENT)
-		return error_set(err, -EAGAIN, "%s does not exist yet; is the fuse pod running on this node?", v->fluid_path);
+		return error_set(err, -EAGAIN, "%s does not exist yet; is the fuse pod running on this node?",
+				 v->fluid_path);
 	if (fd == -ENOTCONN)
-		return error_set(err, -EAGAIN, "the fuse process behind %s is dead; its pod has to mount it again", v->fluid_path);
+		return error_set(err, -EAGAIN, "the fuse process behind %s is dead; its pod has to mount it again",
+				 v->fluid_path);
 	if (fd == -ETIMEDOUT)
 		return error_set(err, -EAGAIN, "the fuse process behind %s does not answer", v->fluid_path);
 	if (fd == -ELOOP)
@@ -234,10 +246,11 @@ static int volume_try(const char *mount_root, const struct volume *v, int64_t de
 	}
 	const int sub = guarded_open(fd, v->sub_path, false, probe);
 	if (sub == -ENOENT || sub == -ETIMEDOUT || sub == -ENOTCONN)
-		return error_set(err, -EAGAIN, "sub path '%s' below %s: %s", v->sub_path, v->fluid_path, strerror(-sub));
+		return error_set(err, -EAGAIN, "sub path '%s' below %s: %s", v->sub_path, v->fluid_path,
+				 strerror(-sub));
 	if (sub < 0)
-		return error_set(err, sub == -EXDEV ? -EINVAL : sub, "sub path '%s' below %s: %s", v->sub_path, v->fluid_path,
-				 sub == -EXDEV ? "leads out of the dataset" : strerror(-sub));
+		return error_set(err, sub == -EXDEV ? -EINVAL : sub, "sub path '%s' below %s: %s", v->sub_path,
+				 v->fluid_path, sub == -EXDEV ? "leads out of the dataset" : strerror(-sub));
 	*ret_fd = sub;
 	return 0;
 }

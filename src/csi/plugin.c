@@ -43,7 +43,8 @@ static void busy_clear(struct busy_set *b)
 
 /* --- Kubernetes --- */
 
-static int api_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err)
+static int api_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		   struct error *err)
 {
 	return kube_get(ctx, r, ns, name, ret, err);
 }
@@ -63,7 +64,9 @@ struct csi_api csi_api_of(struct kube_client *client)
 /* "unix:///a/b" and "unix:/a/b". */
 static int socket_of(const char *endpoint, char **ret, struct error *err)
 {
-	const char *path = str_has_prefix(endpoint, "unix://") ? endpoint + 7 : str_has_prefix(endpoint, "unix:") ? endpoint + 5 : "";
+	const char *path = str_has_prefix(endpoint, "unix://") ? endpoint + 7
+			   : str_has_prefix(endpoint, "unix:") ? endpoint + 5
+							       : "";
 	if (*path != '/')
 		return error_set(err, -EINVAL, "endpoint '%s': must be unix:// and an absolute path", endpoint);
 	*ret = strdup(path);
@@ -89,7 +92,8 @@ static int copy_root(const char *what, const char *path, char **ret, struct erro
 	if (root == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", what);
 	if (*root != '/' || !path_is_clean(root + 1))
-		return error_set(err, -EINVAL, "%s '%s': must be an absolute path other than /, without '.' and '..'", what, path);
+		return error_set(err, -EINVAL, "%s '%s': must be an absolute path other than /, without '.' and '..'",
+				 what, path);
 	*ret = TAKE(root);
 	return 0;
 }

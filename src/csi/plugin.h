@@ -19,7 +19,8 @@ struct kube_resource;
 
 /** What the plug-in needs of Kubernetes; tests give their own. Called from any thread; -ENOENT: no such object. */
 struct csi_api {
-	int (*get)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err);
+	int (*get)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		   struct error *err);
 	/** Strategic merge patch of the Node @name. */
 	int (*patch_node)(void *ctx, const char *name, const json_t *patch, struct error *err);
 	void *ctx;
@@ -29,10 +30,10 @@ struct csi_api {
 struct csi_api csi_api_of(struct kube_client *client);
 
 struct csi_options {
-	const char *endpoint;     /* "unix:///path/csi.sock" */
-	const char *node_id;      /* the Node's name */
-	const char *kubelet_root; /* target paths lie below */
-	const char *mount_root;   /* fuse mounts lie below */
+	const char *endpoint;               /* "unix:///path/csi.sock" */
+	const char *node_id;                /* the Node's name */
+	const char *kubelet_root;           /* target paths lie below */
+	const char *mount_root;             /* fuse mounts lie below */
 	enum publish_method publish_method; /* of volumes that do not choose */
 	struct csi_api api;
 };

@@ -38,10 +38,14 @@ struct Csi__V1__NodeStageVolumeRequest;
 struct Csi__V1__NodeUnstageVolumeRequest;
 struct Csi__V1__NodePublishVolumeRequest;
 struct Csi__V1__NodeUnpublishVolumeRequest;
-int csi_stage(struct csi_plugin *p, const struct Csi__V1__NodeStageVolumeRequest *r, int64_t deadline, struct error *err);
-int csi_unstage(struct csi_plugin *p, const struct Csi__V1__NodeUnstageVolumeRequest *r, int64_t deadline, struct error *err);
-int csi_publish(struct csi_plugin *p, const struct Csi__V1__NodePublishVolumeRequest *r, int64_t deadline, struct error *err);
-int csi_unpublish(struct csi_plugin *p, const struct Csi__V1__NodeUnpublishVolumeRequest *r, int64_t deadline, struct error *err);
+int csi_stage(struct csi_plugin *p, const struct Csi__V1__NodeStageVolumeRequest *r, int64_t deadline,
+	      struct error *err);
+int csi_unstage(struct csi_plugin *p, const struct Csi__V1__NodeUnstageVolumeRequest *r, int64_t deadline,
+		struct error *err);
+int csi_publish(struct csi_plugin *p, const struct Csi__V1__NodePublishVolumeRequest *r, int64_t deadline,
+		struct error *err);
+int csi_unpublish(struct csi_plugin *p, const struct Csi__V1__NodeUnpublishVolumeRequest *r, int64_t deadline,
+		  struct error *err);
 
 /** The methods, for grpc_server_new(). */
 extern const struct grpc_method csi_methods[];

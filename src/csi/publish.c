@@ -11,7 +11,7 @@
 #include "csi/plugin_internal.h"
 #include "net/proto/csi.pb-c.h"
 
-#define WAIT_NS    (60 * NSEC_PER_SEC) /* for the fuse mount; the kubelet calls again */
+#define WAIT_NS     (60 * NSEC_PER_SEC) /* for the fuse mount; the kubelet calls again */
 #define TARGET_MODE 0750
 
 typedef Csi__V1__NodePublishVolumeRequest publish_request;
@@ -34,8 +34,12 @@ static int parse_mount_flag(const char *flag, struct bind_options *o, struct err
 		o->read_only = true;
 	else if (strcmp(flag, "noexec") == 0)
 		o->no_exec = true;
-	else if (strcmp(flag, "rw") != 0 && strcmp(flag, "nosuid") != 0 && strcmp(flag, "nodev") != 0) /* these change nothing */
-		return error_set(err, -EINVAL, "mount option '%s': only ro, rw, noexec, nosuid and nodev are known here; options of the fuse process go into its runtime", flag);
+	else if (strcmp(flag, "rw") != 0 && strcmp(flag, "nosuid") != 0 &&
+		 strcmp(flag, "nodev") != 0) /* these change nothing */
+		return error_set(err, -EINVAL,
+				 "mount option '%s': only ro, rw, noexec, nosuid and nodev are known here; options of "
+				 "the fuse process go into its runtime",
+				 flag);
 	return 0;
 }
 
@@ -84,7 +88,8 @@ static int remove_target(const struct target *t, int kind, struct error *err)
 {
 	if (kind == TARGET_OTHER)
 		return error_set(err, -EEXIST, "target '%s' is a file, which is not ours to remove", t->name);
-	if (kind == TARGET_ABSENT || unlinkat(t->dir_fd, t->name, kind == TARGET_DIRECTORY ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT)
+	if (kind == TARGET_ABSENT || unlinkat(t->dir_fd, t->name, kind == TARGET_DIRECTORY ? AT_REMOVEDIR : 0) == 0 ||
+	    errno == ENOENT)
 		return 0;
 	return error_set(err, -errno, "remove target '%s': %s", t->name, strerror(errno));
 }
@@ -116,7 +121,8 @@ static int publish_bind(const struct target *t, int kind, int src_fd, const stru
 }
 
 /* Whether the target is published already. 1, 0 (to do, *@kind is what is there now) or -errno. */
-static int is_published(const struct target *t, const struct volume *v, const char *link, int64_t deadline, int *kind, struct error *err)
+static int is_published(const struct target *t, const struct volume *v, const char *link, int64_t deadline, int *kind,
+			struct error *err)
 {
 	*kind = target_look(t);
 	if (*kind < 0)
@@ -127,7 +133,9 @@ static int is_published(const struct target *t, const struct volume *v, const ch
 		return 0;
 	const int rc = target_probe(t, deadline);
 	if (rc != -ENOTCONN)
-		return rc == 0 ? 1 : error_set(err, rc, "what is mounted at target '%s' does not answer: %s", t->name, strerror(-rc));
+		return rc == 0 ? 1
+			       : error_set(err, rc, "what is mounted at target '%s' does not answer: %s", t->name,
+					   strerror(-rc));
 	const int unmounted = target_unmount(t, deadline, err); /* a dead fuse process's mount */
 	if (unmounted < 0)
 		return unmounted;
@@ -135,8 +143,8 @@ static int is_published(const struct target *t, const struct volume *v, const ch
 	return 0;
 }
 
-static int publish_at(struct csi_plugin *p, const struct target *t, const struct volume *v, const struct bind_options *o,
-		      int64_t deadline, struct error *err)
+static int publish_at(struct csi_plugin *p, const struct target *t, const struct volume *v,
+		      const struct bind_options *o, int64_t deadline, struct error *err)
 {
 	CLEANUP(free_p) char *link = NULL;
 	int kind = TARGET_ABSENT;
@@ -189,7 +197,8 @@ static int unpublish_at(const struct target *t, int64_t deadline, struct error *
 	return remove_target(t, kind, err);
 }
 
-int csi_unpublish(struct csi_plugin *p, const Csi__V1__NodeUnpublishVolumeRequest *r, int64_t deadline, struct error *err)
+int csi_unpublish(struct csi_plugin *p, const Csi__V1__NodeUnpublishVolumeRequest *r, int64_t deadline,
+		  struct error *err)
 {
 	struct target t = TARGET_NONE;
 	if (*r->volume_id == '\0' || *r->target_path == '\0')

@@ -64,35 +64,36 @@ static int64_t inner_deadline(int64_t deadline)
 	return left > 2 * MARGIN_NS ? deadline - MARGIN_NS : now + left / 2;
 }
 
-static void finish(const char *method, const char *volume, int rc, const struct error *err, int64_t begun, const void *answer,
-		   struct grpc_reply *reply)
+static void finish(const char *method, const char *volume, int rc, const struct error *err, int64_t begun,
+		   const void *answer, struct grpc_reply *reply)
 {
 	const int64_t took = clock_mono_ns() - begun;
 	if (rc == 0) {
 		csi_reply(reply, answer);
-		LOG(NULL, LOG_LVL_DEBUG, "call done", LOG_STR("method", method), LOG_STR("volume", volume), LOG_DUR("duration", took));
+		LOG(NULL, LOG_LVL_DEBUG, "call done", LOG_STR("method", method), LOG_STR("volume", volume),
+		    LOG_DUR("duration", took));
 		return;
 	}
 	csi_reply_error(reply, rc, err);
-	LOG(NULL, LOG_LVL_WARN, "call failed", LOG_STR("method", method), LOG_STR("volume", volume), LOG_INT("code", reply->code),
-	    LOG_STR("err", err->msg), LOG_DUR("duration", took));
+	LOG(NULL, LOG_LVL_WARN, "call failed", LOG_STR("method", method), LOG_STR("volume", volume),
+	    LOG_INT("code", reply->code), LOG_STR("err", err->msg), LOG_DUR("duration", took));
 }
 
 /* One body for the four methods that work on a volume. */
-#define VOLUME_METHOD(name_, verb_, Type_, type_)                                                                                \
-	static void name_(void *ctx, const uint8_t *in, size_t n, int64_t deadline, struct grpc_reply *reply)                      \
-	{                                                                                                                          \
-		const int64_t begun = clock_mono_ns();                                                                             \
-		struct error err = {0};                                                                                            \
-		Csi__V1__##Type_##Request *r = csi__v1__##type_##_request__unpack(NULL, n, in);                                    \
-		if (r == NULL) {                                                                                                   \
-			malformed(reply);                                                                                          \
-			return;                                                                                                    \
-		}                                                                                                                  \
-		const Csi__V1__##Type_##Response answer = CSI__V1__##verb_##__INIT;                                                \
-		const int rc = csi_##name_(ctx, r, inner_deadline(deadline), &err);                                                \
-		finish(#Type_, r->volume_id, rc, &err, begun, &answer, reply);                                                     \
-		csi__v1__##type_##_request__free_unpacked(r, NULL);                                                                \
+#define VOLUME_METHOD(name_, verb_, Type_, type_)                                                                      \
+	static void name_(void *ctx, const uint8_t *in, size_t n, int64_t deadline, struct grpc_reply *reply)          \
+	{                                                                                                              \
+		const int64_t begun = clock_mono_ns();                                                                 \
+		struct error err = {0};                                                                                \
+		Csi__V1__##Type_##Request *r = csi__v1__##type_##_request__unpack(NULL, n, in);                        \
+		if (r == NULL) {                                                                                       \
+			malformed(reply);                                                                              \
+			return;                                                                                        \
+		}                                                                                                      \
+		const Csi__V1__##Type_##Response answer = CSI__V1__##verb_##__INIT;                                    \
+		const int rc = csi_##name_(ctx, r, inner_deadline(deadline), &err);                                    \
+		finish(#Type_, r->volume_id, rc, &err, begun, &answer, reply);                                         \
+		csi__v1__##type_##_request__free_unpacked(r, NULL);                                                    \
 	}
 
 VOLUME_METHOD(stage, NODE_STAGE_VOLUME_RESPONSE, NodeStageVolume, node_stage_volume)

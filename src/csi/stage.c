@@ -7,9 +7,9 @@
 #include "base/str.h"
 #include "csi/mounts.h"
 #include "csi/plugin_internal.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "net/proto/csi.pb-c.h"
+#include "json/json.h"
 
 #define DATA_GROUP   "data.fluid.io"
 #define DATA_VERSION "v1alpha1"
@@ -44,7 +44,8 @@ static int set_label(struct csi_plugin *p, const char *key, bool on, struct erro
 
 /* --- stage --- */
 
-static int parse_volume(const struct csi_plugin *p, const Csi__V1__NodeStageVolumeRequest *r, struct volume *ret, struct error *err)
+static int parse_volume(const struct csi_plugin *p, const Csi__V1__NodeStageVolumeRequest *r, struct volume *ret,
+			struct error *err)
 {
 	CLEANUP(free_p) struct volume_attribute *a = calloc(r->n_volume_context + 1, sizeof *a);
 	if (a == NULL)
@@ -101,14 +102,15 @@ static enum clean_policy parse_policy(const char *policy, const char *volume_id)
 	if (strcmp(policy, "OnDemand") == 0)
 		return CLEAN_ON_DEMAND;
 	if (*policy != '\0' && strcmp(policy, "OnRuntimeDeleted") != 0)
-		LOG(NULL, LOG_LVL_WARN, "clean policy is not known here; the fuse pod stays until its runtime is deleted",
+		LOG(NULL, LOG_LVL_WARN,
+		    "clean policy is not known here; the fuse pod stays until its runtime is deleted",
 		    LOG_STR("policy", policy), LOG_STR("volume", volume_id));
 	return CLEAN_NEVER;
 }
 
 /* The policy of the dataset's runtime. -ENOENT: dataset or runtime are gone. */
-static int find_policy(struct csi_plugin *p, const char *volume_id, const char *ns, const char *name, enum clean_policy *ret,
-		       struct error *err)
+static int find_policy(struct csi_plugin *p, const char *volume_id, const char *ns, const char *name,
+		       enum clean_policy *ret, struct error *err)
 {
 	JSON_AUTO dataset = NULL;
 	JSON_AUTO runtime = NULL;
@@ -134,7 +136,9 @@ static int label_of(const json_t *pv, const char *ns, const char *name, char **r
 		return error_set(err, -ENOMEM, "out of memory");
 	if (!fuse_label_is_valid(label)) {
 		free(label);
-		return error_set(err, -EINVAL, "PersistentVolume %s: mount_pod_node_selector_key is not a label of a fuse pod", obj_name(pv));
+		return error_set(err, -EINVAL,
+				 "PersistentVolume %s: mount_pod_node_selector_key is not a label of a fuse pod",
+				 obj_name(pv));
 	}
 	*ret = label;
 	return 0;
@@ -158,8 +162,10 @@ static int unstage(struct csi_plugin *p, const char *volume_id, struct error *er
 	int rc = p->api.get(p->api.ctx, &KUBE_PV, NULL, volume_id, &pv, err);
 	if (rc < 0)
 		return rc;
-	const char *ns = json_str(pv, "spec.csi.volumeAttributes.runtime_namespace", json_str(pv, "spec.claimRef.namespace", ""));
-	const char *name = json_str(pv, "spec.csi.volumeAttributes.runtime_name", json_str(pv, "spec.claimRef.name", ""));
+	const char *ns = json_str(pv, "spec.csi.volumeAttributes.runtime_namespace",
+				  json_str(pv, "spec.claimRef.namespace", ""));
+	const char *name =
+		json_str(pv, "spec.csi.volumeAttributes.runtime_name", json_str(pv, "spec.claimRef.name", ""));
 	if (*ns == '\0' || *name == '\0')
 		return error_set(err, -EINVAL, "PersistentVolume %s names no runtime", volume_id);
 	rc = find_policy(p, volume_id, ns, name, &policy, err);

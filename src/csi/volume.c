@@ -73,7 +73,9 @@ static int set_sub_path(struct volume *v, const char *key, const char *value, st
 		return bad(err, key, "is too long");
 	memcpy(v->sub_path, value, n);
 	v->sub_path[n] = '\0';
-	return n == 0 || path_is_clean(v->sub_path) ? 0 : bad(err, key, "must be a path below the dataset, without '.', '..' and control characters");
+	return n == 0 || path_is_clean(v->sub_path)
+		       ? 0
+		       : bad(err, key, "must be a path below the dataset, without '.', '..' and control characters");
 }
 
 static int set_method(struct volume *v, const char *key, const char *value, struct error *err)
@@ -135,7 +137,9 @@ static int check(struct volume *v, const char *mount_root, struct error *err)
 	v->fluid_rel = path_below(mount_root, v->fluid_path);
 	if (v->fluid_rel == NULL)
 		return error_set(err, -EINVAL,
-				 "volume attribute fluid_path: must be a path below %s, without '.', '..' and control characters", mount_root);
+				 "volume attribute fluid_path: must be a path below %s, without '.', '..' and control "
+				 "characters",
+				 mount_root);
 	if (v->mount_type[0] == '\0')
 		(void)str_copy(v->mount_type, sizeof v->mount_type, MOUNT_TYPE_DEFAULT); /* fits */
 	if (v->label_key[0] != '\0' && !fuse_label_is_valid(v->label_key))

@@ -14,14 +14,14 @@ struct volume_attribute {
 enum publish_method { PUBLISH_BIND, PUBLISH_SYMLINK };
 
 struct volume {
-	char fluid_path[PATH_MAX];   /* as given, for messages and links */
-	const char *fluid_rel;       /* the same below the mount root, inside fluid_path */
-	char sub_path[PATH_MAX];     /* relative, "" for the whole */
+	char fluid_path[PATH_MAX]; /* as given, for messages and links */
+	const char *fluid_rel;     /* the same below the mount root, inside fluid_path */
+	char sub_path[PATH_MAX];   /* relative, "" for the whole */
 	char mount_type[64];
 	char runtime_namespace[64], runtime_name[256];
-	char label_key[320];         /* node label that calls the fuse pod here; "" when the volume names none */
+	char label_key[320]; /* node label that calls the fuse pod here; "" when the volume names none */
 	enum publish_method method;
-	bool skip_mount_check;       /* the path alone has to be there, not a mount */
+	bool skip_mount_check; /* the path alone has to be there, not a mount */
 };
 
 /**

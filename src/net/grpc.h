@@ -11,15 +11,26 @@ struct error;
 
 /* Status codes of gRPC that we use (https://grpc.io/docs/guides/status-codes). */
 enum grpc_code {
-	GRPC_OK = 0, GRPC_CANCELLED = 1, GRPC_UNKNOWN = 2, GRPC_INVALID_ARGUMENT = 3, GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_NOT_FOUND = 5, GRPC_ALREADY_EXISTS = 6, GRPC_PERMISSION_DENIED = 7, GRPC_RESOURCE_EXHAUSTED = 8,
-	GRPC_FAILED_PRECONDITION = 9, GRPC_ABORTED = 10, GRPC_UNIMPLEMENTED = 12, GRPC_INTERNAL = 13, GRPC_UNAVAILABLE = 14,
+	GRPC_OK = 0,
+	GRPC_CANCELLED = 1,
+	GRPC_UNKNOWN = 2,
+	GRPC_INVALID_ARGUMENT = 3,
+	GRPC_DEADLINE_EXCEEDED = 4,
+	GRPC_NOT_FOUND = 5,
+	GRPC_ALREADY_EXISTS = 6,
+	GRPC_PERMISSION_DENIED = 7,
+	GRPC_RESOURCE_EXHAUSTED = 8,
+	GRPC_FAILED_PRECONDITION = 9,
+	GRPC_ABORTED = 10,
+	GRPC_UNIMPLEMENTED = 12,
+	GRPC_INTERNAL = 13,
+	GRPC_UNAVAILABLE = 14,
 };
 
 struct grpc_reply {
 	enum grpc_code code;
-	char message[480];   /* when code is not GRPC_OK */
-	uint8_t *data;       /* malloc'ed; the server takes it */
+	char message[480]; /* when code is not GRPC_OK */
+	uint8_t *data;     /* malloc'ed; the server takes it */
 	size_t n;
 };
 
@@ -41,5 +52,5 @@ void grpc_server_free(struct grpc_server *s);
  * One call on a connection of its own. 0 with *@ret (data malloc'ed) when the server's status is OK. Otherwise a negative errno: -ECONNREFUSED/-ENOENT (nobody there),
  * -ETIMEDOUT, -EPROTO, or -EREMOTEIO with the grpc code in err->status and its message in err->msg.
  */
-int grpc_call(const char *socket_path, const char *path, const uint8_t *in, size_t n, int64_t timeout_ns,
-	      uint8_t **ret, size_t *ret_n, struct error *err);
+int grpc_call(const char *socket_path, const char *path, const uint8_t *in, size_t n, int64_t timeout_ns, uint8_t **ret,
+	      size_t *ret_n, struct error *err);

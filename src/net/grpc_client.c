@@ -38,8 +38,8 @@ static int decimal(const uint8_t *s, size_t n)
 	return v;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_n, const uint8_t *value,
-		     size_t value_n, uint8_t flags, void *arg)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+		     const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
 	struct call *c = arg;
 	const struct str key = {(const char *)name, name_n};
@@ -77,8 +77,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	return 0;
 }
 
-static ssize_t read_frame(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src,
-			  void *arg)
+static ssize_t read_frame(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
+			  nghttp2_data_source *src, void *arg)
 {
 	struct call *c = arg;
 	(void)session;
@@ -174,7 +174,8 @@ static int result(struct call *c, const char *path, uint8_t **ret, size_t *ret_n
 	if (c->too_large)
 		return error_set(err, -EPROTO, "call %s: the answer is larger than 4 MiB", path);
 	if (c->grpc_status > 0) {
-		error_set(err, -EREMOTEIO, "call %s: %s", path, c->message[0] != '\0' ? c->message : "failed without a message");
+		error_set(err, -EREMOTEIO, "call %s: %s", path,
+			  c->message[0] != '\0' ? c->message : "failed without a message");
 		if (err != NULL)
 			err->status = c->grpc_status;
 		return -EREMOTEIO;
@@ -201,11 +202,15 @@ int grpc_call(const char *socket_path, const char *path, const uint8_t *in, size
 	int64_t deadline;
 	if (__builtin_add_overflow(clock_mono_ns(), timeout_ns, &deadline))
 		deadline = INT64_MAX;
-	CLEANUP(call_clear) struct call c = {.wire = {.fd = -1, .out = STRBUF_INIT(1 << 20)}, .body = STRBUF_INIT(BODY_MAX),
-					     .http_status = -1, .grpc_status = -1};
+	CLEANUP(call_clear)
+	struct call c = {.wire = {.fd = -1, .out = STRBUF_INIT(1 << 20)},
+			 .body = STRBUF_INIT(BODY_MAX),
+			 .http_status = -1,
+			 .grpc_status = -1};
 	c.frame = grpc_frame_make(in, n, &c.frame_n);
 	if (c.frame == NULL)
-		return error_set(err, n > GRPC_MESSAGE_MAX ? -EMSGSIZE : -ENOMEM, "call %s: the request is too large", path);
+		return error_set(err, n > GRPC_MESSAGE_MAX ? -EMSGSIZE : -ENOMEM, "call %s: the request is too large",
+				 path);
 	int rc = connect_to(socket_path, &c.wire);
 	if (rc < 0)
 		return error_set(err, rc, "call %s: connect to '%s': %s", path, socket_path, strerror(-rc));

@@ -45,7 +45,12 @@ static const struct {
 	char unit;
 	int64_t ns;
 } units[] = {
-	{'n', 1}, {'u', 1000}, {'m', 1000000}, {'S', 1000000000}, {'M', 60 * INT64_C(1000000000)}, {'H', 3600 * INT64_C(1000000000)},
+	{'n', 1},
+	{'u', 1000},
+	{'m', 1000000},
+	{'S', 1000000000},
+	{'M', 60 * INT64_C(1000000000)},
+	{'H', 3600 * INT64_C(1000000000)},
 };
 
 int grpc_timeout_parse(const char *s, size_t n, int64_t *ret_ns)
@@ -100,7 +105,9 @@ void grpc_message_escape(const char *msg, char *out, size_t size)
 
 static int hex_value(char c)
 {
-	return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
+	return isdigit((unsigned char)c)    ? c - '0'
+	       : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
+					    : -1;
 }
 
 void grpc_message_unescape(const char *s, size_t n, char *out, size_t size)

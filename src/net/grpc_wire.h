@@ -26,7 +26,10 @@ struct sockaddr_un;
 int grpc_wire_address(const char *path, struct sockaddr_un *ret);
 
 /** A header for nghttp2; name is a literal, the value is copied by nghttp2. */
-#define GRPC_NV(n_, v_, v_n)                                                                                                     \
-	((nghttp2_nv){.name = (uint8_t *)(n_), .namelen = sizeof(n_) - 1, .value = (uint8_t *)(v_), .valuelen = (v_n),              \
+#define GRPC_NV(n_, v_, v_n)                                                                                           \
+	((nghttp2_nv){.name = (uint8_t *)(n_),                                                                         \
+		      .namelen = sizeof(n_) - 1,                                                                       \
+		      .value = (uint8_t *)(v_),                                                                        \
+		      .valuelen = (v_n),                                                                               \
 		      .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME})
 #define GRPC_NV_LIT(n_, v_) GRPC_NV(n_, v_, sizeof(v_) - 1)

@@ -96,9 +96,9 @@ int http_client_new(const struct http_client_options *o, struct http_client **re
 	c->insecure = o->insecure;
 	c->no_proxy = o->no_proxy;
 	c->idle = calloc(c->max_idle, sizeof(CURL *));
-	if (c->idle == NULL || copy_option(&c->user_agent, o->user_agent) < 0 || copy_option(&c->ca_pem, o->ca_pem) < 0 ||
-	    copy_option(&c->cert_pem, o->cert_pem) < 0 || copy_option(&c->key_pem, o->key_pem) < 0 ||
-	    copy_option(&c->unix_socket, o->unix_socket) < 0) {
+	if (c->idle == NULL || copy_option(&c->user_agent, o->user_agent) < 0 ||
+	    copy_option(&c->ca_pem, o->ca_pem) < 0 || copy_option(&c->cert_pem, o->cert_pem) < 0 ||
+	    copy_option(&c->key_pem, o->key_pem) < 0 || copy_option(&c->unix_socket, o->unix_socket) < 0) {
 		http_client_free(c);
 		return error_set(err, -ENOMEM, "make HTTP client: out of memory");
 	}
@@ -306,8 +306,8 @@ static void set_connection(CURL *easy, struct http_client *c)
 
 static void set_method(CURL *easy, const struct http_call *call)
 {
-	const bool sends = call->body != NULL || strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0 ||
-			   strcmp(call->method, "PATCH") == 0;
+	const bool sends = call->body != NULL || strcmp(call->method, "POST") == 0 ||
+			   strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0;
 	if (strcmp(call->method, "HEAD") == 0) {
 		SET(easy, CURLOPT_NOBODY, 1L);
 		return;
@@ -461,7 +461,8 @@ static const char *own_reason(const struct transfer *t, char *buf, size_t size)
 	case -ECANCELED:
 		return "cancelled";
 	case -ETIMEDOUT:
-		(void)snprintf(buf, size, "nothing came for %lld ms", (long long)(t->call->stall_timeout_ns / NSEC_PER_MSEC));
+		(void)snprintf(buf, size, "nothing came for %lld ms",
+			       (long long)(t->call->stall_timeout_ns / NSEC_PER_MSEC));
 		return buf;
 	case -EFBIG:
 		return "the answer is too large";

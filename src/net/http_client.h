@@ -39,28 +39,28 @@ struct http_call {
 	size_t n_headers;
 	const void *body;
 	size_t body_n;
-	const char *bearer;          /* token, sent as Authorization; never logged; NULL: none */
-	int64_t connect_timeout_ns;  /* 0: 10 s */
-	int64_t timeout_ns;          /* of the whole call; 0: none */
-	int64_t stall_timeout_ns;    /* no byte for so long ends the call with -ETIMEDOUT; 0: none */
-	int64_t max_bytes_per_sec;   /* receive rate limit; 0: none */
-	size_t max_body;             /* larger answers are -EFBIG; 0: 64 MiB; not applied with on_data */
-	bool follow_redirects;       /* at most 10, http(s) only, credentials stay with the host */
+	const char *bearer;         /* token, sent as Authorization; never logged; NULL: none */
+	int64_t connect_timeout_ns; /* 0: 10 s */
+	int64_t timeout_ns;         /* of the whole call; 0: none */
+	int64_t stall_timeout_ns;   /* no byte for so long ends the call with -ETIMEDOUT; 0: none */
+	int64_t max_bytes_per_sec;  /* receive rate limit; 0: none */
+	size_t max_body;            /* larger answers are -EFBIG; 0: 64 MiB; not applied with on_data */
+	bool follow_redirects;      /* at most 10, http(s) only, credentials stay with the host */
 	/** When set, the body goes here instead of into the answer; a negative return ends the call with it. Only for status 2xx. */
 	int (*on_data)(void *ctx, const void *data, size_t n);
 	/** Called once the head is there, before any on_data; a negative return ends the call. May be NULL. */
 	int (*on_head)(void *ctx, int status, const struct http_header *headers, size_t n);
 	void *ctx;
-	const atomic_bool *cancel;   /* becomes true: the call ends within a second with -ECANCELED; may be NULL */
+	const atomic_bool *cancel; /* becomes true: the call ends within a second with -ECANCELED; may be NULL */
 };
 
 struct http_answer {
 	int status;
 	struct http_header *headers; /* owned by the answer; names in lower case */
 	size_t n_headers;
-	char *body;                  /* NUL-terminated, "" when empty */
+	char *body; /* NUL-terminated, "" when empty */
 	size_t body_n;
-	char *effective_url;         /* after redirects */
+	char *effective_url; /* after redirects */
 };
 
 /**

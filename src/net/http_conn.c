@@ -20,16 +20,6 @@ static const unsigned conn_next[CONN_STATES] = {
 	[CONN_LINGERING] = 1u << CONN_CLOSED,
 };
 
-struct write_req {
-	uv_write_t req;
-	struct http_conn *conn;
-	size_t plain_n;  /* bytes of the queue that it carries */
-	size_t n;
-	char data[];
-};
-
-static void conn_pump(struct http_conn *c);
-static void conn_resume(struct http_conn *c);
 static void conn_input(struct http_conn *c, const char *data, size_t n);
 static void conn_read(struct http_conn *c, bool on);
 
@@ -39,21 +29,12 @@ static void conn_move(struct http_conn *c, enum http_conn_state to)
 	c->state = to;
 }
 
-static void free_list(struct outbuf *b)
-{
-	while (b != NULL) {
-		struct outbuf *next = b->next;
-		free(b);
-		b = next;
-	}
-}
-
 void http_conn_unref(struct http_conn *c)
 {
 	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	free_list(c->out);
-	free_list(c->queue);
+	outbuf_free_list(c->out);
+	outbuf_free_list(c->queue);
 	http_reader_free(c->reader);
 	tls_free(c->tls);
 	strbuf_clear(&c->pending);
@@ -119,7 +100,7 @@ void http_conn_close(struct http_conn *c)
 	struct outbuf *rest = TAKE(c->queue);
 	c->queue_tail = &c->queue;
 	pthread_mutex_unlock(&c->lock);
-	free_list(rest);
+	outbuf_free_list(rest);
 	uv_close(&c->uv.handle, on_closed);
 	if (begun != NULL)
 		http_stream_finish(begun);
@@ -137,7 +118,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 }
 
 /* All is sent: say so, and read the peer's rest for a moment, because closing with unread input resets the connection. */
-static void conn_linger(struct http_conn *c)
+void http_conn_linger(struct http_conn *c)
 {
 	conn_move(c, CONN_LINGERING);
 	c->since_ns = clock_mono_ns();
@@ -157,116 +138,10 @@ static void conn_linger(struct http_conn *c)
 	conn_read(c, true);
 }
 
-/* --- sending --- */
-
-static void append_out(struct http_conn *c, struct outbuf *list)
-{
-	*c->out_tail = list;
-	while (*c->out_tail != NULL)
-		c->out_tail = &(*c->out_tail)->next;
-}
-
-static void on_written(uv_write_t *req, int status)
-{
-	struct write_req *w = (struct write_req *)req;
-	struct http_conn *c = w->conn;
-	if (c->state != CONN_CLOSED) {
-		c->in_flight -= w->n;
-		c->active_ns = clock_mono_ns();
-		pthread_mutex_lock(&c->lock);
-		c->queued -= w->plain_n < c->queued ? w->plain_n : c->queued;
-		pthread_mutex_unlock(&c->lock);
-		if (status < 0)
-			http_conn_close(c);
-		conn_pump(c);
-		conn_resume(c);
-	}
-	free(w);
-	http_conn_unref(c);
-}
-
-static void conn_send(struct http_conn *c, struct write_req *w)
-{
-	const uv_buf_t buf = uv_buf_init(w->data, (unsigned)w->n);
-	w->conn = c;
-	if (uv_write(&w->req, &c->uv.stream, &buf, 1, on_written) < 0) {
-		free(w);
-		http_conn_close(c);
-		return;
-	}
-	c->in_flight += w->n;
-	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-}
-
-static struct write_req *write_new(struct http_conn *c, size_t n)
-{
-	struct write_req *w = malloc(sizeof *w + n);
-	if (w == NULL) {
-		http_conn_close(c);
-		return NULL;
-	}
-	w->n = n;
-	w->plain_n = 0;
-	return w;
-}
-
-/* Send what TLS wants on the wire: records, handshake, alerts. */
-static void conn_flush_tls(struct http_conn *c, size_t plain_n)
-{
-	const size_t n = c->tls == NULL ? 0 : tls_pending(c->tls);
-	if (n == 0 || c->state == CONN_CLOSED)
-		return;
-	struct write_req *w = write_new(c, n);
-	if (w == NULL)
-		return;
-	w->n = tls_take(c->tls, w->data, n);
-	w->plain_n = plain_n;
-	conn_send(c, w);
-}
-
-/* Gather up to one piece from the queue. */
-static size_t take_piece(struct http_conn *c, char *buf)
-{
-	size_t n = 0;
-	while (c->out != NULL && n < HTTP_PIECE) {
-		struct outbuf *b = c->out;
-		const size_t left = b->n - b->off, k = left < HTTP_PIECE - n ? left : HTTP_PIECE - n;
-		memcpy(buf + n, b->data + b->off, k);
-		b->off += k;
-		n += k;
-		if (b->off == b->n) {
-			c->out = b->next;
-			if (c->out == NULL)
-				c->out_tail = &c->out;
-			free(b);
-		}
-	}
-	return n;
-}
-
-static void send_piece(struct http_conn *c)
-{
-	char *buf = c->server->work_buf;
-	const size_t n = take_piece(c, buf);
-	if (n == 0)
-		return;
-	if (c->tls != NULL) {
-		if (tls_write(c->tls, buf, n) < 0)
-			http_conn_close(c);
-		else
-			conn_flush_tls(c, n);
-		return;
-	}
-	struct write_req *w = write_new(c, n);
-	if (w == NULL)
-		return;
-	memcpy(w->data, buf, n);
-	w->plain_n = n;
-	conn_send(c, w);
-}
+/* --- going on --- */
 
 /* Go on with what came meanwhile. Not before the last answer is out: a peer that asks and never reads must not fill our memory. */
-static void conn_resume(struct http_conn *c)
+void http_conn_resume(struct http_conn *c)
 {
 	if (c->state != CONN_READING || c->out != NULL)
 		return;
@@ -280,21 +155,6 @@ static void conn_resume(struct http_conn *c)
 		http_conn_close(c);
 	else
 		conn_read(c, c->pending.n < HTTP_PENDING_MAX);
-}
-
-static void conn_pump(struct http_conn *c)
-{
-	while (c->state != CONN_CLOSED && c->out != NULL && c->in_flight < HTTP_FLIGHT_MAX)
-		send_piece(c);
-	if (c->state == CONN_DRAINING && c->out == NULL && !c->shut) {
-		c->shut = true;
-		if (c->tls != NULL) {
-			tls_end(c->tls);
-			conn_flush_tls(c, 0);
-		}
-	}
-	if (c->state == CONN_DRAINING && c->out == NULL && c->in_flight == 0)
-		conn_linger(c);
 }
 
 /* --- requests --- */
@@ -316,15 +176,15 @@ static void conn_refuse(struct http_conn *c, int status, const char *why)
 	static char retry[] = "Retry-After: 1\r\n";
 	const struct strbuf extra = {.p = retry, .n = sizeof retry - 1};
 	struct outbuf *b = text == NULL ? NULL
-					: http_answer_make(status, type, status == 503 ? &extra : NULL, false, false, false, text,
-							   strlen(text));
+					: http_answer_make(status, type, status == 503 ? &extra : NULL, false, false,
+							   false, text, strlen(text));
 	if (b == NULL) {
 		http_conn_close(c);
 		return;
 	}
 	conn_move(c, CONN_DRAINING);
-	append_out(c, b);
-	conn_pump(c);
+	http_output_append(c, b);
+	http_output_pump(c);
 }
 
 /* Who the peer is, once, before its first request is handed on. */
@@ -371,8 +231,8 @@ static void send_continue(struct http_conn *c)
 		return;
 	}
 	memcpy(b->data, text, sizeof text - 1);
-	append_out(c, b);
-	conn_pump(c);
+	http_output_append(c, b);
+	http_output_pump(c);
 }
 
 static void conn_keep(struct http_conn *c, const char *data, size_t n)
@@ -435,7 +295,7 @@ static void conn_input_tls(struct http_conn *c, const char *data, size_t n)
 		if (k > 0)
 			conn_input(c, plain, (size_t)k);
 	}
-	conn_flush_tls(c, 0); /* handshake, or the alert that says why not */
+	http_output_flush_tls(c, 0); /* handshake, or the alert that says why not */
 	if (c->state == CONN_CLOSED)
 		return;
 	if (k == -EPIPE)
@@ -492,13 +352,13 @@ static void conn_answered(struct http_conn *c, bool close_after)
 {
 	if (close_after || server_stopping(c->server)) {
 		conn_move(c, CONN_DRAINING);
-		conn_pump(c);
+		http_output_pump(c);
 		return;
 	}
 	conn_move(c, CONN_READING);
 	c->active_ns = c->since_ns = clock_mono_ns();
-	conn_pump(c);
-	conn_resume(c);
+	http_output_pump(c);
+	http_conn_resume(c);
 }
 
 void http_conn_process(struct http_conn *c)
@@ -512,12 +372,12 @@ void http_conn_process(struct http_conn *c)
 	pthread_mutex_unlock(&c->lock);
 
 	if (c->state == CONN_CLOSED) {
-		free_list(list);
+		outbuf_free_list(list);
 		if (begun != NULL)
 			http_stream_finish(begun);
 		return;
 	}
-	append_out(c, list);
+	http_output_append(c, list);
 	if (begun != NULL) {
 		conn_move(c, CONN_STREAMING);
 		c->stream = begun;
@@ -533,7 +393,7 @@ void http_conn_process(struct http_conn *c)
 	if (done)
 		conn_answered(c, close_after);
 	else
-		conn_pump(c);
+		http_output_pump(c);
 }
 
 void http_conn_sweep(struct http_conn *c, int64_t now)
@@ -567,7 +427,7 @@ void http_conn_stop(struct http_conn *c)
 		http_stream_end(c->stream);
 	} else if (c->state == CONN_READING && c->in_flight > 0) {
 		conn_move(c, CONN_DRAINING);
-		conn_pump(c);
+		http_output_pump(c);
 	} else if (c->state == CONN_READING || c->state == CONN_LINGERING) {
 		http_conn_close(c);
 	}
@@ -597,7 +457,8 @@ static void name_peer(struct http_conn *c)
 		port = in6->sin6_port;
 	}
 	const bool v6 = sa.ss_family == AF_INET6;
-	(void)snprintf(c->peer_address, sizeof c->peer_address, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", ntohs(port));
+	(void)snprintf(c->peer_address, sizeof c->peer_address, "%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
+		       ntohs(port));
 }
 
 static struct http_conn *conn_new(struct http_server *s)

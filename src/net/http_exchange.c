@@ -62,8 +62,8 @@ static void make_head(struct strbuf *b, int status, const char *content_type, co
 	strbuf_adds(b, "\r\n");
 }
 
-struct outbuf *http_answer_make(int status, const char *content_type, const struct strbuf *extra, bool http10, bool keep_alive,
-				bool head_only, const void *body, size_t n)
+struct outbuf *http_answer_make(int status, const char *content_type, const struct strbuf *extra, bool http10,
+				bool keep_alive, bool head_only, const void *body, size_t n)
 {
 	CLEANUP(strbuf_clear) struct strbuf head = STRBUF_INIT(HEAD_OUT_MAX);
 	make_head(&head, status, content_type, extra, http10, keep_alive, n);
@@ -149,7 +149,8 @@ static bool accepts_gzip(struct http_exchange *x)
 		if (*params.p != ';' && *params.p != ' ')
 			continue;
 		const char *q = memmem(params.p, params.n, "q=", 2);
-		return q == NULL || memchr("123456789", q[2], 9) != NULL || (params.n > (size_t)(q - params.p) + 4 && q[4] != '0');
+		return q == NULL || memchr("123456789", q[2], 9) != NULL ||
+		       (params.n > (size_t)(q - params.p) + 4 && q[4] != '0');
 	}
 	return false;
 }

@@ -24,7 +24,7 @@ struct http_reader {
 	bool in_value;
 	struct strbuf body;
 	bool started, head_done, done, wants_continue;
-	int status;      /* what to answer when a callback refused; 0: the parser's word */
+	int status; /* what to answer when a callback refused; 0: the parser's word */
 	const char *why;
 	struct http_parsed parsed;
 };
@@ -164,7 +164,8 @@ static int parse_query(struct http_reader *r)
 		const char *eq = memchr(pair.p, '=', pair.n);
 		const size_t key_n = eq == NULL ? pair.n : (size_t)(eq - pair.p);
 		char *name = decode(&q->arena, pair.p, key_n, true);
-		char *value = eq == NULL ? arena_strdup(&q->arena, "") : decode(&q->arena, eq + 1, pair.n - key_n - 1, true);
+		char *value =
+			eq == NULL ? arena_strdup(&q->arena, "") : decode(&q->arena, eq + 1, pair.n - key_n - 1, true);
 		if (name == NULL || value == NULL)
 			return refuse(r, 400, "query has a bad percent-escape");
 		q->params[q->n_params++] = (struct http_header){name, value};

@@ -11,10 +11,10 @@
 #include "net/http_server_internal.h"
 #include "net/listen.h"
 
-#define UNIX_PREFIX     "unix:"
-#define SWEEP_MS_MAX    1000
-#define SWEEP_MS_MIN    20
-#define DFLT(x, dflt)   ((x) == 0 ? (dflt) : (x))
+#define UNIX_PREFIX   "unix:"
+#define SWEEP_MS_MAX  1000
+#define SWEEP_MS_MIN  20
+#define DFLT(x, dflt) ((x) == 0 ? (dflt) : (x))
 
 struct http_server *http_server_ref(struct http_server *s)
 {
@@ -231,7 +231,9 @@ int http_server_new(const struct http_server_options *o, struct http_server **re
 	int rc = 0;
 	if (o->cert_pem != NULL)
 		rc = tls_config_new(o->cert_pem, o->key_pem, o->client_ca_pem, &s->tls, err);
-	const int fd = rc < 0 ? rc : s->is_unix ? listen_unix(s->o.address, err) : listen_tcp(s->o.address, o->port, &s->port, err);
+	const int fd = rc < 0       ? rc
+		       : s->is_unix ? listen_unix(s->o.address, err)
+				    : listen_tcp(s->o.address, o->port, &s->port, err);
 	if (fd < 0) {
 		http_server_unref(s);
 		return fd;
@@ -257,7 +259,8 @@ uint16_t http_server_port(const struct http_server *s)
 static void wait_quiet(struct http_server *s)
 {
 	struct timespec until;
-	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* cannot fail; the condition needs the real clock, tests or not */
+	(void)clock_gettime(CLOCK_MONOTONIC,
+			    &until); /* cannot fail; the condition needs the real clock, tests or not */
 	until.tv_sec += s->o.stop_timeout_ns / NSEC_PER_SEC;
 	until.tv_nsec += s->o.stop_timeout_ns % NSEC_PER_SEC;
 	until.tv_sec += until.tv_nsec / NSEC_PER_SEC;

@@ -17,31 +17,31 @@ struct http_stream;   /* an answer without an end, such as a watch */
 
 /** A request as received. Valid until the exchange is answered. */
 struct http_request {
-	const char *method;       /* "GET" ... */
-	const char *path;         /* percent-decoded, starts with '/'; no NUL inside (400 otherwise) */
-	const char *raw_query;    /* without '?', "" when absent */
-	const char *body;         /* NUL-terminated; "" when absent */
+	const char *method;    /* "GET" ... */
+	const char *path;      /* percent-decoded, starts with '/'; no NUL inside (400 otherwise) */
+	const char *raw_query; /* without '?', "" when absent */
+	const char *body;      /* NUL-terminated; "" when absent */
 	size_t body_n;
-	const char *peer_cn;      /* subject CN of the verified client certificate, or NULL */
+	const char *peer_cn;       /* subject CN of the verified client certificate, or NULL */
 	const char *const *peer_o; /* its O values, NULL-terminated; NULL without a certificate */
-	const char *peer_address; /* "127.0.0.1:1234", or "unix" */
+	const char *peer_address;  /* "127.0.0.1:1234", or "unix" */
 };
 
 /** Called on a worker thread for each request; must end in exactly one http_reply*() or http_stream_begin(), now or later, from any thread. */
 typedef void (*http_handler)(void *ctx, struct http_exchange *x);
 
 struct http_server_options {
-	const char *address;      /* "127.0.0.1"; "unix:/path" for a socket (0600) */
-	uint16_t port;            /* 0: any free one */
+	const char *address;            /* "127.0.0.1"; "unix:/path" for a socket (0600) */
+	uint16_t port;                  /* 0: any free one */
 	const char *cert_pem, *key_pem; /* server certificate; NULL: plain HTTP */
-	const char *client_ca_pem; /* ask for client certificates of this CA (not required); NULL: do not ask */
-	size_t max_body;          /* 0: 3 MiB; larger bodies: 413, by @on_error */
-	size_t max_connections;   /* 0: 4096; more: accepted and closed */
-	size_t workers;           /* handler threads; 0: 8 */
-	size_t max_pending;       /* requests waiting for a worker; 0: 4096; more: 503 */
-	int64_t idle_timeout_ns;  /* of a connection between requests or within one that stalls; 0: 120 s */
-	int64_t stop_timeout_ns;  /* how long http_server_free() waits for exchanges; 0: 5 s */
-	size_t stream_queue_max;  /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
+	const char *client_ca_pem;      /* ask for client certificates of this CA (not required); NULL: do not ask */
+	size_t max_body;                /* 0: 3 MiB; larger bodies: 413, by @on_error */
+	size_t max_connections;         /* 0: 4096; more: accepted and closed */
+	size_t workers;                 /* handler threads; 0: 8 */
+	size_t max_pending;             /* requests waiting for a worker; 0: 4096; more: 503 */
+	int64_t idle_timeout_ns;        /* of a connection between requests or within one that stalls; 0: 120 s */
+	int64_t stop_timeout_ns;        /* how long http_server_free() waits for exchanges; 0: 5 s */
+	size_t stream_queue_max;        /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
 	http_handler handler;
 	/** Body of an error that the server itself answers (400, 413, 503 ...): a malloc'ed text; NULL: plain text is sent. On the loop thread. */
 	char *(*on_error)(void *ctx, int status, const char *message, const char **ret_content_type);

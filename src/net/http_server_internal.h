@@ -34,6 +34,7 @@ struct outbuf {
 
 /** NULL on no memory. Room for @n bytes. */
 struct outbuf *outbuf_new(size_t n);
+void outbuf_free_list(struct outbuf *b);
 
 enum http_conn_state {
 	CONN_READING,   /* waits for a request, or reads one */
@@ -59,10 +60,10 @@ struct http_conn {
 	struct http_reader *reader;
 	struct strbuf pending; /* received, not yet parsed */
 	struct outbuf *out, **out_tail;
-	size_t in_flight;      /* bytes that libuv has */
+	size_t in_flight; /* bytes that libuv has */
 	bool paused, eof, shut, keep_alive, identified;
-	int64_t active_ns;     /* last byte in or out */
-	int64_t since_ns;      /* when the handshake or the head under way began, or the lingering */
+	int64_t active_ns; /* last byte in or out */
+	int64_t since_ns;  /* when the handshake or the head under way began, or the lingering */
 	struct http_stream *stream;
 	struct http_conn *prev, *next;
 
@@ -83,7 +84,7 @@ struct http_exchange {
 	struct pool_item item;
 	struct http_conn *conn; /* a reference */
 	struct http_parsed q;
-	struct strbuf extra;    /* header lines to add to the answer */
+	struct strbuf extra; /* header lines to add to the answer */
 };
 
 struct http_stream {
@@ -134,6 +135,10 @@ void http_conn_accept(struct http_server *s);
 void http_conn_process(struct http_conn *c);
 /** Close at once. */
 void http_conn_close(struct http_conn *c);
+/** All is sent and nothing more will be: say so to the peer and wait for it to go. */
+void http_conn_linger(struct http_conn *c);
+/** Go on with requests that have come meanwhile, once the last answer has left the queue. */
+void http_conn_resume(struct http_conn *c);
 /** Time limits. */
 void http_conn_sweep(struct http_conn *c, int64_t now);
 /** The server stops: close what is idle, end streams. */
@@ -144,6 +149,13 @@ bool http_conn_schedule_locked(struct http_conn *c);
 /** Append output. Any thread; needs the connection's lock. */
 void http_conn_queue_locked(struct http_conn *c, struct outbuf *b);
 
+/* Output (http_output.c), loop thread. */
+void http_output_append(struct http_conn *c, struct outbuf *list);
+/** Send as much of the queue as may be under way at once. */
+void http_output_pump(struct http_conn *c);
+/** Send what TLS has for the wire: handshake, alerts, records that carry @plain_n bytes of the queue. */
+void http_output_flush_tls(struct http_conn *c, size_t plain_n);
+
 /* Exchanges (http_exchange.c), any thread. */
 /** A worker's turn: call the handler. */
 void http_exchange_run(void *ctx, struct pool_item *it);
@@ -153,8 +165,8 @@ void http_exchange_free(struct http_exchange *x);
 void http_exchange_answer(struct http_exchange *x, struct outbuf *b, bool keep_alive);
 bool http_exchange_keeps_alive(struct http_exchange *x);
 /** Head and body of an answer; @n SIZE_MAX: a head alone, of unknown length; @extra may be NULL. NULL on no memory. */
-struct outbuf *http_answer_make(int status, const char *content_type, const struct strbuf *extra, bool http10, bool keep_alive,
-				bool head_only, const void *body, size_t n);
+struct outbuf *http_answer_make(int status, const char *content_type, const struct strbuf *extra, bool http10,
+				bool keep_alive, bool head_only, const void *body, size_t n);
 
 /* Streams (http_stream.c). */
 /** Call on_close and drop the loop's reference. Loop thread (or the beginner's, when the loop has ended). */

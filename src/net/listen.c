@@ -16,7 +16,8 @@
 static int resolve(const char *address, uint16_t port, struct addrinfo **ret, struct error *err)
 {
 	char service[8];
-	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	const struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	(void)snprintf(service, sizeof service, "%u", port);
 	const int rc = getaddrinfo(address, service, &hints, ret);
 	return rc == 0 ? 0 : error_set(err, -EADDRNOTAVAIL, "listen on '%s': %s", address, gai_strerror(rc));
@@ -28,7 +29,8 @@ static uint16_t bound_port(int fd)
 	socklen_t n = sizeof sa;
 	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
 		return 0;
-	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port : ((struct sockaddr_in *)&sa)->sin_port);
+	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
+					      : ((struct sockaddr_in *)&sa)->sin_port);
 }
 
 int listen_tcp(const char *address, uint16_t port, uint16_t *ret_port, struct error *err)
@@ -78,7 +80,8 @@ int listen_unix(const char *path, struct error *err)
 		return rc;
 	CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Nobody can connect between bind and listen, so the mode is right before the first peer comes. */
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 || chmod(path, 0600) < 0 || listen(fd, BACKLOG) < 0)
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 || chmod(path, 0600) < 0 ||
+	    listen(fd, BACKLOG) < 0)
 		return error_set(err, -errno, "listen on '%s': %s", path, strerror(errno));
 	return TAKE_FD(fd);
 }

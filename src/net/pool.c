@@ -57,7 +57,8 @@ static int start_threads(struct pool *p, size_t n)
 	return rc;
 }
 
-int pool_new(size_t workers, size_t max_pending, void (*run)(void *ctx, struct pool_item *it), void *ctx, struct pool **ret)
+int pool_new(size_t workers, size_t max_pending, void (*run)(void *ctx, struct pool_item *it), void *ctx,
+	     struct pool **ret)
 {
 	struct pool *p = calloc(1, sizeof *p + workers * sizeof p->threads[0]);
 	if (p == NULL)

@@ -17,7 +17,7 @@ struct tls_config {
 
 struct tls {
 	SSL *ssl;
-	BIO *in, *out; /* owned by ssl */
+	BIO *in, *out;     /* owned by ssl */
 	bool peer_refused; /* a client certificate came, and it is not one of ours: the client is nobody */
 };
 
@@ -42,7 +42,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned int in_n, void *arg)
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+		   unsigned int in_n, void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 	unsigned char *chosen = NULL;
@@ -59,7 +60,8 @@ static int use_certificate(SSL_CTX *ctx, const char *cert_pem, const char *key_p
 	BIO *cert_bio = BIO_new_mem_buf(cert_pem, -1), *key_bio = BIO_new_mem_buf(key_pem, -1);
 	X509 *leaf = cert_bio == NULL ? NULL : PEM_read_bio_X509(cert_bio, NULL, NULL, NULL);
 	EVP_PKEY *key = key_bio == NULL ? NULL : PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL);
-	bool ok = leaf != NULL && key != NULL && SSL_CTX_use_certificate(ctx, leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+	bool ok = leaf != NULL && key != NULL && SSL_CTX_use_certificate(ctx, leaf) == 1 &&
+		  SSL_CTX_use_PrivateKey(ctx, key) == 1;
 	for (X509 *x; ok && (x = PEM_read_bio_X509(cert_bio, NULL, NULL, NULL)) != NULL;) {
 		ok = SSL_CTX_add0_chain_cert(ctx, x) == 1;
 		if (!ok)
@@ -89,7 +91,8 @@ static int use_client_ca(SSL_CTX *ctx, const char *pem)
 	return 0;
 }
 
-int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret, struct error *err)
+int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret,
+		   struct error *err)
 {
 	struct tls_config *c = calloc(1, sizeof *c);
 	if (c == NULL)
@@ -252,7 +255,8 @@ static char **organizations(const X509_NAME *name)
 {
 	char *items[PEER_ORGANIZATIONS_MAX];
 	size_t n = 0;
-	for (int at = -1; n < PEER_ORGANIZATIONS_MAX && (at = X509_NAME_get_index_by_NID(name, NID_organizationName, at)) >= 0;) {
+	for (int at = -1;
+	     n < PEER_ORGANIZATIONS_MAX && (at = X509_NAME_get_index_by_NID(name, NID_organizationName, at)) >= 0;) {
 		items[n] = entry_text(X509_NAME_get_entry(name, at));
 		n += items[n] != NULL;
 	}

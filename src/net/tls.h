@@ -9,7 +9,8 @@ struct tls_config;
 struct tls;
 
 /** Certificate, key and (NULL: clients are not asked) the CA of client certificates, all PEM text. */
-int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret, struct error *err);
+int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret,
+		   struct error *err);
 /** Accepts NULL. */
 void tls_config_free(struct tls_config *c);
 

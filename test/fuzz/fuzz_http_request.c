@@ -58,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		struct http_parsed p, q;
 		http_reader_take(a, &p);
 		http_reader_take(b, &q);
-		assert(used_a == used_b && p.n_headers == q.n_headers && p.n_params == q.n_params && p.keep_alive == q.keep_alive);
+		assert(used_a == used_b && p.n_headers == q.n_headers && p.n_params == q.n_params &&
+		       p.keep_alive == q.keep_alive);
 		assert(strcmp(p.req.path, q.req.path) == 0 && p.req.body_n == q.req.body_n &&
 		       memcmp(p.req.body, q.req.body, p.req.body_n) == 0);
 		check(&p);

@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	assert(t.n <= lines);
 	for (size_t i = 0; i < t.n; i++) {
 		const struct mount_entry *e = &t.entries[i];
-		assert(e->path[0] == '/' && strlen(e->root) + strlen(e->path) + strlen(e->type) + strlen(e->source) <= n);
+		assert(e->path[0] == '/' &&
+		       strlen(e->root) + strlen(e->path) + strlen(e->type) + strlen(e->source) <= n);
 		assert(mount_table_by_id(&t, e->id) != NULL);
 	}
 	mount_table_clear(&t);

@@ -21,10 +21,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "csi/plugin.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "net/grpc.h"
 #include "net/proto/csi.pb-c.h"
+#include "json/json.h"
 
 struct fixture {
 	char dir[64], kubelet[96], mounts[96], staging[160], target[200];
@@ -38,12 +38,15 @@ struct fixture {
 #define PV   "default-demo"
 #define PATH "reservoir/default/demo/reservoir-fuse"
 
-static int fake_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err)
+static int fake_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		    struct error *err)
 {
 	struct fixture *f = ctx;
 	(void)ns;
 	pthread_mutex_lock(&f->lock);
-	json_t *obj = strcmp(r->kind, "PersistentVolume") == 0 ? f->pv : strcmp(r->kind, "Dataset") == 0 ? f->dataset : f->runtime;
+	json_t *obj = strcmp(r->kind, "PersistentVolume") == 0 ? f->pv
+		      : strcmp(r->kind, "Dataset") == 0        ? f->dataset
+							       : f->runtime;
 	*ret = json_incref(obj);
 	pthread_mutex_unlock(&f->lock);
 	if (*ret == NULL)
@@ -84,7 +87,10 @@ static int setup(void **state)
 	assert_int_equal(file_mkdir_all(f->mounts, 0755, &err), 0);
 	/* A slash too many: the roots are what a person may have typed. */
 	CLEANUP(free_p) char *kubelet = str_printf("%s/", f->kubelet);
-	const struct csi_options o = {.endpoint = endpoint, .node_id = "n1", .kubelet_root = kubelet, .mount_root = f->mounts,
+	const struct csi_options o = {.endpoint = endpoint,
+				      .node_id = "n1",
+				      .kubelet_root = kubelet,
+				      .mount_root = f->mounts,
 				      .api = {.get = fake_get, .patch_node = fake_patch, .ctx = f}};
 	if (csi_plugin_new(&o, &f->plugin, &err) != 0)
 		fail_msg("%s", err.msg);
@@ -108,8 +114,8 @@ static int teardown(void **state)
 
 /* --- calls --- */
 
-static int call(struct fixture *f, const char *method, const ProtobufCMessage *m, int64_t timeout, uint8_t **ret, size_t *ret_n,
-		struct error *err)
+static int call(struct fixture *f, const char *method, const ProtobufCMessage *m, int64_t timeout, uint8_t **ret,
+		size_t *ret_n, struct error *err)
 {
 	uint8_t in[8192];
 	assert_true(protobuf_c_message_get_packed_size(m) <= sizeof in);
@@ -131,10 +137,13 @@ static int publish(struct fixture *f, const struct publish *p, struct error *err
 	CLEANUP(free_p) char *path = str_printf("%s/%s", f->mounts, p->path != NULL ? p->path : PATH);
 	char *flags[] = {(char *)p->flag};
 	Csi__V1__NodePublishVolumeRequest__VolumeContextEntry e[4], *list[4];
-	const char *const pairs[4][2] = {{"fluid_path", path}, {"mount_type", p->type != NULL ? p->type : "tmpfs"},
-					 {"fluid_sub_path", p->sub != NULL ? p->sub : ""}, {"node_publish_method", p->method != NULL ? p->method : ""}};
+	const char *const pairs[4][2] = {{"fluid_path", path},
+					 {"mount_type", p->type != NULL ? p->type : "tmpfs"},
+					 {"fluid_sub_path", p->sub != NULL ? p->sub : ""},
+					 {"node_publish_method", p->method != NULL ? p->method : ""}};
 	for (size_t i = 0; i < 4; i++) {
-		e[i] = (Csi__V1__NodePublishVolumeRequest__VolumeContextEntry)CSI__V1__NODE_PUBLISH_VOLUME_REQUEST__VOLUME_CONTEXT_ENTRY__INIT;
+		e[i] = (Csi__V1__NodePublishVolumeRequest__VolumeContextEntry)
+			CSI__V1__NODE_PUBLISH_VOLUME_REQUEST__VOLUME_CONTEXT_ENTRY__INIT;
 		e[i].key = (char *)pairs[i][0];
 		e[i].value = (char *)pairs[i][1];
 		list[i] = &e[i];
@@ -157,7 +166,8 @@ static int publish(struct fixture *f, const struct publish *p, struct error *err
 	r.volume_context = list;
 	CLEANUP(free_p) uint8_t *out = NULL;
 	size_t n = 0;
-	return call(f, "Node/NodePublishVolume", &r.base, p->timeout != 0 ? p->timeout : 10 * NSEC_PER_SEC, &out, &n, err);
+	return call(f, "Node/NodePublishVolume", &r.base, p->timeout != 0 ? p->timeout : 10 * NSEC_PER_SEC, &out, &n,
+		    err);
 }
 
 static int unpublish(struct fixture *f, const char *target, struct error *err)
@@ -176,7 +186,8 @@ static int stage(struct fixture *f, const char *label, const char *staging, stru
 	Csi__V1__NodeStageVolumeRequest__VolumeContextEntry e[2], *list[2] = {&e[0], &e[1]};
 	const char *const pairs[2][2] = {{"fluid_path", path}, {"mount_pod_node_selector_key", label}};
 	for (size_t i = 0; i < 2; i++) {
-		e[i] = (Csi__V1__NodeStageVolumeRequest__VolumeContextEntry)CSI__V1__NODE_STAGE_VOLUME_REQUEST__VOLUME_CONTEXT_ENTRY__INIT;
+		e[i] = (Csi__V1__NodeStageVolumeRequest__VolumeContextEntry)
+			CSI__V1__NODE_STAGE_VOLUME_REQUEST__VOLUME_CONTEXT_ENTRY__INIT;
 		e[i].key = (char *)pairs[i][0];
 		e[i].value = (char *)pairs[i][1];
 	}
@@ -280,7 +291,8 @@ static void test_identity(void **state)
 	assert_int_equal(c->capabilities[0]->rpc->type, 1);
 	csi__v1__node_get_capabilities_response__free_unpacked(c, NULL);
 	free(out);
-	assert_int_equal(call(f, "Node/NodeGetVolumeStats", &caps.base, NSEC_PER_SEC * 5, &out, &n, &err), GRPC_UNIMPLEMENTED);
+	assert_int_equal(call(f, "Node/NodeGetVolumeStats", &caps.base, NSEC_PER_SEC * 5, &out, &n, &err),
+			 GRPC_UNIMPLEMENTED);
 }
 
 static void test_publish(void **state)
@@ -332,7 +344,8 @@ static void test_publish_link(void **state)
 	struct stat st;
 	assert_true(lstat(f->target, &st) == 0 && S_ISLNK(st.st_mode));
 	assert_true(has_file(f->target, "file"));
-	assert_int_equal(publish(f, &(struct publish){0}, &err), 0); /* the method changed: a link is replaced by a mount */
+	assert_int_equal(publish(f, &(struct publish){0}, &err),
+			 0); /* the method changed: a link is replaced by a mount */
 	assert_true(lstat(f->target, &st) == 0 && S_ISDIR(st.st_mode));
 	assert_int_equal(unpublish(f, NULL, &err), 0);
 	assert_int_equal(publish(f, &p, &err), 0);
@@ -359,9 +372,15 @@ static void test_publish_refused(void **state)
 		{"sub path upward", {.sub = "../x"}, GRPC_INVALID_ARGUMENT, "fluid_sub_path: must be"},
 		{"sub path out by a link", {.sub = "out"}, GRPC_INVALID_ARGUMENT, "leads out of the dataset"},
 		{"unknown option", {.flag = "uid=0,suid"}, GRPC_INVALID_ARGUMENT, "mount option 'uid=0,suid'"},
-		{"other type", {.type = "fuse.other", .timeout = NSEC_PER_SEC / 4}, GRPC_INTERNAL, "is a mount of type tmpfs, not fuse.other"},
+		{"other type",
+		 {.type = "fuse.other", .timeout = NSEC_PER_SEC / 4},
+		 GRPC_INTERNAL,
+		 "is a mount of type tmpfs, not fuse.other"},
 		{"not there", {.path = "nothing", .timeout = NSEC_PER_SEC / 4}, GRPC_INTERNAL, "does not exist yet"},
-		{"not mounted", {.path = "reservoir/default", .timeout = NSEC_PER_SEC / 4}, GRPC_INTERNAL, "nothing is mounted at"},
+		{"not mounted",
+		 {.path = "reservoir/default", .timeout = NSEC_PER_SEC / 4},
+		 GRPC_INTERNAL,
+		 "nothing is mounted at"},
 		{"no such sub path", {.sub = "none", .timeout = NSEC_PER_SEC / 4}, GRPC_INTERNAL, "sub path 'none'"},
 	};
 	mount_tmpfs(f, PATH);
@@ -514,9 +533,12 @@ static void test_unstage(void **state)
 		{"until deleted", NULL, "OnRuntimeDeleted", false, false, false, false, 0, ""},
 		{"unknown", NULL, "OnFuseChanged", false, false, false, false, 0, ""},
 		{"on demand, still used", NULL, "OnDemand", false, false, false, true, 0, ""},
-		{"on demand", NULL, "OnDemand", false, false, false, false, 0, "n1 {\"metadata\":{\"labels\":{\"fluid.io/f-default-demo\":null}}}"},
-		{"label of the volume", "fluid.io/f-1234", "OnDemand", false, false, false, false, 0, "n1 {\"metadata\":{\"labels\":{\"fluid.io/f-1234\":null}}}"},
-		{"foreign label", "kubernetes.io/os", "OnDemand", false, false, false, false, GRPC_INVALID_ARGUMENT, ""},
+		{"on demand", NULL, "OnDemand", false, false, false, false, 0,
+		 "n1 {\"metadata\":{\"labels\":{\"fluid.io/f-default-demo\":null}}}"},
+		{"label of the volume", "fluid.io/f-1234", "OnDemand", false, false, false, false, 0,
+		 "n1 {\"metadata\":{\"labels\":{\"fluid.io/f-1234\":null}}}"},
+		{"foreign label", "kubernetes.io/os", "OnDemand", false, false, false, false, GRPC_INVALID_ARGUMENT,
+		 ""},
 	};
 	struct error err = {0};
 	mount_tmpfs(f, PATH);
@@ -524,11 +546,17 @@ static void test_unstage(void **state)
 		json_decref(f->pv);
 		json_decref(f->dataset);
 		json_decref(f->runtime);
-		f->pv = cases[i].no_pv ? NULL : json_pack("{s:{s:s},s:{s:{s:{s:s,s:s}}}}", "metadata", "name", PV, "spec", "csi", "volumeAttributes",
-							  "runtime_namespace", "default", "runtime_name", "demo");
+		f->pv = cases[i].no_pv
+				? NULL
+				: json_pack("{s:{s:s},s:{s:{s:{s:s,s:s}}}}", "metadata", "name", PV, "spec", "csi",
+					    "volumeAttributes", "runtime_namespace", "default", "runtime_name", "demo");
 		if (cases[i].pv_key != NULL)
-			assert_int_equal(json_put_str(f->pv, "spec.csi.volumeAttributes.mount_pod_node_selector_key", cases[i].pv_key), 0);
-		f->dataset = cases[i].no_dataset ? NULL : json_pack("{s:{s:[{s:s,s:s,s:s}]}}", "status", "runtimes", "type", "reservoir", "name", "demo", "namespace", "default");
+			assert_int_equal(json_put_str(f->pv, "spec.csi.volumeAttributes.mount_pod_node_selector_key",
+						      cases[i].pv_key),
+					 0);
+		f->dataset = cases[i].no_dataset ? NULL
+						 : json_pack("{s:{s:[{s:s,s:s,s:s}]}}", "status", "runtimes", "type",
+							     "reservoir", "name", "demo", "namespace", "default");
 		f->runtime = cases[i].no_runtime ? NULL : json_pack("{s:{s:{}}}", "spec", "fuse");
 		if (cases[i].policy != NULL && f->runtime != NULL)
 			assert_int_equal(json_put_str(f->runtime, "spec.fuse.cleanPolicy", cases[i].policy), 0);
@@ -549,14 +577,20 @@ static void test_options(void **state)
 	static const struct {
 		const char *name, *endpoint, *kubelet, *msg;
 	} cases[] = {
-		{"no unix socket", "tcp://127.0.0.1:1", "/k", "CSI plug-in: endpoint 'tcp://127.0.0.1:1': must be unix:// and an absolute path"},
-		{"relative root", "unix:///tmp/x", "k", "CSI plug-in: kubelet root 'k': must be an absolute path other than /"},
-		{"slash as root", "unix:///tmp/x", "/", "CSI plug-in: kubelet root '/': must be an absolute path other than /"},
+		{"no unix socket", "tcp://127.0.0.1:1", "/k",
+		 "CSI plug-in: endpoint 'tcp://127.0.0.1:1': must be unix:// and an absolute path"},
+		{"relative root", "unix:///tmp/x", "k",
+		 "CSI plug-in: kubelet root 'k': must be an absolute path other than /"},
+		{"slash as root", "unix:///tmp/x", "/",
+		 "CSI plug-in: kubelet root '/': must be an absolute path other than /"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct csi_plugin *p = NULL;
 		struct error err = {0};
-		const struct csi_options o = {.endpoint = cases[i].endpoint, .node_id = "n", .kubelet_root = cases[i].kubelet, .mount_root = f->mounts};
+		const struct csi_options o = {.endpoint = cases[i].endpoint,
+					      .node_id = "n",
+					      .kubelet_root = cases[i].kubelet,
+					      .mount_root = f->mounts};
 		if (csi_plugin_new(&o, &p, &err) != -EINVAL || strstr(err.msg, cases[i].msg) == NULL)
 			fail_msg("case '%s': '%s'", cases[i].name, err.msg);
 	}
@@ -572,8 +606,10 @@ int main(void)
 	}
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_identity), TEST(test_publish), TEST(test_publish_link), TEST(test_publish_refused), TEST(test_publish_waits),
-		TEST(test_fuse_hangs_and_dies), TEST(test_unpublish), TEST(test_stage), TEST(test_unstage), TEST(test_options),
+		TEST(test_identity),        TEST(test_publish),       TEST(test_publish_link),
+		TEST(test_publish_refused), TEST(test_publish_waits), TEST(test_fuse_hangs_and_dies),
+		TEST(test_unpublish),       TEST(test_stage),         TEST(test_unstage),
+		TEST(test_options),
 	};
 	if (geteuid() != 0)
 		return 77; /* meson: skipped */

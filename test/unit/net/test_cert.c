@@ -21,12 +21,14 @@ static X509 *parse(const char *pem)
 
 static void test_leaf(void **state)
 {
-	static const char *const orgs[] = {"system:masters", "b", NULL}, *const sans[] = {"localhost", "127.0.0.1", "::1", NULL};
+	static const char *const orgs[] = {"system:masters", "b", NULL}, *const sans[] = {"localhost", "127.0.0.1",
+											  "::1", NULL};
 	struct cert_pair ca = {0}, leaf = {0};
 	struct error err = {0};
 	(void)state;
 	assert_int_equal(cert_make_ca("the CA", &ca, &err), 0);
-	const struct cert_options o = {.cn = "admin", .organizations = orgs, .sans = sans, .server = true, .client = true, .days = 10};
+	const struct cert_options o = {
+		.cn = "admin", .organizations = orgs, .sans = sans, .server = true, .client = true, .days = 10};
 	assert_int_equal(cert_issue(&ca, &o, &leaf, &err), 0);
 	X509 *x = parse(leaf.cert_pem), *c = parse(ca.cert_pem);
 	char text[128];
@@ -81,8 +83,12 @@ static void test_refused(void **state)
 		struct cert_options o;
 		const char *msg;
 	} cases[] = {
-		{"comma", {.cn = "x", .sans = injected, .server = true, .days = 1}, "'a,DNS:evil' is not a DNS name or IP address"},
-		{"empty name", {.cn = "x", .sans = empty, .server = true, .days = 1}, "'' is not a DNS name or IP address"},
+		{"comma",
+		 {.cn = "x", .sans = injected, .server = true, .days = 1},
+		 "'a,DNS:evil' is not a DNS name or IP address"},
+		{"empty name",
+		 {.cn = "x", .sans = empty, .server = true, .days = 1},
+		 "'' is not a DNS name or IP address"},
 	};
 	struct cert_pair ca = {0}, leaf = {0};
 	struct error err = {0};
@@ -99,6 +105,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaf), cmocka_unit_test(test_fresh), cmocka_unit_test(test_refused)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_leaf), cmocka_unit_test(test_fresh),
+					   cmocka_unit_test(test_refused)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,8 +125,10 @@ static void test_calls(void **state)
 		{"small message", "/test.S/Echo", 10, 5 * NSEC_PER_SEC, 0, 0, ""},
 		{"largest message", "/test.S/Echo", GRPC_MESSAGE_MAX, 60 * NSEC_PER_SEC, 0, 0, ""},
 		{"too large", "/test.S/Echo", GRPC_MESSAGE_MAX + 1, 5 * NSEC_PER_SEC, -EMSGSIZE, 0, "too large"},
-		{"error", "/test.S/Fail", 1, 5 * NSEC_PER_SEC, -EREMOTEIO, GRPC_ABORTED, "call /test.S/Fail: 100% busy \xc3\xa4"},
-		{"unknown method", "/test.S/None", 1, 5 * NSEC_PER_SEC, -EREMOTEIO, GRPC_UNIMPLEMENTED, "/test.S/None is not served"},
+		{"error", "/test.S/Fail", 1, 5 * NSEC_PER_SEC, -EREMOTEIO, GRPC_ABORTED,
+		 "call /test.S/Fail: 100% busy \xc3\xa4"},
+		{"unknown method", "/test.S/None", 1, 5 * NSEC_PER_SEC, -EREMOTEIO, GRPC_UNIMPLEMENTED,
+		 "/test.S/None is not served"},
 		{"late", "/test.S/Block", 1, NSEC_PER_SEC / 10, -ETIMEDOUT, 0, "timed out"},
 	};
 	memset(large, 'x', sizeof large);
@@ -135,7 +137,8 @@ static void test_calls(void **state)
 		struct error err = {0};
 		CLEANUP(free_p) uint8_t *data = NULL;
 		size_t n = 0;
-		const int rc = grpc_call(f->path, cases[i].path, large, cases[i].n, cases[i].timeout_ns, &data, &n, &err);
+		const int rc =
+			grpc_call(f->path, cases[i].path, large, cases[i].n, cases[i].timeout_ns, &data, &n, &err);
 		if (rc != cases[i].rc || err.status != cases[i].status || strstr(err.msg, cases[i].msg) == NULL ||
 		    (rc == 0 && (n != cases[i].n || memcmp(data, large, n) != 0)))
 			fail_msg("case '%s': rc %d, status %d, n %zu, '%s'", cases[i].name, rc, err.status, n, err.msg);
@@ -186,7 +189,8 @@ static void test_socket(void **state)
 static void test_garbage(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const inputs[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+	static const char *const inputs[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+					     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
 	for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
 		CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -211,8 +215,9 @@ static void *caller_main(void *arg)
 	for (int i = 0; i < 30; i++) {
 		uint8_t in[100] = {(uint8_t)i}, *out = NULL;
 		size_t n = 0;
-		c->failures += grpc_call(c->f->path, "/test.S/Echo", in, sizeof in, 20 * NSEC_PER_SEC, &out, &n, NULL) != 0 ||
-			       n != sizeof in || memcmp(in, out, n) != 0;
+		c->failures +=
+			grpc_call(c->f->path, "/test.S/Echo", in, sizeof in, 20 * NSEC_PER_SEC, &out, &n, NULL) != 0 ||
+			n != sizeof in || memcmp(in, out, n) != 0;
 		free(out);
 	}
 	return NULL;
@@ -237,7 +242,8 @@ static void *block_main(void *arg)
 	struct fixture *f = arg;
 	uint8_t *out = NULL;
 	size_t n = 0;
-	const int rc = grpc_call(f->path, "/test.S/Block", (const uint8_t *)"abc", 3, 20 * NSEC_PER_SEC, &out, &n, NULL);
+	const int rc =
+		grpc_call(f->path, "/test.S/Block", (const uint8_t *)"abc", 3, 20 * NSEC_PER_SEC, &out, &n, NULL);
 	free(out);
 	return rc == 0 && n == 3 ? f : NULL;
 }
@@ -308,9 +314,10 @@ static void test_timeouts(void **state)
 		int rc;
 		int64_t ns;
 	} cases[] = {
-		{"1n", 0, 1}, {"20u", 0, 20000}, {"100m", 0, 100000000}, {"2S", 0, 2000000000}, {"1M", 0, 60000000000},
-		{"1H", 0, 3600000000000}, {"99999999H", 0, INT64_MAX}, {"", -EINVAL, 0}, {"S", -EINVAL, 0}, {"12", -EINVAL, 0},
-		{"123456789S", -EINVAL, 0}, {"-1S", -EINVAL, 0}, {"1s", -EINVAL, 0},
+		{"1n", 0, 1},           {"20u", 0, 20000},        {"100m", 0, 100000000},      {"2S", 0, 2000000000},
+		{"1M", 0, 60000000000}, {"1H", 0, 3600000000000}, {"99999999H", 0, INT64_MAX}, {"", -EINVAL, 0},
+		{"S", -EINVAL, 0},      {"12", -EINVAL, 0},       {"123456789S", -EINVAL, 0},  {"-1S", -EINVAL, 0},
+		{"1s", -EINVAL, 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -334,8 +341,8 @@ static void test_timeouts(void **state)
 static void test_messages(void **state)
 {
 	static const uint8_t bytes[] = {
-		0x0a, 1, 'v', 0x22, 2, '/', 't', 0x2a, 6, 0x12, 0, 0x1a, 2, 0x08, 3, 0x30, 1, 0x42, 6, 0x0a, 1, 'k', 0x12, 1, 'w',
-		0xfa, 0x06, 1, 'z', /* field 111: a newer version's */
+		0x0a, 1, 'v',  0x22, 2,    '/', 't', 0x2a, 6, 0x12, 0,    0x1a, 2, 0x08, 3,
+		0x30, 1, 0x42, 6,    0x0a, 1,   'k', 0x12, 1, 'w',  0xfa, 0x06, 1, 'z', /* field 111: a newer version's */
 	};
 	(void)state;
 	Csi__V1__NodePublishVolumeRequest *r = csi__v1__node_publish_volume_request__unpack(NULL, sizeof bytes, bytes);
@@ -344,7 +351,8 @@ static void test_messages(void **state)
 	assert_string_equal(r->target_path, "/t");
 	assert_true(r->readonly);
 	assert_int_equal(r->volume_capability->access_type_case, CSI__V1__VOLUME_CAPABILITY__ACCESS_TYPE_MOUNT);
-	assert_int_equal(r->volume_capability->access_mode->mode, CSI__V1__VOLUME_CAPABILITY__ACCESS_MODE__MODE__MULTI_NODE_READER_ONLY);
+	assert_int_equal(r->volume_capability->access_mode->mode,
+			 CSI__V1__VOLUME_CAPABILITY__ACCESS_MODE__MODE__MULTI_NODE_READER_ONLY);
 	assert_int_equal(r->n_volume_context, 1);
 	assert_string_equal(r->volume_context[0]->key, "k");
 	assert_string_equal(r->volume_context[0]->value, "w");

@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include <netinet/in.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -53,9 +53,10 @@ static void reply_echo(struct http_exchange *x)
 	const char *auth = http_exchange_header(x, "authorization"), *a = http_exchange_query(x, "a");
 	struct strbuf b = STRBUF_INIT(1 << 20);
 	strbuf_addf(&b, "%s %s a=%s auth=%s cn=%s o=%s type=%s body=%zu:%.20s", r->method, r->path, a == NULL ? "-" : a,
-		    auth == NULL ? "-" : auth, r->peer_cn == NULL ? "-" : r->peer_cn, r->peer_o == NULL ? "-" : r->peer_o[0],
-		    http_exchange_header(x, "content-type") == NULL ? "-" : http_exchange_header(x, "content-type"), r->body_n,
-		    r->body);
+		    auth == NULL ? "-" : auth, r->peer_cn == NULL ? "-" : r->peer_cn,
+		    r->peer_o == NULL ? "-" : r->peer_o[0],
+		    http_exchange_header(x, "content-type") == NULL ? "-" : http_exchange_header(x, "content-type"),
+		    r->body_n, r->body);
 	http_exchange_add_header(x, "X-Echo", "yes");
 	http_exchange_add_header(x, "X-Split", "a\r\nInjected: b");
 	http_reply(x, 200, "text/plain", b.p, b.n);
@@ -162,21 +163,28 @@ static void test_methods(void **state)
 		size_t n_headers;
 		const char *want;
 	} cases[] = {
-		{"plain get", "GET", "/x%20y?a=1+2%26", NULL, NULL, 0, "GET /x y a=1 2& auth=- cn=- o=- type=- body=0:"},
+		{"plain get", "GET", "/x%20y?a=1+2%26", NULL, NULL, 0,
+		 "GET /x y a=1 2& auth=- cn=- o=- type=- body=0:"},
 		{"head", "HEAD", "/x", NULL, NULL, 0, ""},
-		{"post", "POST", "/x", "hello", NULL, 1, "POST /x a=- auth=- cn=- o=- type=application/json body=5:hello"},
+		{"post", "POST", "/x", "hello", NULL, 1,
+		 "POST /x a=- auth=- cn=- o=- type=application/json body=5:hello"},
 		{"put without body", "PUT", "/x", NULL, NULL, 0, "PUT /x a=- auth=- cn=- o=- type=- body=0:"},
-		{"delete with body", "DELETE", "/x", "{}", NULL, 1, "DELETE /x a=- auth=- cn=- o=- type=application/json body=2:{}"},
+		{"delete with body", "DELETE", "/x", "{}", NULL, 1,
+		 "DELETE /x a=- auth=- cn=- o=- type=application/json body=2:{}"},
 		{"patch", "PATCH", "/x", "{}", NULL, 0, "PATCH /x a=- auth=- cn=- o=- type=- body=2:{}"},
 		{"bearer", "GET", "/x", NULL, "t0ken", 0, "GET /x a=- auth=Bearer t0ken cn=- o=- type=- body=0:"},
 	};
 	struct http_client *c = client_new(&(struct http_client_options){.no_proxy = true});
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(free_p) char *url = url_of(f->plain, "http", cases[i].path);
-		const struct http_call call = {.method = cases[i].method, .url = url, .headers = json,
-					       .n_headers = cases[i].n_headers, .body = cases[i].body,
+		const struct http_call call = {.method = cases[i].method,
+					       .url = url,
+					       .headers = json,
+					       .n_headers = cases[i].n_headers,
+					       .body = cases[i].body,
 					       .body_n = cases[i].body == NULL ? 0 : strlen(cases[i].body),
-					       .bearer = cases[i].bearer, .timeout_ns = 10 * NSEC_PER_SEC};
+					       .bearer = cases[i].bearer,
+					       .timeout_ns = 10 * NSEC_PER_SEC};
 		struct http_answer a = {0};
 		struct error err = {0};
 		const int rc = http_client_do(c, &call, &a, &err);
@@ -235,7 +243,8 @@ static void test_answers(void **state)
 		{"exactly as large", "/missing", .max_body = 13, .status = 404, .body_n = 13},
 		{"error body beside a sink", "/missing", .sink = true, .status = 404, .body_n = 13},
 		{"chunks", "/stream", .status = 200, .body_n = 500},
-		{"sink ends it", "/stream", .sink = true, .stop = -EBADMSG, .rc = -EBADMSG, .sunk = 1, .msg = "Bad message"},
+		{"sink ends it", "/stream", .sink = true, .stop = -EBADMSG, .rc = -EBADMSG, .sunk = 1,
+		 .msg = "Bad message"},
 		{"redirect left alone", "/redirect", .status = 302, .body_n = 5},
 		{"redirect followed", "/redirect", .follow = true, .sink = true, .status = 200, .sunk = 1},
 		{"redirects without end", "/loop", .follow = true, .rc = -EPROTO, .msg = "redirects"},
@@ -244,17 +253,22 @@ static void test_answers(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(free_p) char *url = url_of(f->plain, "http", cases[i].path);
 		struct sink sink = {.stop = cases[i].stop};
-		const struct http_call call = {.method = "GET", .url = url, .max_body = cases[i].max_body, .timeout_ns = 10 * NSEC_PER_SEC,
-					       .follow_redirects = cases[i].follow, .on_head = sink_head,
-					       .on_data = cases[i].sink ? sink_data : NULL, .ctx = &sink};
+		const struct http_call call = {.method = "GET",
+					       .url = url,
+					       .max_body = cases[i].max_body,
+					       .timeout_ns = 10 * NSEC_PER_SEC,
+					       .follow_redirects = cases[i].follow,
+					       .on_head = sink_head,
+					       .on_data = cases[i].sink ? sink_data : NULL,
+					       .ctx = &sink};
 		struct http_answer a = {0};
 		struct error err = {0};
 		const int rc = http_client_do(c, &call, &a, &err);
 		const bool sunk_ok = cases[i].sunk == 1 ? sink.n > 0 : sink.n == cases[i].sunk;
 		if (rc != cases[i].rc || a.status != cases[i].status || a.body_n != cases[i].body_n || !sunk_ok ||
 		    (cases[i].msg != NULL && strstr(err.msg, cases[i].msg) == NULL) || (rc == 0 && sink.heads != 1))
-			fail_msg("case '%s': rc %d, status %d, body %zu, sunk %zu, heads %zu, '%s'", cases[i].name, rc, a.status,
-				 a.body_n, sink.n, sink.heads, err.msg);
+			fail_msg("case '%s': rc %d, status %d, body %zu, sunk %zu, heads %zu, '%s'", cases[i].name, rc,
+				 a.status, a.body_n, sink.n, sink.heads, err.msg);
 		http_answer_clear(&a);
 	}
 	http_client_free(c);
@@ -305,9 +319,12 @@ static void test_tls(void **state)
 	};
 	CLEANUP(free_p) char *url = url_of(f->tls, "https", "/x");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const struct http_client_options o = {.ca_pem = cases[i].ca, .insecure = cases[i].insecure, .no_proxy = true,
-						      .cert_pem = cases[i].client == NULL ? NULL : cases[i].client->cert_pem,
-						      .key_pem = cases[i].client == NULL ? NULL : cases[i].client->key_pem};
+		const struct http_client_options o = {
+			.ca_pem = cases[i].ca,
+			.insecure = cases[i].insecure,
+			.no_proxy = true,
+			.cert_pem = cases[i].client == NULL ? NULL : cases[i].client->cert_pem,
+			.key_pem = cases[i].client == NULL ? NULL : cases[i].client->key_pem};
 		struct http_client *c = client_new(&o);
 		for (int turn = 0; turn < 2; turn++) { /* the second one on the kept connection */
 			struct http_answer a = {0};
@@ -315,7 +332,8 @@ static void test_tls(void **state)
 			const struct http_call call = {.method = "GET", .url = url, .timeout_ns = 10 * NSEC_PER_SEC};
 			const int rc = http_client_do(c, &call, &a, &err);
 			if (rc != cases[i].rc || strstr(rc == 0 ? a.body : err.msg, cases[i].want) == NULL)
-				fail_msg("case '%s': rc %d, body '%s', '%s'", cases[i].name, rc, rc == 0 ? a.body : "", err.msg);
+				fail_msg("case '%s': rc %d, body '%s', '%s'", cases[i].name, rc, rc == 0 ? a.body : "",
+					 err.msg);
 			http_answer_clear(&a);
 		}
 		http_client_free(c);
@@ -328,7 +346,8 @@ static int dead_port(uint16_t *ret)
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t n = sizeof sa;
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0 && getsockname(fd, (struct sockaddr *)&sa, &n) == 0);
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0 &&
+		    getsockname(fd, (struct sockaddr *)&sa, &n) == 0);
 	*ret = ntohs(sa.sin_port);
 	return fd;
 }
@@ -357,8 +376,11 @@ static void test_errors(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct http_answer a = {0};
 		struct error err = {0};
-		const struct http_call call = {.method = "GET", .url = cases[i].url, .timeout_ns = 10 * NSEC_PER_SEC,
-					       .headers = split, .n_headers = cases[i].n_headers};
+		const struct http_call call = {.method = "GET",
+					       .url = cases[i].url,
+					       .timeout_ns = 10 * NSEC_PER_SEC,
+					       .headers = split,
+					       .n_headers = cases[i].n_headers};
 		const int rc = http_client_do(c, &call, &a, &err);
 		if (rc != cases[i].rc || strstr(err.msg, cases[i].msg) == NULL || strstr(err.msg, "secret") != NULL)
 			fail_msg("case '%s': rc %d, '%s'", cases[i].name, rc, err.msg);
@@ -377,7 +399,8 @@ static void *load_main(void *arg)
 	struct load *l = arg;
 	for (int i = 0; i < 50; i++) {
 		struct http_answer a = {0};
-		const struct http_call call = {.method = "POST", .url = l->url, .body = "x", .body_n = 1, .timeout_ns = 20 * NSEC_PER_SEC};
+		const struct http_call call = {
+			.method = "POST", .url = l->url, .body = "x", .body_n = 1, .timeout_ns = 20 * NSEC_PER_SEC};
 		l->failures += http_client_do(l->client, &call, &a, NULL) != 0 || a.status != 200;
 		http_answer_clear(&a);
 	}
@@ -387,7 +410,8 @@ static void *load_main(void *arg)
 static void test_many_threads(void **state)
 {
 	struct fixture *f = *state;
-	struct http_client *c = client_new(&(struct http_client_options){.ca_pem = f->ca.cert_pem, .no_proxy = true, .max_idle = 2});
+	struct http_client *c =
+		client_new(&(struct http_client_options){.ca_pem = f->ca.cert_pem, .no_proxy = true, .max_idle = 2});
 	pthread_t threads[6];
 	struct load loads[6];
 	for (size_t i = 0; i < 6; i++) {
@@ -405,8 +429,8 @@ static void test_many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_methods),	 cmocka_unit_test(test_answers), cmocka_unit_test(test_cancel_and_stall),
-		cmocka_unit_test(test_tls),	 cmocka_unit_test(test_errors),	 cmocka_unit_test(test_many_threads),
+		cmocka_unit_test(test_methods), cmocka_unit_test(test_answers), cmocka_unit_test(test_cancel_and_stall),
+		cmocka_unit_test(test_tls),     cmocka_unit_test(test_errors),  cmocka_unit_test(test_many_threads),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

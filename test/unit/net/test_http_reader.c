@@ -38,14 +38,22 @@ static void test_requests(void **state)
 		bool keep_alive;
 	} cases[] = {
 		{"least", "GET / HTTP/1.1\r\n" H "\r\n", HTTP_READ_DONE, "GET", "/", "", "", true},
-		{"decoded", "GET /a%20b%2fc?x=%41&y=1+2#f HTTP/1.1\r\n" H "\r\n", HTTP_READ_DONE, "GET", "/a b/c", "x=%41&y=1+2", "", true},
+		{"decoded", "GET /a%20b%2fc?x=%41&y=1+2#f HTTP/1.1\r\n" H "\r\n", HTTP_READ_DONE, "GET", "/a b/c",
+		 "x=%41&y=1+2", "", true},
 		{"absolute", "GET http://h:1/a?b HTTP/1.1\r\n" H "\r\n", HTTP_READ_DONE, "GET", "/a", "b", "", true},
-		{"close", "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "", false},
+		{"close", "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "",
+		 false},
 		{"old", "GET / HTTP/1.0\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "", false},
-		{"old, kept", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "", true},
-		{"body", "POST /x HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", HTTP_READ_DONE, "POST", "/x", "", "hello", true},
-		{"chunks", "PUT /x HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: v\r\n\r\n", HTTP_READ_DONE, "PUT", "/x", "", "hello", true},
-		{"upgrade is not spoken", "GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "", true},
+		{"old, kept", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", HTTP_READ_DONE, "GET", "/", "", "",
+		 true},
+		{"body", "POST /x HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", HTTP_READ_DONE, "POST", "/x", "",
+		 "hello", true},
+		{"chunks",
+		 "PUT /x HTTP/1.1\r\n" H
+		 "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: v\r\n\r\n",
+		 HTTP_READ_DONE, "PUT", "/x", "", "hello", true},
+		{"upgrade is not spoken", "GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		 HTTP_READ_DONE, "GET", "/", "", "", true},
 		{"cut", "GET / HTTP/1.1\r\nHost", HTTP_READ_MORE, NULL, NULL, NULL, NULL, false},
 		{"no host", "GET / HTTP/1.1\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
 		{"two hosts", "GET / HTTP/1.1\r\n" H H "\r\n", -400, NULL, NULL, NULL, NULL, false},
@@ -56,14 +64,26 @@ static void test_requests(void **state)
 		{"connect", "CONNECT h:1 HTTP/1.1\r\n" H "\r\n", -400, NULL, NULL, NULL, NULL, false},
 		{"garbage", "\x16\x03\x01\x02\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
 		{"version", "GET / HTTP/2.0\r\n" H "\r\n", -505, NULL, NULL, NULL, NULL, false},
-		{"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", -400, NULL, NULL, NULL, NULL, false},
-		{"length and chunks", "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
-		{"negative length", "POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
-		{"bad chunk", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nxy\r\n", -400, NULL, NULL, NULL, NULL, false},
-		{"body too large", "POST / HTTP/1.1\r\n" H "Content-Length: 11\r\n\r\n", -413, NULL, NULL, NULL, NULL, false},
-		{"chunks too large", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n", -413, NULL, NULL, NULL, NULL, false},
-		{"space before the colon", "POST / HTTP/1.1\r\n" H "Content-Length : 1\r\n\r\na", -400, NULL, NULL, NULL, NULL, false},
-		{"control character", "GET / HTTP/1.1\r\n" H "X: a\x01" "b\r\n\r\n", -400, NULL, NULL, NULL, NULL, false},
+		{"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", -400, NULL,
+		 NULL, NULL, NULL, false},
+		{"length and chunks",
+		 "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", -400, NULL,
+		 NULL, NULL, NULL, false},
+		{"negative length", "POST / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", -400, NULL, NULL, NULL, NULL,
+		 false},
+		{"bad chunk", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nxy\r\n", -400, NULL, NULL,
+		 NULL, NULL, false},
+		{"body too large", "POST / HTTP/1.1\r\n" H "Content-Length: 11\r\n\r\n", -413, NULL, NULL, NULL, NULL,
+		 false},
+		{"chunks too large",
+		 "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n", -413, NULL,
+		 NULL, NULL, NULL, false},
+		{"space before the colon", "POST / HTTP/1.1\r\n" H "Content-Length : 1\r\n\r\na", -400, NULL, NULL,
+		 NULL, NULL, false},
+		{"control character",
+		 "GET / HTTP/1.1\r\n" H "X: a\x01"
+		 "b\r\n\r\n",
+		 -400, NULL, NULL, NULL, NULL, false},
 	};
 	static const size_t steps[] = {1, 7, SIZE_MAX};
 	(void)state;
@@ -80,9 +100,10 @@ static void test_requests(void **state)
 			http_reader_take(r, &q);
 			if (strcmp(q.req.method, cases[k].method) != 0 || strcmp(q.req.path, cases[k].path) != 0 ||
 			    strcmp(q.req.raw_query, cases[k].query) != 0 || strcmp(q.req.body, cases[k].body) != 0 ||
-			    q.req.body_n != strlen(cases[k].body) || q.keep_alive != cases[k].keep_alive || used != strlen(cases[k].text))
-				fail_msg("case '%s' by %zu: %s '%s' '%s' '%s' %d, used %zu", cases[k].name, step, q.req.method,
-					 q.req.path, q.req.raw_query, q.req.body, q.keep_alive, used);
+			    q.req.body_n != strlen(cases[k].body) || q.keep_alive != cases[k].keep_alive ||
+			    used != strlen(cases[k].text))
+				fail_msg("case '%s' by %zu: %s '%s' '%s' '%s' %d, used %zu", cases[k].name, step,
+					 q.req.method, q.req.path, q.req.raw_query, q.req.body, q.keep_alive, used);
 			http_parsed_clear(&q);
 			assert_true(http_reader_idle(r));
 		}
@@ -92,7 +113,8 @@ static void test_requests(void **state)
 
 static void test_headers_and_params(void **state)
 {
-	static const char text[] = "GET /?a=1&&b&a=2&c=%26%3d&=e HTTP/1.1\r\n" H "X-A: 1\r\nEmpty:\r\nx-a: 2\r\nX-A:3\r\n\r\n";
+	static const char text[] =
+		"GET /?a=1&&b&a=2&c=%26%3d&=e HTTP/1.1\r\n" H "X-A: 1\r\nEmpty:\r\nx-a: 2\r\nX-A:3\r\n\r\n";
 	struct http_reader *r = http_reader_new(0);
 	struct http_parsed q;
 	const char *why = "";
@@ -153,7 +175,12 @@ static void test_head_limits(void **state)
 		int rc;
 	} cases[] = {
 		{"long target", "aaaaaaaaaaaaaaaa", 4200, true, -431},
-		{"long head", "X-Aaaaaaaa: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n", 250, false, -431},
+		{"long head",
+		 "X-Aaaaaaaa: "
+		 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+		 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+		 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n",
+		 250, false, -431},
 		{"many fields", "A:\r\n", 300, false, -431},
 		{"just enough fields", "A:\r\n", 255, false, HTTP_READ_DONE},
 	};
@@ -183,6 +210,7 @@ static void test_head_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_headers_and_params),
-					   cmocka_unit_test(test_pipeline_and_continue), cmocka_unit_test(test_head_limits)};
+					   cmocka_unit_test(test_pipeline_and_continue),
+					   cmocka_unit_test(test_head_limits)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

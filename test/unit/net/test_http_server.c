@@ -133,7 +133,9 @@ static int teardown(void **state)
 static int dial(const struct fixture *f)
 {
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(http_server_port(f->server))};
+	const struct sockaddr_in sa = {.sin_family = AF_INET,
+				       .sin_addr = {htonl(INADDR_LOOPBACK)},
+				       .sin_port = htons(http_server_port(f->server))};
 	const struct timeval limit = {.tv_sec = 20};
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof sa), 0);
@@ -177,11 +179,13 @@ static void test_keep_alive_and_pipeline(void **state)
 	say(fd, GET("/1"));
 	assert_true(hear(fd, "/1:", buf, sizeof buf));
 	assert_null(strstr(buf, "Connection:"));
-	say(fd, GET("/2") "POST /3 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" GET("/none") "HEAD /4 HTTP/1.1\r\nHost: h\r\n\r\n" GET("/5"));
+	say(fd, GET("/2") "POST /3 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" GET(
+			"/none") "HEAD /4 HTTP/1.1\r\nHost: h\r\n\r\n" GET("/5"));
 	assert_true(hear(fd, "/5:", buf, sizeof buf));
 	assert_int_equal(count(buf, "HTTP/1.1 200 OK"), 4);
 	assert_int_equal(count(buf, "HTTP/1.1 204 No Content"), 1);
-	assert_true(strstr(buf, "/2:") < strstr(buf, "/3:abc") && strstr(buf, "/3:abc") < strstr(buf, "204") && strstr(buf, "204") < strstr(buf, "/5:"));
+	assert_true(strstr(buf, "/2:") < strstr(buf, "/3:abc") && strstr(buf, "/3:abc") < strstr(buf, "204") &&
+		    strstr(buf, "204") < strstr(buf, "/5:"));
 	assert_null(strstr(buf, "/4:"));
 	say(fd, "GET /6 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" GET("/7"));
 	assert_true(hear(fd, NULL, buf, sizeof buf));
@@ -222,16 +226,19 @@ static void test_errors(void **state)
 		const char *name, *text, *want, *body;
 	} cases[] = {
 		{"garbage", "\x16\x03\x01\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "{\"code\":400,\"message\":\""},
-		{"too large", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nhello world", "HTTP/1.1 413 Payload Too Large\r\n", "{\"code\":413,\"message\":\"request body is too large\"}"},
-		{"no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", "{\"code\":400,\"message\":\"exactly one Host header is needed\"}"},
+		{"too large", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nhello world",
+		 "HTTP/1.1 413 Payload Too Large\r\n", "{\"code\":413,\"message\":\"request body is too large\"}"},
+		{"no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n",
+		 "{\"code\":400,\"message\":\"exactly one Host header is needed\"}"},
 	};
 	start(f, (struct http_server_options){.on_error = error_page, .max_body = 10});
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		char buf[8192];
 		CLEANUP(close_fd) int fd = dial(f);
 		say(fd, cases[i].text);
-		if (!hear(fd, NULL, buf, sizeof buf) || !str_has_prefix(buf, cases[i].want) || strstr(buf, cases[i].body) == NULL ||
-		    strstr(buf, "Content-Type: application/json\r\n") == NULL || strstr(buf, "Connection: close\r\n") == NULL)
+		if (!hear(fd, NULL, buf, sizeof buf) || !str_has_prefix(buf, cases[i].want) ||
+		    strstr(buf, cases[i].body) == NULL || strstr(buf, "Content-Type: application/json\r\n") == NULL ||
+		    strstr(buf, "Connection: close\r\n") == NULL)
 			fail_msg("case '%s': '%s'", cases[i].name, buf);
 	}
 }
@@ -272,7 +279,8 @@ static void test_stream(void **state)
 		const int64_t took = clock_mono_ns() - begun;
 		slowest = took > slowest ? took : slowest;
 	}
-	assert_true(slowest < NSEC_PER_SEC); /* delayed acknowledgements would show as 40 ms each; a busy machine may show too */
+	assert_true(slowest <
+		    NSEC_PER_SEC); /* delayed acknowledgements would show as 40 ms each; a busy machine may show too */
 	assert_int_equal(f->closed, 0);
 	http_stream_end(f->stream);
 	assert_int_equal(wait_for(f, &f->closed, 1), 1);
@@ -348,12 +356,17 @@ static void test_gzip(void **state)
 		const char *name, *accept;
 		bool packed;
 	} cases[] = {
-		{"asked", "gzip", true}, {"among others", "br, gzip;q=0.5", true}, {"refused", "gzip;q=0", false}, {"refused exactly", "gzip;q=0.0", false},
-		{"another", "xgzip", false}, {"longer", "gzipped", false}, {"nothing", "", false},
+		{"asked", "gzip", true},        {"among others", "br, gzip;q=0.5", true},
+		{"refused", "gzip;q=0", false}, {"refused exactly", "gzip;q=0.0", false},
+		{"another", "xgzip", false},    {"longer", "gzipped", false},
+		{"nothing", "", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(close_fd) int fd = dial(f);
-		CLEANUP(free_p) char *text = str_printf("GET /big HTTP/1.1\r\nHost: h\r\nAccept-Encoding: %s\r\nConnection: close\r\n\r\n", cases[i].accept);
+		CLEANUP(free_p)
+		char *text =
+			str_printf("GET /big HTTP/1.1\r\nHost: h\r\nAccept-Encoding: %s\r\nConnection: close\r\n\r\n",
+				   cases[i].accept);
 		say(fd, text);
 		assert_true(hear(fd, NULL, buf, sizeof buf));
 		if ((strstr(buf, "Content-Encoding: gzip") != NULL) != cases[i].packed)
@@ -377,7 +390,8 @@ static void test_overload(void **state)
 		say(fd, GET("/quick"));
 		const struct timeval soon = {.tv_usec = 100000};
 		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon), 0);
-		refused = hear(fd, NULL, buf, sizeof buf) && str_has_prefix(buf, "HTTP/1.1 503 Service Unavailable\r\n");
+		refused =
+			hear(fd, NULL, buf, sizeof buf) && str_has_prefix(buf, "HTTP/1.1 503 Service Unavailable\r\n");
 	}
 	assert_true(refused);
 	assert_non_null(strstr(buf, "Retry-After: 1\r\n"));
@@ -448,13 +462,15 @@ static void test_port_in_use(void **state)
 	struct http_server *second = NULL;
 	struct error err = {0};
 	start(f, (struct http_server_options){0});
-	const struct http_server_options o = {.address = "127.0.0.1", .port = http_server_port(f->server), .handler = handler};
+	const struct http_server_options o = {
+		.address = "127.0.0.1", .port = http_server_port(f->server), .handler = handler};
 	assert_int_equal(http_server_new(&o, &second, &err), -EADDRINUSE);
 	CLEANUP(free_p) char *want = str_printf("listen on 127.0.0.1:%u: Address already in use", o.port);
 	assert_string_equal(err.msg, want);
 	const struct http_server_options bad = {.address = "no such address", .handler = handler};
 	assert_int_equal(http_server_new(&bad, &second, &err), -EADDRNOTAVAIL);
-	const struct http_server_options cert = {.address = "127.0.0.1", .handler = handler, .cert_pem = "x", .key_pem = "y"};
+	const struct http_server_options cert = {
+		.address = "127.0.0.1", .handler = handler, .cert_pem = "x", .key_pem = "y"};
 	assert_int_equal(http_server_new(&cert, &second, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "read the server's certificate and key"));
 }
@@ -501,10 +517,22 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_keep_alive_and_pipeline), TEST(test_half_close), TEST(test_continue), TEST(test_errors),
-		TEST(test_large_body_still_hears_413), TEST(test_stream), TEST(test_stream_peer_gone),
-		TEST(test_stream_peer_does_not_read), TEST(test_old_client_and_head), TEST(test_gzip), TEST(test_overload),
-		TEST(test_connection_limit_and_idle), TEST(test_unix), TEST(test_port_in_use), TEST(test_stop), TEST(test_late_answers),
+		TEST(test_keep_alive_and_pipeline),
+		TEST(test_half_close),
+		TEST(test_continue),
+		TEST(test_errors),
+		TEST(test_large_body_still_hears_413),
+		TEST(test_stream),
+		TEST(test_stream_peer_gone),
+		TEST(test_stream_peer_does_not_read),
+		TEST(test_old_client_and_head),
+		TEST(test_gzip),
+		TEST(test_overload),
+		TEST(test_connection_limit_and_idle),
+		TEST(test_unix),
+		TEST(test_port_in_use),
+		TEST(test_stop),
+		TEST(test_late_answers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
