@@ -145,14 +145,11 @@ int container_env(json_t *c, const struct string_map *env)
 
 int container_mount(json_t *c, const char *volume, const char *path, bool read_only, const char *propagation)
 {
-	json_t *m = json_pack("{s:s,s:s}", "name", volume, "mountPath", path);
-	if (m == NULL)
+	JSON_AUTO m = json_pack("{s:s,s:s}", "name", volume, "mountPath", path);
+	if (m == NULL || (read_only && json_object_set_new(m, "readOnly", json_true()) < 0) ||
+	    (propagation != NULL && json_object_set_new(m, "mountPropagation", json_string(propagation)) < 0))
 		return -ENOMEM;
-	if (read_only)
-		(void)json_object_set_new(m, "readOnly", json_true()); /* json_push below finds a failure's trace no worse */
-	if (propagation != NULL)
-		(void)json_object_set_new(m, "mountPropagation", json_string(propagation));
-	return json_push(c, "volumeMounts", m);
+	return json_push(c, "volumeMounts", TAKE(m));
 }
 
 int pod_host_path(json_t *pod, const char *volume, const char *path, const char *type)
@@ -205,7 +202,7 @@ uint64_t text_hash(const char *s)
 
 int json_hash(const json_t *j, char out[static 17])
 {
-	CLEANUP(free_p) char *text = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+	CLEANUP(free_p) char *text = json_to_text(j, NULL);
 	if (text == NULL)
 		return -ENOMEM;
 	(void)snprintf(out, 17, "%016" PRIx64, text_hash(text)); /* always 16 digits */

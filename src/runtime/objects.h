@@ -59,7 +59,7 @@ int list_append(json_t *obj, const char *path, const json_t *extra);
 
 /** FNV-1a of a text, for stable choices (not for anything hostile). */
 uint64_t text_hash(const char *s);
-/** 16 hexadecimal digits of the hash of @j's compact text. -ENOMEM. */
+/** 16 hexadecimal digits of the hash of @j's compact text, in which the order of members counts. -ENOMEM. */
 int json_hash(const json_t *j, char out[static 17]);
 
 /** Apply @obj unless the one in the cache was applied with the same content. 1 when sent, 0 when up to date. */

@@ -46,8 +46,8 @@ static int shared_volumes(const struct build *b, json_t *pod, json_t *container)
 	const struct reconcile_ctx *ctx = b->ctx;
 	CLEANUP(free_p) char *cm = str_printf("%s-config", ctx->name);
 	CLEANUP(free_p) char *run = volume_mount_path(ctx, "run");
-	json_t *config = cm != NULL ? json_pack("{s:s,s:{s:s}}", "name", "config", "configMap", "name", cm) : NULL;
-	if (config == NULL || run == NULL || json_push(pod, "spec.volumes", config) < 0 ||
+	JSON_AUTO config = cm != NULL ? json_pack("{s:s,s:{s:s}}", "name", "config", "configMap", "name", cm) : NULL;
+	if (config == NULL || run == NULL || json_push(pod, "spec.volumes", TAKE(config)) < 0 ||
 	    pod_host_path(pod, "run", run, "DirectoryOrCreate") < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < b->s->tiers.n; i++) {
