@@ -22,7 +22,6 @@ static void workload_free(void *p)
 	served_free(w->served);
 	graph_free(w->graph);
 	event_recorder_free(w->events);
-	map_free(w->assumed);
 	map_free(w->heartbeats);
 	free(w);
 }
@@ -36,6 +35,20 @@ static char *owner_uid(const json_t *pod)
 static char *node_name(const json_t *pod)
 {
 	return strdup(json_str(pod, "spec.nodeName", ""));
+}
+
+char *workload_pod_minds(const json_t *pod)
+{
+	size_t i, k;
+	json_t *c, *port;
+	bool minds = json_array_size(json_at(
+			     pod, "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")) > 0;
+	json_array_foreach (json_at(pod, "spec.containers"), i, c) {
+		json_array_foreach (json_object_get(c, "ports"), k, port) {
+			minds = minds || json_int(port, "hostPort", 0) > 0;
+		}
+	}
+	return minds ? node_name(pod) : NULL;
 }
 
 /* The shared informers. */
@@ -62,7 +75,9 @@ static int open_caches(struct workload *w)
 			return -ENOMEM;
 	}
 	int rc = informer_add_index(w->pods, INDEX_POD_OWNER, owner_uid);
-	return rc == 0 ? informer_add_index(w->pods, INDEX_POD_NODE, node_name) : rc;
+	if (rc == 0)
+		rc = informer_add_index(w->pods, INDEX_POD_NODE, node_name);
+	return rc == 0 ? informer_add_index(w->pods, INDEX_POD_MINDS, workload_pod_minds) : rc;
 }
 
 int workload_controllers_register(struct manager *m, const struct workload_options *o, struct error *err)
@@ -84,8 +99,7 @@ int workload_controllers_register(struct manager *m, const struct workload_optio
 		return error_set(err, rc, "workload controllers: out of memory");
 	}
 	/* from here on the manager frees it, whatever happens */
-	w->assumed = map_new(free);
-	if (w->assumed == NULL || open_caches(w) < 0)
+	if (open_caches(w) < 0)
 		return error_set(err, -ENOMEM, "workload controllers: out of memory");
 	rc = event_recorder_new(w->client, "sluice-workload", &w->events, err);
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(add); i++)

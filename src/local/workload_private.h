@@ -19,6 +19,7 @@ struct served;
 /* Indexes of the shared pod informer. */
 #define INDEX_POD_OWNER "workload/owner" /* uid of the controlling owner */
 #define INDEX_POD_NODE  "workload/node"  /* spec.nodeName; "" while unscheduled */
+#define INDEX_POD_MINDS "workload/minds" /* spec.nodeName of pods that mind who runs beside them */
 
 /** What all of them share. Made before the manager starts, read only afterwards; freed with the manager. */
 struct workload {
@@ -32,9 +33,11 @@ struct workload {
 	struct served *served;
 	struct controller *gc_queue, *namespace_queue;
 	int64_t node_grace_ns;
-	struct map *assumed;    /* scheduler's one worker alone: uid of a pod just bound -> node name */
 	struct map *heartbeats; /* node lifecycle's one worker alone: node name -> struct heartbeat */
 };
+
+/** The node of a pod with required anti-affinity or host ports ("" while unscheduled), malloc'ed; NULL for the others. */
+char *workload_pod_minds(const json_t *pod);
 
 /* Each adds one controller. */
 int workload_add_statefulset(struct workload *w, struct error *err);

@@ -3,6 +3,7 @@
  * count cpu and memory. One worker: what it has just bound counts although the cache does not show it yet.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,23 @@
 
 #define SCHEDULER   "default-scheduler"
 #define MESSAGE_MAX 1000
+
+struct scheduler {
+	struct workload *w;
+	struct map *
+		assumed; /* the one worker alone: uid -> pod tree with the node it was just bound to, until the cache shows it */
+	pthread_mutex_t lock; /* guards waiting */
+	struct map *waiting;  /* "ns/name" of pods on trial, or found without a place: changes of others concern them */
+};
+
+static void scheduler_free(void *p)
+{
+	struct scheduler *s = p;
+	map_free(s->assumed);
+	map_free(s->waiting);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
 
 /* Why nodes were left out: reason -> how many. */
 struct reasons {
@@ -119,24 +137,37 @@ static bool volumes_fit(struct workload *w, const json_t *pod, const json_t *nod
 
 /* --- filters --- */
 
-/* The pods that run on @node and are not finished, those just bound included; NULL on no memory. */
-static json_t *pods_on(struct workload *w, const char *node)
+/* Unfinished pods of @list, and those just bound to @node; NULL on no memory. Takes @list. */
+static json_t *with_assumed(const struct scheduler *s, json_t *list, const char *node)
 {
-	JSON_AUTO cached = informer_list_by(w->pods, INDEX_POD_NODE, node);
-	JSON_AUTO waiting = informer_list_by(w->pods, INDEX_POD_NODE, "");
-	json_t *all = json_array();
-	size_t i;
+	JSON_AUTO all = json_array();
+	JSON_AUTO from = list;
+	size_t i, pos = 0;
 	json_t *pod;
-	json_array_foreach (cached, i, pod) {
-		if (!pod_finished(pod))
-			(void)json_array_append(
-				all, pod); /* a NULL list or no memory shows in the bind's refusal at worst */
+	const char *uid;
+	void *value;
+	json_array_foreach (from, i, pod) {
+		if (!pod_finished(pod) && json_array_append(all, pod) < 0)
+			return NULL;
 	}
-	json_array_foreach (waiting, i, pod) {
-		if (str_same(map_get(w->assumed, obj_uid(pod)), node))
-			(void)json_array_append(all, pod);
+	while (map_next(s->assumed, &pos, &uid, &value)) {
+		if (str_same(json_str(value, "spec.nodeName", NULL), node) && json_array_append(all, value) < 0)
+			return NULL;
 	}
-	return all;
+	return from != NULL ? TAKE(all) : NULL;
+}
+
+static json_t *pods_on(const struct scheduler *s, const char *node)
+{
+	return with_assumed(s, informer_list_by(s->w->pods, INDEX_POD_NODE, node), node);
+}
+
+/* The pods on @node that could keep @pod away: all when it minds others itself, else only those that mind others. */
+static json_t *pods_that_matter(const struct scheduler *s, const json_t *pod, const char *node)
+{
+	CLEANUP(free_p) char *minds = workload_pod_minds(pod);
+	return minds != NULL ? pods_on(s, node)
+			     : with_assumed(s, informer_list_by(s->w->pods, INDEX_POD_MINDS, node), node);
 }
 
 /* NULL: the node takes the pod. Otherwise the reason, in @buf. */
@@ -182,23 +213,39 @@ static const char *filter(struct workload *w, const json_t *pod, const json_t *n
 	return NULL;
 }
 
-/* The name of the allowed node with the fewest pods, malloc'ed, or NULL with @r filled. */
-static char *choose(struct workload *w, const json_t *pod, const json_t *nodes, struct reasons *r)
+static const char *fewest_pods(const struct scheduler *s, const json_t *nodes)
 {
 	const char *best = NULL;
-	size_t best_pods = 0, i;
+	size_t best_n = SIZE_MAX, i;
+	json_t *node;
+	if (json_array_size(nodes) == 1)
+		return obj_name(json_array_get(nodes, 0));
+	json_array_foreach (nodes, i, node) {
+		JSON_AUTO there = pods_on(s, obj_name(node));
+		if (json_array_size(there) < best_n) {
+			best = obj_name(node);
+			best_n = json_array_size(there);
+		}
+	}
+	return best;
+}
+
+/* The name of the allowed node with the fewest pods, malloc'ed, or NULL with @r filled. */
+static char *choose(const struct scheduler *s, const json_t *pod, const json_t *nodes, struct reasons *r)
+{
+	JSON_AUTO allowed = json_array();
+	size_t i;
 	json_t *node;
 	json_array_foreach (nodes, i, node) {
 		char buf[512];
-		JSON_AUTO there = pods_on(w, obj_name(node));
-		const char *why_not = filter(w, pod, node, there, buf, sizeof buf);
-		if (why_not != NULL) {
+		JSON_AUTO there = pods_that_matter(s, pod, obj_name(node));
+		const char *why_not = there != NULL ? filter(s->w, pod, node, there, buf, sizeof buf) : NULL;
+		if (why_not != NULL)
 			add_reason(r, why_not);
-		} else if (best == NULL || json_array_size(there) < best_pods) {
-			best = obj_name(node);
-			best_pods = json_array_size(there);
-		}
+		else if (there == NULL || json_array_append(allowed, node) < 0)
+			r->failed = true;
 	}
+	const char *best = fewest_pods(s, allowed);
 	return best != NULL ? strdup(best) : NULL;
 }
 
@@ -225,47 +272,56 @@ static int say_unschedulable(struct workload *w, const json_t *pod, const char *
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int bind_pod(struct workload *w, const json_t *pod, const char *node, struct error *err)
+static void drop_tree(void *j)
 {
+	json_decref(j);
+}
+
+/* @pod's tree becomes what is assumed of it. */
+static int assume(struct scheduler *s, json_t *pod, const char *node)
+{
+	if (json_put_str(pod, "spec.nodeName", node) < 0)
+		return -ENOMEM;
+	int rc = map_set(s->assumed, obj_uid(pod), json_incref(pod));
+	if (rc < 0)
+		json_decref(pod);
+	return rc;
+}
+
+static int bind_pod(struct scheduler *s, json_t *pod, const char *node, struct error *err)
+{
+	const char *ns = obj_namespace(pod), *name = obj_name(pod);
 	JSON_AUTO binding = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind",
-				      "Binding", "metadata", "name", obj_name(pod), "namespace", obj_namespace(pod),
-				      "uid", obj_uid(pod), "target", "apiVersion", "v1", "kind", "Node", "name", node);
-	char *assumed = strdup(node);
-	if (binding == NULL || assumed == NULL || map_set(w->assumed, obj_uid(pod), assumed) < 0) {
-		free(assumed);
+				      "Binding", "metadata", "name", name, "namespace", ns, "uid", obj_uid(pod),
+				      "target", "apiVersion", "v1", "kind", "Node", "name", node);
+	if (binding == NULL || assume(s, pod, node) < 0)
 		return error_set(err, -ENOMEM, "scheduler: out of memory");
-	}
-	int rc =
-		kube_create_sub(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), "binding", binding, NULL, err);
+	int rc = kube_create_sub(s->w->client, &KUBE_POD, ns, name, "binding", binding, NULL, err);
 	if (rc == 0) {
-		event_emit(w->events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s",
-			   obj_namespace(pod), obj_name(pod), node);
+		event_emit(s->w->events, pod, "Normal", "Scheduled", "Successfully assigned %s/%s to %s", ns, name,
+			   node);
 		return 0;
 	}
-	(void)map_remove(w->assumed, obj_uid(pod));
+	(void)map_remove(s->assumed, obj_uid(pod));     /* we have just put it there */
 	return rc == -ENOENT || rc == -ESTALE ? 0 : rc; /* gone, or bound already: its change is on the way to us */
 }
 
 /* Forget what the cache shows by now, and pods that are no more. */
-static void prune_assumed(struct workload *w)
+static void prune_assumed(struct scheduler *s)
 {
-	JSON_AUTO waiting = informer_list_by(w->pods, INDEX_POD_NODE, "");
-	size_t pos = 0, i;
+	size_t pos = 0;
 	const char *uid;
-	void *node;
-	while (map_next(w->assumed, &pos, &uid, &node)) {
-		bool still = false;
-		json_t *pod;
-		json_array_foreach (waiting, i, pod) {
-			still = still || strcmp(obj_uid(pod), uid) == 0;
-		}
-		if (!still)
-			(void)map_remove(w->assumed, uid);
+	void *pod;
+	while (map_next(s->assumed, &pos, &uid, &pod)) {
+		JSON_AUTO now = informer_get(s->w->pods, obj_namespace(pod), obj_name(pod));
+		if (now == NULL || strcmp(obj_uid(now), uid) != 0 || json_str(now, "spec.nodeName", "")[0] != '\0')
+			(void)map_remove(s->assumed, uid); /* the entry just returned may be removed */
 	}
 }
 
-static int schedule(struct workload *w, const json_t *pod, struct error *err)
+static int schedule(struct scheduler *s, json_t *pod, struct error *err)
 {
+	struct workload *w = s->w;
 	CLEANUP(free_p) char *missing = claims_missing(w, pod);
 	JSON_AUTO nodes = informer_list(w->nodes, NULL);
 	if (missing == NULL && json_array_size(nodes) == 0)
@@ -280,38 +336,69 @@ static int schedule(struct workload *w, const json_t *pod, struct error *err)
 	struct reasons r = {.count = count};
 	if (count == NULL)
 		return error_set(err, -ENOMEM, "scheduler: out of memory");
-	CLEANUP(free_p) char *node = choose(w, pod, nodes, &r);
+	CLEANUP(free_p) char *node = choose(s, pod, nodes, &r);
 	if (node != NULL)
-		return bind_pod(w, pod, node, err);
+		return bind_pod(s, pod, node, err);
 	CLEANUP(free_p) char *text = !r.failed ? explain(&r, json_array_size(nodes)) : NULL;
 	return text != NULL ? say_unschedulable(w, pod, text, err)
 			    : error_set(err, -ENOMEM, "scheduler: out of memory");
 }
 
+static bool is_ours(const struct scheduler *s, const json_t *pod)
+{
+	return pod != NULL && json_str(pod, "spec.nodeName", "")[0] == '\0' && !obj_deleting(pod) &&
+	       !pod_finished(pod) && !map_has(s->assumed, obj_uid(pod)) &&
+	       strcmp(json_str(pod, "spec.schedulerName", SCHEDULER), SCHEDULER) == 0 &&
+	       json_array_size(json_at(pod, "spec.schedulingGates")) == 0;
+}
+
+/* On trial from before the judgement on, so that no change of others falls between judgement and waiting. */
+static int set_waiting(struct scheduler *s, const char *ns, const char *name, bool waiting)
+{
+	static char mark;
+	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
+	if (key == NULL)
+		return -ENOMEM;
+	int rc = 0;
+	pthread_mutex_lock(&s->lock);
+	if (waiting)
+		rc = map_set(s->waiting, key, &mark);
+	else
+		(void)map_remove(s->waiting, key); /* it need not be there */
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
 static int reconcile(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
 {
-	struct workload *w = ctx;
+	struct scheduler *s = ctx;
 	(void)ret; /* a pod that finds no place is tried again when nodes, pods or claims change */
-	prune_assumed(w);
-	JSON_AUTO pod = informer_get(w->pods, ns, name);
-	if (pod == NULL || json_str(pod, "spec.nodeName", "")[0] != '\0' || obj_deleting(pod) || pod_finished(pod) ||
-	    map_has(w->assumed, obj_uid(pod)) ||
-	    strcmp(json_str(pod, "spec.schedulerName", SCHEDULER), SCHEDULER) != 0 ||
-	    json_array_size(json_at(pod, "spec.schedulingGates")) > 0)
-		return 0;
-	return schedule(w, pod, err);
+	prune_assumed(s);
+	JSON_AUTO pod = informer_get(s->w->pods, ns, name);
+	const bool ours = is_ours(s, pod);
+	if (set_waiting(s, ns, name, ours) < 0)
+		return error_set(err, -ENOMEM, "scheduler: out of memory");
+	return ours ? schedule(s, pod, err) : 0;
 }
 
 /* --- what makes a pod worth another look --- */
 
-static void enqueue_waiting(struct workload *w, struct controller *c)
+static void enqueue_waiting(struct scheduler *s, struct controller *c)
 {
-	JSON_AUTO waiting = informer_list_by(w->pods, INDEX_POD_NODE, "");
-	size_t i;
-	json_t *pod;
-	json_array_foreach (waiting, i, pod) {
-		controller_enqueue(c, obj_namespace(pod), obj_name(pod));
+	size_t pos = 0;
+	const char *key;
+	void *mark;
+	pthread_mutex_lock(&s->lock);
+	while (map_next(s->waiting, &pos, &key, &mark)) {
+		const char *slash = strchr(key, '/');
+		char ns[256];
+		if ((size_t)(slash - key) >= sizeof ns)
+			continue; /* no namespace is that long */
+		memcpy(ns, key, (size_t)(slash - key));
+		ns[slash - key] = '\0';
+		controller_enqueue(c, ns, slash + 1); /* takes only the queue's own lock, and that last */
 	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void on_anything(void *ctx, struct controller *c, const json_t *obj)
@@ -328,17 +415,40 @@ static void on_pod(void *ctx, struct controller *c, const json_t *pod)
 		enqueue_waiting(ctx, c); /* it may have made room */
 }
 
+static int scheduler_new(struct workload *w, struct scheduler **ret)
+{
+	struct scheduler *s = calloc(1, sizeof *s);
+	if (s == NULL)
+		return -ENOMEM;
+	s->w = w;
+	pthread_mutex_init(&s->lock, NULL);
+	s->assumed = map_new(drop_tree);
+	s->waiting = map_new(NULL);
+	if (s->assumed == NULL || s->waiting == NULL) {
+		scheduler_free(s);
+		return -ENOMEM;
+	}
+	*ret = s;
+	return 0;
+}
+
 int workload_add_scheduler(struct workload *w, struct error *err)
 {
+	struct scheduler *s = NULL;
 	struct controller *c = NULL;
-	const struct controller_options o = {.name = "scheduler", .workers = 1, .reconcile = reconcile, .ctx = w};
+	if (scheduler_new(w, &s) < 0)
+		return error_set(err, -ENOMEM, "scheduler: out of memory");
+	const struct controller_options o = {
+		.name = "scheduler", .workers = 1, .reconcile = reconcile, .ctx = s, .free_ctx = scheduler_free};
 	int rc = controller_new(w->manager, &o, &c, err);
-	if (rc < 0)
+	if (rc < 0) {
+		scheduler_free(s);
 		return rc;
-	rc = controller_watch_mapped(c, &KUBE_POD, on_pod, w);
+	}
+	rc = controller_watch_mapped(c, &KUBE_POD, on_pod, s);
 	if (rc == 0)
-		rc = controller_watch_mapped(c, &KUBE_NODE, on_anything, w);
+		rc = controller_watch_mapped(c, &KUBE_NODE, on_anything, s);
 	if (rc == 0)
-		rc = controller_watch_mapped(c, &KUBE_PVC, on_anything, w);
+		rc = controller_watch_mapped(c, &KUBE_PVC, on_anything, s);
 	return rc == 0 ? 0 : error_set(err, rc, "scheduler: out of memory");
 }
