@@ -386,6 +386,20 @@ static int make_object(struct applying *a)
 	return rc;
 }
 
+/* The nulls of the configuration have done their work; what they took out of the object leaves its other owners too. */
+static int settle_nulls(struct applying *a, const struct owner *self)
+{
+	const struct apply_options *o = a->o;
+	struct typed_comparison c = {0};
+	int rc = typed_drop_nulls(a->object, a->config, o->root, o->ops, a->err);
+	if (rc == 0)
+		rc = typed_compare(a->live, a->object, o->root, o->ops, &c, a->err);
+	if (rc == 0 && apply_take(&a->ms, self, c.removed) < 0)
+		rc = no_memory(a->err);
+	typed_comparison_clear(&c);
+	return rc;
+}
+
 /* Give the manager its new set, move what it takes over, and see whether anything has changed at all. */
 static int move_ownership(struct applying *a)
 {
@@ -406,7 +420,7 @@ static int move_ownership(struct applying *a)
 		rc = no_memory(a->err);
 	typed_comparison_clear(&c);
 	if (rc == 0)
-		rc = typed_drop_nulls(a->object, a->config, o->root, o->ops, a->err);
+		rc = settle_nulls(a, self);
 	const bool same = a->live != NULL && json_same(a->live, a->object); /* both still with the old owners in them */
 	if (rc == 0 && apply_strip(&a->ms) < 0)
 		rc = no_memory(a->err);

@@ -47,6 +47,8 @@ int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
 {
 	if (!nesting_fits(text, n))
 		return error_set(err, -EINVAL, "JSON is nested more than %d deep", JSON_MAX_DEPTH);
+	if (n > 0 && memchr(text, '\0', n) != NULL) /* jansson passes over them */
+		return error_set(err, -EINVAL, "JSON contains a NUL byte");
 	json_error_t je;
 	json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
 	if (j == NULL) {

@@ -237,8 +237,7 @@ static int compare(struct walk *w, const json_t *from, const json_t *to, const s
 		return rc;
 	if (from == NULL || to == NULL)
 		return note(w, from == NULL ? w->cmp.added : w->cmp.removed);
-	const bool scalar = (a == NULL && !json_is_null(from)) || (b == NULL && !json_is_null(to));
-	return scalar ? note(w, w->cmp.modified) : 0;
+	return a == NULL || b == NULL ? note(w, w->cmp.modified) : 0; /* a container became a scalar, or null, or the reverse */
 }
 
 void typed_comparison_clear(struct typed_comparison *c)

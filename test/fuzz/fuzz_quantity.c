@@ -22,8 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		if (quantity_parse(out, &again, NULL) < 0 || again != v || quantity_compare(text, text) != 0)
 			abort();
 	}
-	if (quantity_parse_milli(text, &v, NULL) == 0 && quantity_parse(text, &again, NULL) == 0 && v / 1000 > again)
-		abort(); /* units are rounded up from what thousandths are */
+	if (quantity_parse_milli(text, &v, NULL) == 0 && quantity_parse(text, &again, NULL) == 0 &&
+	    (v < 0 ? v / 1000 < again : v / 1000 > again))
+		abort(); /* both are rounded away from zero, units further */
 	if (duration_parse(text, &v, NULL) == 0) {
 		duration_format(v, out);
 		if (duration_parse(out, &again, NULL) < 0 || again != v)

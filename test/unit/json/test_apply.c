@@ -339,6 +339,19 @@ static void nulls_remove(void **state)
 	finish(&l);
 }
 
+/* What a null takes out is nobody's any more, be it a container or inside one. */
+static void nulls_end_ownership(void **state)
+{
+	(void)state;
+	struct life l = {0};
+	apply_ok(&l, "a", false, "{\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+	assert_int_equal(apply_fails(&l, "b", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}]}}"), -EEXIST);
+	apply_ok(&l, "b", true, "{\"metadata\":{\"name\":\"x\",\"labels\":null},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}]}}");
+	check_object(&l, "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]}}");
+	check_owner(&l, "a", "Apply", "{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:name\":{}}}}}");
+	finish(&l);
+}
+
 static void empty_containers_stay(void **state)
 {
 	(void)state;
@@ -522,6 +535,7 @@ int main(void)
 		cmocka_unit_test(bad_lists),
 		cmocka_unit_test(first_apply_to_an_unmanaged_object),
 		cmocka_unit_test(nulls_remove),
+		cmocka_unit_test(nulls_end_ownership),
 		cmocka_unit_test(empty_containers_stay),
 		cmocka_unit_test(system_fields_are_left_alone),
 		cmocka_unit_test(ignored_paths),

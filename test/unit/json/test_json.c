@@ -73,6 +73,8 @@ static void parse_errors(void **state)
 	assert_int_equal(json_parse("{\n \"a\": x}", 10, &j, &e), -EINVAL);
 	assert_string_equal(e.msg, "JSON line 2, column 7: invalid token near 'x'");
 	assert_int_equal(json_parse("{\"a\\u0000\": 1}", 14, &j, &e), -EINVAL);
+	assert_int_equal(json_parse("[0\0]", 4, &j, &e), -EINVAL);
+	assert_string_equal(e.msg, "JSON contains a NUL byte");
 
 	struct strbuf b = STRBUF_INIT(10000);
 	for (int i = 0; i < JSON_MAX_DEPTH + 1; i++)
