@@ -292,6 +292,8 @@ bool api_discovery(struct api_request *r, int *ret_rc)
 		*ret_rc = reply_version(r);
 	else if (str_has_prefix(path, "/healthz") || str_has_prefix(path, "/livez") || str_has_prefix(path, "/readyz"))
 		*ret_rc = reply_text(r, "ok");
+	else if (strcmp(path, "/metrics") == 0)
+		*ret_rc = api_metrics(r);
 	else if (strcmp(path, "/openapi/v2") == 0)
 		*ret_rc = api_openapi_v2(r);
 	else if (strcmp(path, "/openapi/v3") == 0 || str_has_prefix(path, "/openapi/v3/"))

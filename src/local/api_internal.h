@@ -58,6 +58,8 @@ void api_hub_free(struct api_hub *hub);
 void api_hub_commit(void *ctx, struct objstore_event *const *events, size_t n);
 /** Called for each change after the watchers were told, on the committing thread; must not block. */
 void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct objstore_event *e), void *ctx);
+/** How many watches are open. */
+size_t api_hub_size(struct api_hub *hub);
 /** Answer @r with a watch. Takes the selectors. */
 int api_watch_begin(struct api_request *r, const struct api_watch_options *o);
 
@@ -121,6 +123,12 @@ struct api_docs *api_docs_new(void);
 void api_docs_free(struct api_docs *d);
 int api_openapi_v2(struct api_request *r);
 int api_openapi_v3(struct api_request *r, const char *rest);
+
+/* Counting (api_metrics.c). */
+/** "get", "list", ... of a request that is not answered yet. */
+const char *api_verb(struct api_request *r);
+void api_count_request(const char *verb, int status, int64_t took_ns);
+int api_metrics(struct api_request *r);
 
 /* Custom resources, and what the server keeps in order by itself (api_crd.c, api_janitor.c). */
 int api_crd_prepare(struct api_request *r, json_t *crd, const json_t *old);

@@ -168,6 +168,7 @@ void api_reply_json(struct api_request *r, int status, const json_t *j)
 	CLEANUP(free_p) char *text = json_to_text(j, &n);
 	static const char none[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"InternalError\",\"code\":500}";
 	r->answered = true;
+	r->status = status;
 	if (text == NULL)
 		http_reply(r->x, 500, "application/json", none, sizeof none - 1);
 	else

@@ -41,8 +41,9 @@ struct api_request {
 	enum api_form form;
 	const char *include_object; /* of a Table: "Metadata", "Object", "None" */
 
+	const char *verb; /* for counting */
 	bool answered;
-	int status;
+	int status; /* of the answer */
 	json_t *failure;
 };
 

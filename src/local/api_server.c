@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "json/json.h"
@@ -101,6 +102,7 @@ static int run_resource(struct api_request *r)
 		return fail_no_resource(r);
 	if (namespaced && r->ns[0] == '\0' && strcmp(r->http->method, "GET") != 0)
 		return api_fail_method(r);
+	r->verb = api_verb(r);
 	int rc = api_request_options(r);
 	if (rc < 0)
 		return rc;
@@ -119,7 +121,8 @@ static void handle(void *ctx, struct http_exchange *x)
 {
 	struct api_request r = {.server = ctx, .x = x, .http = http_exchange_request(x), .arena = ARENA_INIT(REQUEST_ARENA),
 				.group = "", .version = "", .plural = "", .ns = "", .name = "", .sub = "", .manager = "unknown",
-				.include_object = "Metadata"};
+				.include_object = "Metadata", .verb = "other", .status = 200};
+	int64_t began = clock_mono_ns();
 	int rc = run_request(&r);
 	if (!r.answered && rc == 0)
 		rc = api_fail(&r, 500, "InternalError", NULL, "Internal error occurred: no answer");
@@ -127,6 +130,7 @@ static void handle(void *ctx, struct http_exchange *x)
 		(void)api_fail(&r, 500, "InternalError", NULL, "Internal error occurred: %s", strerror(-rc));
 	if (!r.answered)
 		api_reply_failure(&r);
+	api_count_request(r.verb, r.status, clock_mono_ns() - began);
 	api_request_clear(&r);
 }
 

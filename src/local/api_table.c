@@ -223,7 +223,10 @@ static const struct column *columns_of(const struct api_kind *kind)
 
 static bool needs_name(const struct column *c)
 {
-	return c->format == NULL || strcmp(c->format, "name") != 0;
+	for (; c->name != NULL; c++)
+		if (c->format != NULL && strcmp(c->format, "name") == 0)
+			return false;
+	return true;
 }
 
 static int add_column(json_t *list, const struct column *c)

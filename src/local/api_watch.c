@@ -499,6 +499,14 @@ void api_hub_listen(struct api_hub *hub, void (*fn)(void *ctx, const struct objs
 	hub->listener_ctx = ctx;
 }
 
+size_t api_hub_size(struct api_hub *hub)
+{
+	pthread_mutex_lock(&hub->lock);
+	size_t n = hub->n;
+	pthread_mutex_unlock(&hub->lock);
+	return n;
+}
+
 void api_hub_free(struct api_hub *hub)
 {
 	if (hub == NULL)

@@ -227,13 +227,30 @@ static void test_initial_events_end_with_a_bookmark(void **state)
 	assert_non_null(strstr(mark, "\"k8s.io/initial-events-end\":\"true\""));
 }
 
+static void test_metrics(void **state)
+{
+	(void)state;
+	json_decref(call_json("GET", MAPS "/none", NULL, NULL, NULL, 404));
+	CLEANUP(http_answer_clear) struct http_answer a = {0};
+	assert_int_equal(call("GET", "/metrics", NULL, NULL, NULL, 0, &a), 200);
+	assert_non_null(strstr(a.body, "sluice_api_requests_total{verb=\"get\",code=\"404\"}"));
+	assert_non_null(strstr(a.body, "\nsluice_api_watches 0\n"));
+}
+
+static void test_events_show_what_happened_first(void **state)
+{
+	(void)state;
+	JSON_AUTO table = call_json("GET", "/api/v1/events", NULL, "application/json;as=Table;v=v1;g=meta.k8s.io", NULL, 200);
+	assert_string_equal(json_str(table, "columnDefinitions[0].name", ""), "Last Seen"); /* the name is a column for -o wide */
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_failures), CASE(test_too_large), CASE(test_bodies), CASE(test_forms_of_answers), CASE(test_warnings),
-		CASE(test_initial_events_end_with_a_bookmark),
+		CASE(test_initial_events_end_with_a_bookmark), CASE(test_metrics), CASE(test_events_show_what_happened_first),
 	};
 	return cmocka_run_group_tests_name("api_wire", tests, NULL, NULL);
 }
