@@ -53,7 +53,8 @@ static int run(int argc, char **argv)
 	if (r != 0)
 		return r > 0 ? 0 : 2;
 	if (config == NULL || words > 0) {
-		(void)fprintf(stderr, "sluice cache: --config FILE is needed, and nothing else; see 'sluice help cache'\n");
+		(void)fprintf(stderr,
+			      "sluice cache: --config FILE is needed, and nothing else; see 'sluice help cache'\n");
 		return 2;
 	}
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "cache");
@@ -66,7 +67,8 @@ const struct command cmd_cache = {
 	.summary = "Run the cache worker of one dataset (started by the ReservoirRuntime's pods).",
 	.usage = "Usage: sluice cache --config FILE\n"
 		 "\n"
-		 "Serves the files of a dataset's sources to mounts on this machine (see 'sluice help fuse'), keeping what was read in\n"
+		 "Serves the files of a dataset's sources to mounts on this machine (see 'sluice help fuse'), keeping "
+		 "what was read in\n"
 		 "the cache directories. Ends cleanly on SIGTERM.\n"
 		 "\n"
 		 "  --config FILE   reservoir.json: dataset, mounts, tiers, fetch, freshness, listen, socket\n",

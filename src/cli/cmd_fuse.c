@@ -36,7 +36,8 @@ static int serve(const char *path, const char *dir, bool plain)
 	if (stop < 0 || ended < 0)
 		return 1;
 	struct fuse_mount *m = NULL;
-	const struct fuse_mount_options o = {.config = &config, .dir = dir, .no_passthrough = plain, .on_end = on_end, .ctx = &ended};
+	const struct fuse_mount_options o = {
+		.config = &config, .dir = dir, .no_passthrough = plain, .on_end = on_end, .ctx = &ended};
 	int r = reservoir_config_load(path, &config, &err);
 	if (r == 0)
 		r = fuse_mount_new(&o, &m, &err);
@@ -58,14 +59,18 @@ static int run(int argc, char **argv)
 {
 	const char *config = NULL, *dir = NULL;
 	bool plain = false;
-	const struct option_spec specs[] = {
-		{"config", OPT_STRING, &config}, {"mount", OPT_STRING, &dir}, {"no-passthrough", OPT_FLAG, &plain}, {0}};
+	const struct option_spec specs[] = {{"config", OPT_STRING, &config},
+					    {"mount", OPT_STRING, &dir},
+					    {"no-passthrough", OPT_FLAG, &plain},
+					    {0}};
 	int words = 0;
 	const int r = options_parse(&cmd_fuse, argc, argv, specs, &words);
 	if (r != 0)
 		return r > 0 ? 0 : 2;
 	if (config == NULL || dir == NULL || dir[0] != '/' || words > 0) {
-		(void)fprintf(stderr, "sluice fuse: --config FILE and --mount DIR (absolute) are needed; see 'sluice help fuse'\n");
+		(void)fprintf(
+			stderr,
+			"sluice fuse: --config FILE and --mount DIR (absolute) are needed; see 'sluice help fuse'\n");
 		return 2;
 	}
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "fuse");
@@ -78,7 +83,8 @@ const struct command cmd_fuse = {
 	.summary = "Mount a dataset's cache (started by the ReservoirRuntime's pods).",
 	.usage = "Usage: sluice fuse --config FILE --mount DIR [--no-passthrough]\n"
 		 "\n"
-		 "Mounts the dataset at DIR, read only, for all users; needs root and /dev/fuse. Waits for the worker (see 'sluice help\n"
+		 "Mounts the dataset at DIR, read only, for all users; needs root and /dev/fuse. Waits for the worker "
+		 "(see 'sluice help\n"
 		 "cache') at the configured socket. Unmounts and ends cleanly on SIGTERM.\n"
 		 "\n"
 		 "  --config FILE      the worker's reservoir.json\n"

@@ -247,7 +247,8 @@ int autoindex_parse(const char *page, size_t n, size_t max_entries,
 		const char *href, *href_end;
 		char name[NAME_MAX_BYTES + 1];
 		struct autoindex_entry e = {.name = name};
-		const bool ok = find_href(p + 2, tag_end, &href, &href_end) && name_of_href(href, href_end, name, &e.dir);
+		const bool ok =
+			find_href(p + 2, tag_end, &href, &href_end) && name_of_href(href, href_end, name, &e.dir);
 		p = tag_end + 1;
 		if (!ok)
 			continue;
@@ -294,14 +295,14 @@ int http_date_parse(const char *s, int64_t *ret_s)
 {
 	int d, y, h, m, sec;
 	const size_t n = strlen(s);
-	if (n != 29 || strcmp(s + 25, " GMT") != 0 || s[3] != ',' || !digits_at(s + 5, 2, &d) || !digits_at(s + 12, 4, &y) ||
-	    !digits_at(s + 17, 2, &h) || !digits_at(s + 20, 2, &m) || !digits_at(s + 23, 2, &sec))
+	if (n != 29 || strcmp(s + 25, " GMT") != 0 || s[3] != ',' || !digits_at(s + 5, 2, &d) ||
+	    !digits_at(s + 12, 4, &y) || !digits_at(s + 17, 2, &h) || !digits_at(s + 20, 2, &m) ||
+	    !digits_at(s + 23, 2, &sec))
 		return -EINVAL;
 	const int mon = month_of(s + 8);
 	if (mon < 0 || d < 1 || d > 31 || h > 23 || m > 59 || sec > 60)
 		return -EINVAL;
-	struct tm tm = {
-		.tm_mday = d, .tm_mon = mon, .tm_year = y - 1900, .tm_hour = h, .tm_min = m, .tm_sec = sec};
+	struct tm tm = {.tm_mday = d, .tm_mon = mon, .tm_year = y - 1900, .tm_hour = h, .tm_min = m, .tm_sec = sec};
 	*ret_s = (int64_t)timegm(&tm);
 	return 0;
 }

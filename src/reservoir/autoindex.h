@@ -11,12 +11,12 @@
 struct error;
 
 struct autoindex_entry {
-	const char *name;  /* decoded: 1 to 255 bytes, no '/' and no NUL, not "." or ".." */
+	const char *name; /* decoded: 1 to 255 bytes, no '/' and no NUL, not "." or ".." */
 	bool dir;
-	bool size_exact;   /* size is in bytes, not a rounded "12K" or absent */
-	uint64_t size;     /* 0 unless size_exact */
+	bool size_exact; /* size is in bytes, not a rounded "12K" or absent */
+	uint64_t size;   /* 0 unless size_exact */
 	bool time_known;
-	int64_t mtime_s;   /* whole minutes, as the page has no seconds; the page's zone is taken for UTC */
+	int64_t mtime_s; /* whole minutes, as the page has no seconds; the page's zone is taken for UTC */
 };
 
 /**

@@ -15,7 +15,7 @@
 struct error;
 struct catalog;
 
-#define CATALOG_ROOT 1u
+#define CATALOG_ROOT     1u
 #define CATALOG_NAME_MAX 255
 #define CATALOG_PATH_MAX 4096
 
@@ -24,7 +24,7 @@ struct catalog_attr {
 	uint64_t id;
 	uint64_t size;
 	int64_t mtime_ns;
-	uint8_t type;  /* enum source_type */
+	uint8_t type; /* enum source_type */
 	bool exact, exec;
 };
 

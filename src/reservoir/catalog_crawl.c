@@ -19,7 +19,8 @@ static void work_on(struct catalog *c, struct crawl_item *it)
 	if (r == 0 || r == -ENOENT || r == -ECANCELED) {
 		for (size_t i = 0; i < c->n_mounts; i++) /* a root that is not there may come */
 			if (r == -ENOENT && c->mounts[i].root == it->id)
-				catalog_crawl_add(c, it->id, it->attempt + 1, NSEC_PER_SEC << (it->attempt < 6 ? it->attempt : 6));
+				catalog_crawl_add(c, it->id, it->attempt + 1,
+						  NSEC_PER_SEC << (it->attempt < 6 ? it->attempt : 6));
 		return;
 	}
 	LOG(NULL, LOG_LVL_DEBUG, "crawl: trying again later", LOG_STR("err", err.msg));

@@ -7,7 +7,7 @@
 #include "reservoir/index.h"
 
 #define CRAWL_THREADS 4
-#define LISTING_MAX 256
+#define LISTING_MAX   256
 
 struct catalog_mount {
 	struct source *source;
@@ -34,11 +34,11 @@ struct catalog {
 	struct index *index;
 	struct catalog_mount *mounts;
 	size_t n_mounts;
-	int64_t stale_before_ns; /* wall clock; what was learned earlier is looked at again */
+	int64_t stale_before_ns;       /* wall clock; what was learned earlier is looked at again */
 	uint32_t listing[LISTING_MAX]; /* directories that somebody lists right now */
 	size_t n_listing;
 	struct crawl_queue ready, delayed;
-	size_t crawling;         /* items in hands */
+	size_t crawling; /* items in hands */
 	pthread_t threads[CRAWL_THREADS];
 	size_t n_threads;
 	bool stop;

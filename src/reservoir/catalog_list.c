@@ -8,14 +8,14 @@
 #include "reservoir/catalog_internal.h"
 
 #define QUICK_RETRIES 2u
-#define GRACE_NS (10 * NSEC_PER_SEC)
+#define GRACE_NS      (10 * NSEC_PER_SEC)
 
 /* What a source listed, kept until the lock is taken again. */
 struct listed {
 	struct listed_entry {
 		struct source_stat st;
 		char *name, *link;
-	} *items;
+	} * items;
 	size_t n, cap;
 };
 
@@ -164,7 +164,8 @@ static int merge(struct catalog *c, uint32_t dir, const struct listed *l, struct
 		if (deep && l->items[i].st.type == SOURCE_DIR)
 			continue; /* links at the source that lead in circles end here */
 		if ((seen[i] = merge_one(c, dir, mount, &l->items[i])) == 0)
-			return error_set(err, -ENOMEM, "index: out of memory, or more than %u entries", INDEX_MAX_NODES);
+			return error_set(err, -ENOMEM, "index: out of memory, or more than %u entries",
+					 INDEX_MAX_NODES);
 	}
 	if (!first_time)
 		sweep(c, dir, mount, seen, l->n);
@@ -193,8 +194,8 @@ static void note_mount(struct catalog *c, uint32_t dir, int r, const struct erro
 		m->status.state = r == 0 || m->listed ? CATALOG_READY : CATALOG_FAILED;
 		(void)str_copy(m->status.message, sizeof m->status.message, r == 0 ? "" : err->msg); /* cut is fine */
 		if (r < 0 && !was_failed)
-			LOG(NULL, LOG_LVL_ERROR, "cannot list a source; trying again", LOG_STR("source", source_url(m->source)),
-			    LOG_STR("err", err->msg));
+			LOG(NULL, LOG_LVL_ERROR, "cannot list a source; trying again",
+			    LOG_STR("source", source_url(m->source)), LOG_STR("err", err->msg));
 	}
 }
 
@@ -277,7 +278,8 @@ int catalog_list_for_crawl(struct catalog *c, uint32_t id, struct error *err)
 	return ensure_listed(c, id, true, err);
 }
 
-static int ask_stat(struct catalog *c, struct source *source, const char *path, struct source_stat *ret, struct error *err)
+static int ask_stat(struct catalog *c, struct source *source, const char *path, struct source_stat *ret,
+		    struct error *err)
 {
 	for (unsigned attempt = 0;; attempt++) {
 		pthread_mutex_unlock(&c->lock);

@@ -14,8 +14,8 @@
 #include "base/random.h"
 #include "base/str.h"
 
-#define CONNECTIONS_MAX 256
-#define RETRY_NS (50 * NSEC_PER_MSEC)
+#define CONNECTIONS_MAX    256
+#define RETRY_NS           (50 * NSEC_PER_MSEC)
 #define ANSWER_MAX_SECONDS 660 /* above every deadline of the worker: only a worker that hangs takes longer */
 
 struct client {
@@ -85,7 +85,8 @@ static int dial(struct client *c, struct rv_welcome *ret, struct error *err)
 	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof a) < 0)
 		return error_set(err, -errno, "the cache worker at '%s' is away: %s", c->path, strerror(errno));
 	const struct timeval tv = {.tv_sec = ANSWER_MAX_SECONDS};
-	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv); /* without it a hung worker is waited for longer */
+	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv,
+			 sizeof tv); /* without it a hung worker is waited for longer */
 	struct rv_head h = {.op = RV_HELLO};
 	const struct rv_hello hello = {.version = RV_VERSION, .session = c->session};
 	union {
@@ -154,7 +155,8 @@ static int take_connection(struct client *c, int64_t deadline, struct error *err
 		}
 		const int64_t now = clock_mono_ns();
 		if (now >= deadline) {
-			sock = error_set(err, -EIO, "%s", inner.code != 0 ? inner.msg : "too many requests to the cache worker");
+			sock = error_set(err, -EIO, "%s",
+					 inner.code != 0 ? inner.msg : "too many requests to the cache worker");
 			break;
 		}
 		pause_locked(c, now + RETRY_NS < deadline ? now + RETRY_NS : deadline);
@@ -172,7 +174,8 @@ static void give_back(struct client *c, int sock, bool usable)
 			break;
 		}
 	if (usable) {
-		c->idle[c->n_idle++] = sock; /* idle and busy together are at most CONNECTIONS_MAX: see take_connection() */
+		c->idle[c->n_idle++] =
+			sock; /* idle and busy together are at most CONNECTIONS_MAX: see take_connection() */
 	} else {
 		/* the worker is gone, and with it the other ends of the idle ones */
 		(void)close(sock);
@@ -183,7 +186,8 @@ static void give_back(struct client *c, int sock, bool usable)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static ptrdiff_t exchange(int sock, const struct client_request *rq, struct rv_head *h, void *out, size_t size, int *ret_fd)
+static ptrdiff_t exchange(int sock, const struct client_request *rq, struct rv_head *h, void *out, size_t size,
+			  int *ret_fd)
 {
 	char msg[4096 + 256];
 	const size_t name_n = rq->name != NULL ? strlen(rq->name) : 0;
@@ -197,7 +201,8 @@ static ptrdiff_t exchange(int sock, const struct client_request *rq, struct rv_h
 	return r < 0 ? r : rv_recv(sock, h, out, size, ret_fd);
 }
 
-ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *out, size_t size, int *ret_fd, struct error *err)
+ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *out, size_t size, int *ret_fd,
+		      struct error *err)
 {
 	const int64_t deadline = clock_mono_ns() + c->wait_ns;
 	for (;;) {
@@ -209,7 +214,8 @@ ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *o
 		const ptrdiff_t n = exchange(sock, rq, &h, out, size, &fd);
 		give_back(c, sock, n >= 0);
 		if (n < 0 && clock_mono_ns() >= deadline)
-			return error_set(err, -EIO, "the cache worker at '%s' does not answer: %s", c->path, strerror((int)-n));
+			return error_set(err, -EIO, "the cache worker at '%s' does not answer: %s", c->path,
+					 strerror((int)-n));
 		if (n < 0)
 			continue;
 		if (h.status < 0) {

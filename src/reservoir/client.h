@@ -29,7 +29,7 @@ bool client_connected(struct client *c);
 
 struct client_request {
 	enum rv_op op;
-	const void *in;   /* the fixed part */
+	const void *in; /* the fixed part */
 	size_t in_n;
 	const char *name; /* behind it; NULL: nothing */
 };
@@ -37,4 +37,5 @@ struct client_request {
  * One call. Bytes of the answer written to @out, or a negative errno: the worker's, with its message, or -EIO when it did not come
  * back in time. @ret_fd (may be NULL): a descriptor that came with it, or -1; the caller's.
  */
-ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *out, size_t size, int *ret_fd, struct error *err);
+ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *out, size_t size, int *ret_fd,
+		      struct error *err);

@@ -9,8 +9,8 @@
 
 #define CONFIG_MAX (1024 * 1024)
 #define MOUNTS_MAX 256
-#define TIERS_MAX 3
-#define KIB INT64_C(1024)
+#define TIERS_MAX  3
+#define KIB        INT64_C(1024)
 
 static int bad(struct error *err, const char *field, const char *why)
 {
@@ -24,7 +24,7 @@ static int check_fields(const json_t *o, const char *where, const char *known, s
 	json_t *v;
 	if (!json_is_object(o))
 		return bad(err, where, "must be an object");
-	json_object_foreach((json_t *)o, key, v) {
+	json_object_foreach ((json_t *)o, key, v) {
 		struct str rest = str_from(known), one;
 		bool found = false;
 		while (!found && str_split_next(&rest, ' ', &one))
@@ -226,8 +226,8 @@ static int parse_root(struct reservoir_config *c, const json_t *root, struct err
 	    (r = take_string(c, dataset, "name", true, &c->name, err)) < 0)
 		return error_wrap(err, r, "dataset");
 	if ((r = parse_mounts(c, json_object_get(root, "mounts"), err)) < 0 ||
-	    (r = parse_tiers(c, json_object_get(root, "tiers"), err)) < 0 ||
-	    (r = parse_fetch(c, root, err)) < 0 || (r = parse_freshness(c, root, err)) < 0 ||
+	    (r = parse_tiers(c, json_object_get(root, "tiers"), err)) < 0 || (r = parse_fetch(c, root, err)) < 0 ||
+	    (r = parse_freshness(c, root, err)) < 0 ||
 	    (r = take_int(root, "blockSizeBytes", 4096 * KIB, 64 * KIB, 65536 * KIB, &block, err)) < 0 ||
 	    (r = take_int(root, "readAheadBytes", 32768 * KIB, 0, 1048576 * KIB, &ahead, err)) < 0 ||
 	    (r = take_string(c, root, "listen", false, &c->listen, err)) < 0 ||
@@ -246,7 +246,8 @@ static int parse_root(struct reservoir_config *c, const json_t *root, struct err
 	return 0;
 }
 
-int reservoir_config_parse(const char *text, size_t n, const char *what, struct reservoir_config *ret, struct error *err)
+int reservoir_config_parse(const char *text, size_t n, const char *what, struct reservoir_config *ret,
+			   struct error *err)
 {
 	JSON_AUTO root = NULL;
 	int r = json_parse(text, n, &root, err);

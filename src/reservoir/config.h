@@ -12,7 +12,7 @@ struct error;
 enum freshness_mode { FRESHNESS_NEVER, FRESHNESS_TTL, FRESHNESS_ON_OPEN, FRESHNESS_MANUAL };
 
 struct mount_config {
-	const char *path;   /* where the source appears: "/", or "/name" with plain components */
+	const char *path; /* where the source appears: "/", or "/name" with plain components */
 	const char *name;
 	const char *source; /* "file:///dir", "http://host/dir", "https://..." */
 };
@@ -38,15 +38,16 @@ struct reservoir_config {
 	uint64_t rate_limit;      /* bytes per second from all sources together; 0: none */
 	enum freshness_mode freshness;
 	int64_t ttl_ns;
-	const char *listen;       /* "127.0.0.1:0", or NULL: no HTTP */
-	const char *socket;       /* unix socket between worker and mount */
-	struct arena arena;       /* owns every string above */
+	const char *listen; /* "127.0.0.1:0", or NULL: no HTTP */
+	const char *socket; /* unix socket between worker and mount */
+	struct arena arena; /* owns every string above */
 };
 
 /** Read and check @path; the message names the bad field. @ret is cleared by reservoir_config_clear(). */
 int reservoir_config_load(const char *path, struct reservoir_config *ret, struct error *err);
 /** The same from text; @what names it in errors. */
-int reservoir_config_parse(const char *text, size_t n, const char *what, struct reservoir_config *ret, struct error *err);
+int reservoir_config_parse(const char *text, size_t n, const char *what, struct reservoir_config *ret,
+			   struct error *err);
 void reservoir_config_clear(struct reservoir_config *c);
 /** Split "ADDR:PORT" ("127.0.0.1:80", "[::1]:80"). 0 or -EINVAL. */
 int reservoir_listen_split(const char *s, char *addr, size_t size, uint16_t *ret_port);

@@ -10,12 +10,12 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#define COALESCE_BYTES (8u * 1024 * 1024) /* longest single read of a source */
-#define AHEAD_JOBS_MAX 256
-#define STREAMS 4
+#define COALESCE_BYTES   (8u * 1024 * 1024) /* longest single read of a source */
+#define AHEAD_JOBS_MAX   256
+#define STREAMS          4
 #define BACKOFF_FIRST_NS (100 * NSEC_PER_MSEC)
-#define BACKOFF_MAX_NS (5 * NSEC_PER_SEC)
-#define WAIT_MAX_NS (600 * NSEC_PER_SEC)
+#define BACKOFF_MAX_NS   (5 * NSEC_PER_SEC)
+#define WAIT_MAX_NS      (600 * NSEC_PER_SEC)
 
 /* A reader going forward: where it will go on, and how many blocks ahead it is worth to be. */
 struct stream {
@@ -50,7 +50,7 @@ struct fetcher {
 	uint32_t block_size, coalesce, ahead_max;
 	atomic_uint_fast64_t fetched;
 	atomic_int_fast64_t logged_ns; /* when a failure was last logged */
-	pthread_mutex_t lock; /* guards everything below */
+	pthread_mutex_t lock;          /* guards everything below */
 	pthread_cond_t work, stopped;
 	struct job_list wanted, ahead;
 	int64_t rate_free_ns; /* when the next byte may come */
@@ -147,7 +147,8 @@ static bool may_log(struct fetcher *f)
 	const int64_t now = clock_mono_ns();
 	int64_t last = atomic_load_explicit(&f->logged_ns, memory_order_relaxed);
 	return (last == 0 || now - last > NSEC_PER_SEC) &&
-	       atomic_compare_exchange_strong_explicit(&f->logged_ns, &last, now, memory_order_relaxed, memory_order_relaxed);
+	       atomic_compare_exchange_strong_explicit(&f->logged_ns, &last, now, memory_order_relaxed,
+						       memory_order_relaxed);
 }
 
 static void run_job(struct fetcher *f, struct job *j)
@@ -171,7 +172,8 @@ static void run_job(struct fetcher *f, struct job *j)
 			attempt = 0; /* it goes forward: that is no reason to give up */
 		if (!source_may_retry(r) || attempt >= f->o.retries)
 			break;
-		LOG(NULL, LOG_LVL_DEBUG, "fetch: trying again", LOG_STR("err", err.msg), LOG_INT("attempt", attempt + 1));
+		LOG(NULL, LOG_LVL_DEBUG, "fetch: trying again", LOG_STR("err", err.msg),
+		    LOG_INT("attempt", attempt + 1));
 		if (stop_wait(f, clock_mono_ns() + pause)) {
 			r = error_set(&err, -ECANCELED, "stopping");
 			break;
@@ -306,7 +308,8 @@ static uint32_t stream_window(struct fetch_file *ff, uint32_t first, uint32_t n)
 	return window;
 }
 
-static int wait_range(struct fetch_file *ff, uint32_t first, uint32_t end, uint64_t since, int64_t deadline, struct error *err)
+static int wait_range(struct fetch_file *ff, uint32_t first, uint32_t end, uint64_t since, int64_t deadline,
+		      struct error *err)
 {
 	for (uint32_t at = first; at < end; at++) {
 		const int r = store_wait(ff->sf, at, since, deadline, err);

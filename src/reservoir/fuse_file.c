@@ -58,7 +58,8 @@ static void try_passthrough(struct fuse_mount *m, struct fuse_file *f)
 	const int e = errno;
 	if (id < 0 && (e == EPERM || e == EOPNOTSUPP || e == ENOTTY)) {
 		atomic_store_explicit(&m->passthrough, false, memory_order_relaxed);
-		LOG(NULL, LOG_LVL_INFO, "passthrough is not possible here; reading plainly", LOG_STR("err", strerror(e)));
+		LOG(NULL, LOG_LVL_INFO, "passthrough is not possible here; reading plainly",
+		    LOG_STR("err", strerror(e)));
 	}
 }
 
@@ -71,7 +72,12 @@ static struct fuse_file *file_new(uint64_t id, const struct rv_opened *o, int fd
 		free(present);
 		return NULL;
 	}
-	*f = (struct fuse_file){.id = id, .size = o->size, .blocks = o->blocks, .opens = 1, .fd = fd, .present = present,
+	*f = (struct fuse_file){.id = id,
+				.size = o->size,
+				.blocks = o->blocks,
+				.opens = 1,
+				.fd = fd,
+				.present = present,
 				.instance = o->instance};
 	f->complete = o->complete != 0 && (fd >= 0 || o->blocks == 0);
 	(void)pthread_rwlock_init(&f->lock, NULL);
@@ -101,7 +107,8 @@ static void tell_release(struct fuse_mount *m, uint64_t id)
 	const struct rv_id in = {.id = id};
 	char text[RV_TEXT_MAX];
 	/* a worker that is away, or new, knows nothing of the file */
-	(void)client_call(m->client, &(struct client_request){RV_RELEASE, &in, sizeof in, NULL}, text, sizeof text, NULL, NULL);
+	(void)client_call(m->client, &(struct client_request){RV_RELEASE, &in, sizeof in, NULL}, text, sizeof text,
+			  NULL, NULL);
 }
 
 static void leave(struct fuse_mount *m, struct fuse_file *f)
@@ -117,15 +124,16 @@ static void leave(struct fuse_mount *m, struct fuse_file *f)
 	tell_release(m, id);
 }
 
-static ptrdiff_t call_open(struct fuse_mount *m, uint64_t id, bool again, struct rv_opened *out, int *ret_fd, struct error *err)
+static ptrdiff_t call_open(struct fuse_mount *m, uint64_t id, bool again, struct rv_opened *out, int *ret_fd,
+			   struct error *err)
 {
 	const struct rv_open in = {.id = id, .again = again};
 	union {
 		struct rv_opened opened;
 		char text[RV_TEXT_MAX];
 	} answer;
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_OPEN, &in, sizeof in, NULL}, &answer, sizeof answer, ret_fd,
-					err);
+	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_OPEN, &in, sizeof in, NULL}, &answer,
+					sizeof answer, ret_fd, err);
 	if (n < 0)
 		return n;
 	if (n != sizeof answer.opened)
@@ -163,7 +171,8 @@ void fuse_file_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	/* libfuse 3.14 has no place for the backing id: the answer is made here. The kernel allows few flags beside passthrough. */
 	const struct uapi_fuse_open_out out = {
 		.fh = (uint64_t)(uintptr_t)f,
-		.open_flags = f->mode == OPEN_PASSTHROUGH ? UAPI_FOPEN_PASSTHROUGH : UAPI_FOPEN_KEEP_CACHE | UAPI_FOPEN_NOFLUSH,
+		.open_flags = f->mode == OPEN_PASSTHROUGH ? UAPI_FOPEN_PASSTHROUGH
+							  : UAPI_FOPEN_KEEP_CACHE | UAPI_FOPEN_NOFLUSH,
 		.backing_id = f->mode == OPEN_PASSTHROUGH ? f->backing_id : 0,
 	};
 	if (fuse_reply_buf(req, (const char *)&out, sizeof out) < 0)
@@ -228,8 +237,8 @@ static int ensure(struct fuse_mount *m, struct fuse_file *f, uint32_t first, uin
 		char text[RV_TEXT_MAX];
 	} answer;
 	int fd = -1;
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_ENSURE, &in, sizeof in, NULL}, &answer, sizeof answer, &fd,
-					err);
+	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_ENSURE, &in, sizeof in, NULL}, &answer,
+					sizeof answer, &fd, err);
 	if (n < 0)
 		return (int)n;
 	if (n != sizeof answer.ensured)
@@ -253,14 +262,15 @@ static int ensure(struct fuse_mount *m, struct fuse_file *f, uint32_t first, uin
 }
 
 /* Bytes past the cache: it has no room. */
-static int read_past(struct fuse_mount *m, struct fuse_file *f, uint64_t off, unsigned char *to, size_t n, struct error *err)
+static int read_past(struct fuse_mount *m, struct fuse_file *f, uint64_t off, unsigned char *to, size_t n,
+		     struct error *err)
 {
 	while (n > 0) {
 		const uint32_t take = n < RV_READ_MAX ? (uint32_t)n : RV_READ_MAX;
 		const struct rv_bytes in = {.id = f->id, .off = off, .n = take};
 		/* a message of failure has room in any case: a thread's buffer is longer than what is asked */
-		const ptrdiff_t got = client_call(m->client, &(struct client_request){RV_READ, &in, sizeof in, NULL}, to,
-						  take < RV_TEXT_MAX ? RV_TEXT_MAX : take, NULL, err);
+		const ptrdiff_t got = client_call(m->client, &(struct client_request){RV_READ, &in, sizeof in, NULL},
+						  to, take < RV_TEXT_MAX ? RV_TEXT_MAX : take, NULL, err);
 		if (got < 0)
 			return (int)got;
 		if ((size_t)got != take)
@@ -280,7 +290,8 @@ static int read_stored(struct fuse_file *f, uint64_t off, unsigned char *to, siz
 	return (size_t)got == n ? 0 : error_set(err, -EIO, "a file of the cache is shorter than it was");
 }
 
-static int read_range(struct fuse_mount *m, struct fuse_file *f, uint64_t off, unsigned char *to, size_t n, struct error *err)
+static int read_range(struct fuse_mount *m, struct fuse_file *f, uint64_t off, unsigned char *to, size_t n,
+		      struct error *err)
 {
 	const uint32_t first = (uint32_t)(off / m->block_size), last = (uint32_t)((off + n - 1) / m->block_size);
 	bool missed = false;

@@ -13,7 +13,7 @@
 #include "reservoir/proto.h"
 
 #define FUSE_THREADS_MAX 128
-#define FUSE_BUCKETS 1024
+#define FUSE_BUCKETS     1024
 
 enum open_mode { OPEN_PLAIN, OPEN_PASSTHROUGH };
 
@@ -24,14 +24,14 @@ struct fuse_file {
 	struct fuse_file *next;
 	uint64_t id, size;
 	uint32_t blocks;
-	unsigned opens;        /* guarded by the table's lock */
+	unsigned opens; /* guarded by the table's lock */
 	enum open_mode mode;
 	int32_t backing_id;
 	pthread_rwlock_t lock; /* guards the rest; held for reading while bytes are read from fd */
 	int fd;                /* the store file, or -1 */
 	uint64_t instance;     /* of the worker that it is from */
 	bool complete;
-	uint64_t *present;     /* blocks known to be in fd */
+	uint64_t *present; /* blocks known to be in fd */
 };
 
 struct fuse_mount {
@@ -42,14 +42,14 @@ struct fuse_mount {
 	struct fuse_session *session;
 	_Atomic double entry_timeout, attr_timeout; /* 0 until the worker was heard */
 	uint32_t block_size;
-	uint64_t init_unique;              /* of the kernel's INIT, while its answer is under way */
-	bool offered;                      /* passthrough, by the kernel */
-	atomic_bool passthrough;           /* in use */
+	uint64_t init_unique;    /* of the kernel's INIT, while its answer is under way */
+	bool offered;            /* passthrough, by the kernel */
+	atomic_bool passthrough; /* in use */
 	atomic_uint_fast64_t hit_bytes, miss_bytes;
 	atomic_int_fast64_t last_error_ns; /* of the last logged failure */
 	pthread_mutex_t table_lock;        /* guards the table */
 	struct fuse_file *table[FUSE_BUCKETS];
-	pthread_mutex_t lock;              /* guards the rest */
+	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t changed;
 	pthread_t threads[FUSE_THREADS_MAX];
 	size_t n_threads, n_idle;

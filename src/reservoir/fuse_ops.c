@@ -9,8 +9,8 @@
 #include "reservoir/fuse_internal.h"
 #include "reservoir/source.h"
 
-#define LOG_PAUSE_NS NSEC_PER_SEC
-#define DOT_COOKIE 1 /* the root's id, which is nobody's entry */
+#define LOG_PAUSE_NS  NSEC_PER_SEC
+#define DOT_COOKIE    1 /* the root's id, which is nobody's entry */
 #define DOTDOT_COOKIE (INT64_C(1) << 40)
 
 int fuse_failure(struct fuse_mount *m, const char *what, int code, const struct error *err)
@@ -30,14 +30,16 @@ int fuse_failure(struct fuse_mount *m, const char *what, int code, const struct 
 	const int64_t now = clock_mono_ns();
 	int64_t last = atomic_load_explicit(&m->last_error_ns, memory_order_relaxed);
 	if ((last == 0 || now - last > LOG_PAUSE_NS) &&
-	    atomic_compare_exchange_strong_explicit(&m->last_error_ns, &last, now, memory_order_relaxed, memory_order_relaxed))
+	    atomic_compare_exchange_strong_explicit(&m->last_error_ns, &last, now, memory_order_relaxed,
+						    memory_order_relaxed))
 		LOG(NULL, LOG_LVL_ERROR, "a request failed", LOG_STR("request", what), LOG_STR("err", err->msg));
 	return code == -ENOMEM ? ENOMEM : EIO;
 }
 
 static void fill_stat(const struct rv_attr *a, struct stat *st)
 {
-	static const mode_t types[] = {[SOURCE_FILE] = S_IFREG | 0444, [SOURCE_DIR] = S_IFDIR | 0555, [SOURCE_LINK] = S_IFLNK | 0777};
+	static const mode_t types[] = {
+		[SOURCE_FILE] = S_IFREG | 0444, [SOURCE_DIR] = S_IFDIR | 0555, [SOURCE_LINK] = S_IFLNK | 0777};
 	*st = (struct stat){
 		.st_ino = a->id,
 		.st_mode = (a->type < ARRAY_LEN(types) ? types[a->type] : S_IFREG) | (a->exec != 0 ? 0111u : 0u),
@@ -53,19 +55,22 @@ static void fill_stat(const struct rv_attr *a, struct stat *st)
 
 static void fill_entry(const struct fuse_mount *m, const struct rv_attr *a, struct fuse_entry_param *e)
 {
-	*e = (struct fuse_entry_param){.ino = a->id, .attr_timeout = m->attr_timeout, .entry_timeout = m->entry_timeout};
+	*e = (struct fuse_entry_param){
+		.ino = a->id, .attr_timeout = m->attr_timeout, .entry_timeout = m->entry_timeout};
 	fill_stat(a, &e->attr);
 }
 
 /* A call whose answer is one rv_attr. */
-static int call_attr(struct fuse_mount *m, enum rv_op op, uint64_t id, const char *name, struct rv_attr *ret, struct error *err)
+static int call_attr(struct fuse_mount *m, enum rv_op op, uint64_t id, const char *name, struct rv_attr *ret,
+		     struct error *err)
 {
 	const struct rv_id in = {.id = id};
 	union {
 		struct rv_attr attr;
 		char text[RV_TEXT_MAX];
 	} answer;
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){op, &in, sizeof in, name}, &answer, sizeof answer, NULL, err);
+	const ptrdiff_t n = client_call(m->client, &(struct client_request){op, &in, sizeof in, name}, &answer,
+					sizeof answer, NULL, err);
 	if (n < 0)
 		return (int)n;
 	if (n != sizeof answer.attr)
@@ -78,8 +83,8 @@ static int call_attr(struct fuse_mount *m, enum rv_op op, uint64_t id, const cha
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fuse_mount *m = userdata;
-	const unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-			      FUSE_CAP_CACHE_SYMLINKS;
+	const unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+			      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS;
 	conn->want = conn->capable & want;
 	conn->max_readahead = 8u * 1024 * 1024;
 	conn->max_background = 64;
@@ -135,8 +140,8 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct error err = {0};
 	const struct rv_id in = {.id = ino};
 	char target[8192];
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_READLINK, &in, sizeof in, NULL}, target, sizeof target - 1,
-					NULL, &err);
+	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_READLINK, &in, sizeof in, NULL}, target,
+					sizeof target - 1, NULL, &err);
 	if (n < 0) {
 		(void)fuse_reply_err(req, fuse_failure(m, "readlink", (int)n, &err));
 		return;
@@ -172,10 +177,12 @@ static bool add_name(struct listing *l, const char *name, const struct rv_attr *
 	return true;
 }
 
-static ptrdiff_t call_readdir(struct fuse_mount *m, uint64_t id, uint64_t cookie, char *page, size_t size, struct error *err)
+static ptrdiff_t call_readdir(struct fuse_mount *m, uint64_t id, uint64_t cookie, char *page, size_t size,
+			      struct error *err)
 {
 	const struct rv_readdir in = {.id = id, .cookie = cookie, .max = (uint32_t)size};
-	return client_call(m->client, &(struct client_request){RV_READDIR, &in, sizeof in, NULL}, page, size, NULL, err);
+	return client_call(m->client, &(struct client_request){RV_READDIR, &in, sizeof in, NULL}, page, size, NULL,
+			   err);
 }
 
 /* Add the entries of one page. True when there may be more and they may fit. */
@@ -262,7 +269,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		struct rv_statfs statfs;
 		char text[RV_TEXT_MAX];
 	} answer;
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){.op = RV_STATFS}, &answer, sizeof answer, NULL, &err);
+	const ptrdiff_t n =
+		client_call(m->client, &(struct client_request){.op = RV_STATFS}, &answer, sizeof answer, NULL, &err);
 	if (n != sizeof answer.statfs) {
 		(void)fuse_reply_err(req, n < 0 ? fuse_failure(m, "statfs", (int)n, &err) : EIO);
 		return;
@@ -304,10 +312,12 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 		struct rv_cached cached;
 		char text[RV_TEXT_MAX];
 	} answer;
-	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_CACHED, &in, sizeof in, NULL}, &answer, sizeof answer, NULL,
-					&err);
+	const ptrdiff_t n = client_call(m->client, &(struct client_request){RV_CACHED, &in, sizeof in, NULL}, &answer,
+					sizeof answer, NULL, &err);
 	if (n < (ptrdiff_t)sizeof answer.cached) {
-		(void)fuse_reply_err(req, n == -EINVAL ? ENODATA : n < 0 ? fuse_failure(m, "getxattr", (int)n, &err) : EIO);
+		(void)fuse_reply_err(req, n == -EINVAL ? ENODATA
+					  : n < 0      ? fuse_failure(m, "getxattr", (int)n, &err)
+						       : EIO);
 		return;
 	}
 	if (version) {
@@ -316,7 +326,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	}
 	char percent[8];
 	const uint64_t total = answer.cached.size;
-	(void)snprintf(percent, sizeof percent, "%u", total == 0 ? 100u : (unsigned)((double)answer.cached.cached / (double)total * 100));
+	(void)snprintf(percent, sizeof percent, "%u",
+		       total == 0 ? 100u : (unsigned)((double)answer.cached.cached / (double)total * 100));
 	reply_xattr(req, percent, strlen(percent), size);
 }
 

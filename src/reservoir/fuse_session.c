@@ -18,13 +18,13 @@
 #include "reservoir/mountpoint.h"
 #include "uapi/fuse_passthrough.h"
 
-#define WORKER_WAIT_NS (30 * NSEC_PER_SEC)
+#define WORKER_WAIT_NS   (30 * NSEC_PER_SEC)
 #define GREETING_WAIT_NS (10 * NSEC_PER_SEC)
-#define REPORT_NS (2 * NSEC_PER_SEC)
-#define THREADS_START 4
+#define REPORT_NS        (2 * NSEC_PER_SEC)
+#define THREADS_START    4
 #define THREADS_IDLE_MIN 2
-#define WAKE_SIGNAL SIGUSR2
-#define READ_AHEAD_KIB 4096
+#define WAKE_SIGNAL      SIGUSR2
+#define READ_AHEAD_KIB   4096
 
 static void cond_wait(struct fuse_mount *m, int64_t until_ns)
 {
@@ -79,8 +79,8 @@ static ssize_t dev_writev(int fd, struct iovec *iov, int count, void *userdata)
 		memcpy(&h, iov[0].iov_base, sizeof h);
 		if (h.unique == m->init_unique) {
 			m->init_unique = 0;
-			if (h.error == 0 && count == 2 && iov[1].iov_len == sizeof(struct uapi_fuse_init_out) && m->offered &&
-			    !m->o.no_passthrough)
+			if (h.error == 0 && count == 2 && iov[1].iov_len == sizeof(struct uapi_fuse_init_out) &&
+			    m->offered && !m->o.no_passthrough)
 				return write_init(m, fd, iov);
 		}
 	}
@@ -174,7 +174,8 @@ static void report(struct fuse_mount *m)
 	char text[RV_TEXT_MAX];
 	if (in.hit_bytes == 0 && in.miss_bytes == 0)
 		return;
-	if (client_call(m->client, &(struct client_request){RV_COUNT, &in, sizeof in, NULL}, text, sizeof text, NULL, NULL) < 0) {
+	if (client_call(m->client, &(struct client_request){RV_COUNT, &in, sizeof in, NULL}, text, sizeof text, NULL,
+			NULL) < 0) {
 		atomic_fetch_add_explicit(&m->hit_bytes, in.hit_bytes, memory_order_relaxed);
 		atomic_fetch_add_explicit(&m->miss_bytes, in.miss_bytes, memory_order_relaxed);
 	}
@@ -305,13 +306,14 @@ void fuse_mount_free(struct fuse_mount *m)
 {
 	if (m == NULL)
 		return;
-	const bool mounted = m->dev >= 0;
-	if (mounted && !m->ended && mountpoint_unmount(m->dir) == -EBUSY)
-		LOG(NULL, LOG_LVL_WARN, "the mount was in use: detached, its readers get errors", LOG_STR("dir", m->dir));
 	pthread_mutex_lock(&m->lock);
+	const bool mounted = m->dev >= 0 && !m->ended;
 	m->ending = true;
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->lock);
+	if (mounted && mountpoint_unmount(m->dir) == -EBUSY)
+		LOG(NULL, LOG_LVL_WARN, "the mount was in use: detached, its readers get errors",
+		    LOG_STR("dir", m->dir));
 	if (m->client != NULL && client_connected(m->client))
 		report(m);
 	if (m->client != NULL)

@@ -360,7 +360,8 @@ void index_set_root_mount(struct index *ix, uint16_t mount)
 void index_totals(const struct index *ix, struct index_totals *ret)
 {
 	*ret = ix->totals;
-	ret->memory = (uint64_t)ix->cap * sizeof *ix->nodes + ix->pool_cap + (uint64_t)ix->table_cap * sizeof *ix->table;
+	ret->memory =
+		(uint64_t)ix->cap * sizeof *ix->nodes + ix->pool_cap + (uint64_t)ix->table_cap * sizeof *ix->table;
 }
 
 int index_begin(struct index *ix)

@@ -14,17 +14,17 @@
 
 #include "reservoir/source.h"
 
-#define INDEX_ROOT 1u
+#define INDEX_ROOT      1u
 #define INDEX_MAX_NODES 50000000u
 #define INDEX_MAX_DEPTH 64
-#define INDEX_NO_MOUNT 0xffff
+#define INDEX_NO_MOUNT  0xffff
 
 struct index;
 
 struct index_node {
 	uint64_t size;
 	int64_t mtime_ns;
-	int64_t listed_ns;    /* directories: wall clock of the last listing, 0 never; files: of the last look at the source */
+	int64_t listed_ns; /* directories: wall clock of the last listing, 0 never; files: of the last look at the source */
 	uint32_t parent, next, first, last;
 	uint32_t name, extra; /* offsets in the pool; extra: etag or link target */
 	uint16_t mount;       /* INDEX_NO_MOUNT: a directory that is only there to lead to a mount */

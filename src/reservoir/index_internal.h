@@ -7,13 +7,13 @@
 struct index {
 	struct index_node *nodes; /* [0] is unused */
 	uint32_t n, cap;
-	char *pool;               /* NUL-terminated strings; offset 0 is "" */
+	char *pool; /* NUL-terminated strings; offset 0 is "" */
 	uint32_t pool_n, pool_cap;
-	uint32_t *table;          /* ids by parent and name, open addressing; 0 is empty */
+	uint32_t *table; /* ids by parent and name, open addressing; 0 is empty */
 	uint32_t table_cap, table_n;
 	struct index_totals totals;
 	uint64_t epoch;
-	int fd;                   /* the log */
+	int fd; /* the log */
 	struct strbuf pending;
 	uint64_t log_bytes;
 	bool replaying, log_broken;

@@ -14,9 +14,9 @@
 #include "base/str.h"
 #include "reservoir/index_internal.h"
 
-#define LOG_MAGIC UINT64_C(0x3130584449554c53) /* "SLUIDX01" */
-#define RECORD_MAX 16384u
-#define LOG_MAX (16ull * 1024 * 1024 * 1024)
+#define LOG_MAGIC    UINT64_C(0x3130584449554c53) /* "SLUIDX01" */
+#define RECORD_MAX   16384u
+#define LOG_MAX      (16ull * 1024 * 1024 * 1024)
 #define COMPACT_FROM (1024u * 1024)
 
 struct log_head {
@@ -62,7 +62,8 @@ static void append(struct index *ix, struct strbuf *to, enum index_op op, uint32
 	const size_t name_n = strlen(name) + 1, extra_n = strlen(extra) + 1;
 	const size_t total = sizeof rec + name_n + extra_n;
 	if (total > sizeof buf) {
-		ix->log_broken = true; /* cannot be: names and targets are shorter; a log with a gap must not be read again */
+		ix->log_broken =
+			true; /* cannot be: names and targets are shorter; a log with a gap must not be read again */
 		return;
 	}
 	memcpy(buf, &rec, sizeof rec);
@@ -198,8 +199,11 @@ static int write_head(struct index *ix, uint64_t fingerprint, struct strbuf *to)
 	if (ix->epoch == 0)
 		while (ix->epoch == 0 || (ix->epoch & 0xffff) == 0)
 			random_bytes(&ix->epoch, sizeof ix->epoch);
-	const struct log_head head = {
-		.magic = LOG_MAGIC, .fingerprint = fingerprint, .epoch = ix->epoch, .check = ix->epoch ^ LOG_MAGIC, .next_id = ix->n};
+	const struct log_head head = {.magic = LOG_MAGIC,
+				      .fingerprint = fingerprint,
+				      .epoch = ix->epoch,
+				      .check = ix->epoch ^ LOG_MAGIC,
+				      .next_id = ix->n};
 	strbuf_add(to, &head, sizeof head);
 	return to->failed ? -ENOMEM : 0;
 }

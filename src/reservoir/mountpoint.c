@@ -19,7 +19,8 @@ static void unescape(char *s)
 {
 	char *to = s;
 	for (const char *p = s; *p != '\0';) {
-		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
+		    p[3] <= '7') {
 			*to++ = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
 			p += 4;
 		} else {
@@ -40,7 +41,9 @@ static bool find_mount(const char *dir, char *dev, size_t dev_size, bool *ret_ou
 	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
 		const char *sep = strstr(line, " - ");
 		int dev_at = 0, dev_end = 0, dir_at = 0, dir_end = 0;
-		if (sep == NULL || sscanf(line, "%*d %*d %n%*s%n %*s %n%*s%n", &dev_at, &dev_end, &dir_at, &dir_end) < 0 || dir_end == 0)
+		if (sep == NULL ||
+		    sscanf(line, "%*d %*d %n%*s%n %*s %n%*s%n", &dev_at, &dev_end, &dir_at, &dir_end) < 0 ||
+		    dir_end == 0)
 			continue;
 		const bool ours = str_has_prefix(sep + 3, MOUNT_TYPE " ");
 		line[dir_end] = '\0';
@@ -102,10 +105,13 @@ int mountpoint_mount(const char *dir, const char *source, struct error *err)
 	CLEANUP(close_fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(err, -errno, "/dev/fuse: %s%s", strerror(errno),
-				 errno == ENOENT || errno == ENODEV ? "; load the kernel's fuse module or give the container the device" : "");
+				 errno == ENOENT || errno == ENODEV
+					 ? "; load the kernel's fuse module or give the container the device"
+					 : "");
 	char options[160];
-	(void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=%u",
-		       fd, MOUNT_MAX_READ);
+	(void)snprintf(options, sizeof options,
+		       "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=%u", fd,
+		       MOUNT_MAX_READ);
 	if (mount(source, path, MOUNT_TYPE, MS_RDONLY | MS_NOSUID | MS_NODEV, options) < 0)
 		return error_set(err, -errno, "mount at '%s': %s%s", path, strerror(errno),
 				 errno == EPERM ? "; mounting needs root (CAP_SYS_ADMIN)" : "");

@@ -5,7 +5,7 @@
 
 struct error;
 
-#define MOUNT_TYPE "fuse.reservoir-fuse"
+#define MOUNT_TYPE     "fuse.reservoir-fuse"
 #define MOUNT_MAX_READ (1024u * 1024)
 
 /**

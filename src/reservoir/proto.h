@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RV_VERSION 1u
+#define RV_VERSION     1u
 #define RV_PAYLOAD_MAX (128u * 1024) /* of one message */
-#define RV_READ_MAX RV_PAYLOAD_MAX
-#define RV_TEXT_MAX 480u
+#define RV_READ_MAX    RV_PAYLOAD_MAX
+#define RV_TEXT_MAX    480u
 
 enum rv_op {
 	RV_HELLO = 1, /* rv_hello -> rv_welcome */

@@ -21,7 +21,7 @@
 #include "reservoir/serve_internal.h"
 
 #define CONNECTIONS_MAX 512
-#define STACK_SIZE (512u * 1024)
+#define STACK_SIZE      (512u * 1024)
 
 struct connection {
 	struct connection *next;
@@ -131,7 +131,8 @@ static void *connection_main(void *arg)
 	while (*p != c)
 		p = &(*p)->next;
 	*p = c->next;
-	(void)close(c->sock); /* under the lock: server_free() must not shut down a number that is somebody else's by then */
+	(void)close(
+		c->sock); /* under the lock: server_free() must not shut down a number that is somebody else's by then */
 	s->n_connections--;
 	pthread_cond_broadcast(&s->left);
 	pthread_mutex_unlock(&s->lock);
@@ -150,7 +151,8 @@ static void accept_one(struct server *s, int sock)
 {
 	struct connection *c = calloc(1, sizeof *c);
 	const int size = 1024 * 1024;
-	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* the default holds one message, which does */
+	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size,
+			 sizeof size); /* the default holds one message, which does */
 	pthread_mutex_lock(&s->lock);
 	bool ok = c != NULL && s->n_connections < CONNECTIONS_MAX && same_user(sock);
 	if (ok) {

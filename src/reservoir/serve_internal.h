@@ -51,7 +51,7 @@ struct request {
 	struct session *session;
 	struct rv_head head; /* of the request, then of the answer */
 	size_t in_n, out_n;
-	int fd;              /* goes with the answer */
+	int fd; /* goes with the answer */
 	_Alignas(8) char in[4096 + 512];
 	_Alignas(8) char out[RV_PAYLOAD_MAX];
 };

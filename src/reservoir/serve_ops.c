@@ -176,7 +176,8 @@ static int op_open(struct request *rq, struct error *err)
 			return -ENOMEM;
 	}
 	struct store_file *sf = fetch_file_store(of->ff);
-	struct rv_opened out = {.size = fetch_file_size(of->ff), .instance = rq->server->instance, .blocks = store_file_blocks(sf)};
+	struct rv_opened out = {
+		.size = fetch_file_size(of->ff), .instance = rq->server->instance, .blocks = store_file_blocks(sf)};
 	out.complete = store_file_complete(sf);
 	if (out.blocks == 1 && !out.complete)
 		fetch_hint(of->ff, 0, 1); /* whoever opens a small file reads it */
@@ -287,7 +288,8 @@ static int op_cached(struct request *rq, struct error *err)
 	const int r = catalog_file(rq->server->o.catalog, in->id, false, &cf, err);
 	if (r < 0)
 		return r;
-	const struct rv_cached out = {.cached = store_cached_of(rq->server->o.store, fetch_key(&cf)), .size = cf.version.size};
+	const struct rv_cached out = {.cached = store_cached_of(rq->server->o.store, fetch_key(&cf)),
+				      .size = cf.version.size};
 	(void)output(rq, &out, sizeof out);
 	source_version(&cf.version, rq->out + sizeof out, RV_TEXT_MAX);
 	rq->out_n += strlen(rq->out + sizeof out);
@@ -306,9 +308,9 @@ static int op_count(struct request *rq, struct error *err)
 }
 
 static int (*const ops[RV_OPS])(struct request *rq, struct error *err) = {
-	[RV_LOOKUP] = op_lookup,   [RV_GETATTR] = op_getattr, [RV_READLINK] = op_readlink, [RV_READDIR] = op_readdir,
-	[RV_OPEN] = op_open,	   [RV_ENSURE] = op_ensure,   [RV_READ] = op_read,	   [RV_RELEASE] = op_release,
-	[RV_STATFS] = op_statfs,   [RV_CACHED] = op_cached,   [RV_COUNT] = op_count,
+	[RV_LOOKUP] = op_lookup, [RV_GETATTR] = op_getattr, [RV_READLINK] = op_readlink, [RV_READDIR] = op_readdir,
+	[RV_OPEN] = op_open,     [RV_ENSURE] = op_ensure,   [RV_READ] = op_read,         [RV_RELEASE] = op_release,
+	[RV_STATFS] = op_statfs, [RV_CACHED] = op_cached,   [RV_COUNT] = op_count,
 };
 
 void serve_request(struct request *rq)

@@ -40,7 +40,9 @@ void source_cancel(struct source *s)
 
 static int cancelled(const struct source *s, struct error *err)
 {
-	return atomic_load_explicit(&s->cancel, memory_order_relaxed) ? error_set(err, -ECANCELED, "%s: stopping", s->url) : 0;
+	return atomic_load_explicit(&s->cancel, memory_order_relaxed)
+		       ? error_set(err, -ECANCELED, "%s: stopping", s->url)
+		       : 0;
 }
 
 int source_list(struct source *s, const char *dir, int (*fn)(void *ctx, const struct source_entry *e), void *ctx,

@@ -15,23 +15,23 @@ struct error;
 struct source;
 
 #define SOURCE_ETAG_SIZE 128
-#define SOURCE_LIST_MAX 2000000u /* entries of one directory */
+#define SOURCE_LIST_MAX  2000000u /* entries of one directory */
 
 enum source_type { SOURCE_FILE, SOURCE_DIR, SOURCE_LINK };
 
 struct source_stat {
 	enum source_type type;
-	bool size_exact;             /* size may be shown */
-	bool exact;                  /* size, time and etag are the source's own, to the last digit */
-	bool exec;                   /* may be executed */
+	bool size_exact; /* size may be shown */
+	bool exact;      /* size, time and etag are the source's own, to the last digit */
+	bool exec;       /* may be executed */
 	uint64_t size;
 	int64_t mtime_ns;
 	char etag[SOURCE_ETAG_SIZE]; /* "" when the source has none */
 };
 
 struct source_entry {
-	const char *name;            /* one plain component */
-	const char *link;            /* target of a SOURCE_LINK */
+	const char *name; /* one plain component */
+	const char *link; /* target of a SOURCE_LINK */
 	struct source_stat st;
 };
 

@@ -34,7 +34,9 @@ static int open_beneath(struct source *s, const char *path, int flags, struct er
 static void fill_stat(struct source_stat *ret, const struct stat *st)
 {
 	*ret = (struct source_stat){
-		.type = S_ISDIR(st->st_mode) ? SOURCE_DIR : S_ISLNK(st->st_mode) ? SOURCE_LINK : SOURCE_FILE,
+		.type = S_ISDIR(st->st_mode)   ? SOURCE_DIR
+			: S_ISLNK(st->st_mode) ? SOURCE_LINK
+					       : SOURCE_FILE,
 		.size_exact = true,
 		.exact = true,
 		.exec = S_ISREG(st->st_mode) && (st->st_mode & 0111) != 0,
@@ -83,7 +85,7 @@ static int file_list(struct source *s, const char *dir, int (*fn)(void *, const 
 	}
 	int r = 0;
 	unsigned count = 0;
-	for (struct dirent *e; r == 0; ) {
+	for (struct dirent *e; r == 0;) {
 		errno = 0;
 		if ((e = readdir(d)) == NULL) {
 			r = -errno;

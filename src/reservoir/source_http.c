@@ -46,9 +46,16 @@ static const char *status_text(int status)
 	static const struct {
 		int status;
 		const char *text;
-	} texts[] = {{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-		     {410, "Gone"}, {416, "Range Not Satisfiable"}, {429, "Too Many Requests"},
-		     {500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
+	} texts[] = {{400, "Bad Request"},
+		     {401, "Unauthorized"},
+		     {403, "Forbidden"},
+		     {404, "Not Found"},
+		     {410, "Gone"},
+		     {416, "Range Not Satisfiable"},
+		     {429, "Too Many Requests"},
+		     {500, "Internal Server Error"},
+		     {502, "Bad Gateway"},
+		     {503, "Service Unavailable"},
 		     {504, "Gateway Timeout"}};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (texts[i].status == status)
@@ -83,13 +90,12 @@ static int list_entry(void *ctx, const struct autoindex_entry *a)
 		int (*fn)(void *, const struct source_entry *);
 		void *ctx;
 	} *to = ctx;
-	const struct source_entry e = {
-		.name = a->name,
-		.st = {.type = a->dir ? SOURCE_DIR : SOURCE_FILE,
-		       .size_exact = a->dir || a->size_exact,
-		       .size = a->size,
-		       .mtime_ns = a->time_known ? a->mtime_s * NSEC_PER_SEC : 0,
-		       .exact = a->dir}};
+	const struct source_entry e = {.name = a->name,
+				       .st = {.type = a->dir ? SOURCE_DIR : SOURCE_FILE,
+					      .size_exact = a->dir || a->size_exact,
+					      .size = a->size,
+					      .mtime_ns = a->time_known ? a->mtime_s * NSEC_PER_SEC : 0,
+					      .exact = a->dir}};
 	return to->fn(to->ctx, &e);
 }
 
@@ -158,8 +164,8 @@ static int http_stat(struct source *s, const char *path, struct source_stat *ret
 struct range_read {
 	const char *url;
 	const struct source_stat *v;
-	uint64_t off, n;        /* what is wanted */
-	uint64_t skip, got;     /* of a whole body: bytes before the range; delivered so far */
+	uint64_t off, n;    /* what is wanted */
+	uint64_t skip, got; /* of a whole body: bytes before the range; delivered so far */
 	bool whole, done;
 	int (*sink)(void *, const void *, size_t);
 	void *ctx;
@@ -223,7 +229,8 @@ static int on_head(void *ctx, int status, const struct http_header *headers, siz
 	}
 	if (status == 200) {
 		const char *l = header(headers, n, "content-length");
-		if (!version_fits(rr, headers, n) || (l != NULL && (str_to_u64(l, &length) < 0 || length != rr->v->size)))
+		if (!version_fits(rr, headers, n) ||
+		    (l != NULL && (str_to_u64(l, &length) < 0 || length != rr->v->size)))
 			return changed(rr);
 		rr->whole = true;
 		rr->skip = rr->off;
@@ -276,7 +283,8 @@ static int http_read(struct source *s, const char *path, const struct source_sta
 	if (url == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", s->url);
 	char range[64], date[32];
-	(void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)off, (unsigned long long)(off + n - 1));
+	(void)snprintf(range, sizeof range, "bytes=%llu-%llu", (unsigned long long)off,
+		       (unsigned long long)(off + n - 1));
 	http_date_format(v->mtime_ns / NSEC_PER_SEC, date);
 	/* If-Range takes strong tags only (RFC 9110, 13.1.5); on_head looks at what comes in any case */
 	const bool strong = v->etag[0] == '"';

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "reservoir/store_internal.h"
 
-
 struct store_key store_key_make(const char *source, const char *path, const char *version)
 {
 	XXH3_state_t *st = XXH3_createState();
@@ -173,7 +172,8 @@ void store_dirty_remove_locked(struct store_file *f)
 int store_acquire(struct store *s, struct store_key key, uint64_t size, struct store_file **ret, struct error *err)
 {
 	if (store_block_count(size, s->block_size) > UINT32_MAX - 1)
-		return error_set(err, -EFBIG, "a file of %llu bytes is too large for the block size", (unsigned long long)size);
+		return error_set(err, -EFBIG, "a file of %llu bytes is too large for the block size",
+				 (unsigned long long)size);
 	pthread_mutex_lock(&s->lock);
 	struct store_file *f;
 	while ((f = store_lookup_locked(s, key)) != NULL && f->evicting)

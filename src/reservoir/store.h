@@ -39,7 +39,7 @@ struct store_stats {
 	uint64_t capacity_bytes, used_bytes; /* used: blocks on the disk or reserved, with overhead */
 	uint64_t cached_bytes;               /* bytes of present blocks */
 	uint64_t files, evicted_files, evicted_bytes;
-	bool disk_full;                      /* a tier's disk has no space although its quota has */
+	bool disk_full; /* a tier's disk has no space although its quota has */
 };
 void store_stats(struct store *s, struct store_stats *ret);
 uint32_t store_block_size(const struct store *s);

@@ -2,15 +2,15 @@
 #include <assert.h>
 #include <fcntl.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/cleanup.h"
 #include "base/log.h"
 #include "reservoir/store_internal.h"
 
 #define FULL_DISK_PAUSE_NS (10 * NSEC_PER_SEC)
-#define EVICT_TRIES 64 /* files in use that one search for room passes over */
+#define EVICT_TRIES        64 /* files in use that one search for room passes over */
 
 /* --- space --- */
 
@@ -249,7 +249,9 @@ int store_write(struct store_file *f, uint64_t off, const void *data, size_t n)
 		t->full_logged |= tell;
 		pthread_mutex_unlock(&s->lock);
 		if (tell)
-			LOG(NULL, LOG_LVL_WARN, "no space left on the cache disk: serving without caching; free space there or lower the quota",
+			LOG(NULL, LOG_LVL_WARN,
+			    "no space left on the cache disk: serving without caching; free space there or lower the "
+			    "quota",
 			    LOG_STR("path", t->path));
 		if (!freed)
 			return -ENOSPC;

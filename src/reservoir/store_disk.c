@@ -22,8 +22,8 @@ struct map_head {
 void store_name(struct store_key key, enum store_name kind, char out[static STORE_NAME_SIZE])
 {
 	static const char *const ends[] = {"part", "full", "map"};
-	(void)snprintf(out, STORE_NAME_SIZE, "%016llx%016llx.%s", (unsigned long long)key.hi, (unsigned long long)key.lo,
-		       ends[kind]);
+	(void)snprintf(out, STORE_NAME_SIZE, "%016llx%016llx.%s", (unsigned long long)key.hi,
+		       (unsigned long long)key.lo, ends[kind]);
 }
 
 static bool parse_name(const char *name, struct store_key *ret, enum store_name *kind)
@@ -62,7 +62,8 @@ int store_tier_open(struct store_tier *t, const struct tier_config *c, struct er
 	if (t->lockfd < 0)
 		return error_set(err, -errno, "cache directory '%s' is not writable: %s", c->path, strerror(errno));
 	if (flock(t->lockfd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(err, -errno, "cache directory '%s' is used by another worker; give each its own", c->path);
+		return error_set(err, -errno, "cache directory '%s' is used by another worker; give each its own",
+				 c->path);
 	t->quota = c->quota_bytes;
 	t->high = (uint64_t)((double)c->quota_bytes * c->high);
 	t->low = (uint64_t)((double)c->quota_bytes * c->low);
@@ -84,7 +85,8 @@ static uint64_t map_checksum(const struct map_head *h, const uint64_t *bits, siz
 	return XXH64(bits, words * sizeof *bits, XXH64(&copy, sizeof copy, 0));
 }
 
-int store_disk_write_map(const struct store_tier *t, const struct store_file *f, uint32_t block_size, const uint64_t *bits)
+int store_disk_write_map(const struct store_tier *t, const struct store_file *f, uint32_t block_size,
+			 const uint64_t *bits)
 {
 	char name[STORE_NAME_SIZE];
 	store_name(f->key, STORE_MAP, name);
@@ -188,8 +190,9 @@ void store_disk_touch(const struct store_tier *t, const struct store_file *f)
 {
 	char name[STORE_NAME_SIZE];
 	store_name(f->key, f->full_name ? STORE_FULL : STORE_PART, name);
-	const struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT},
-				       {.tv_sec = f->last_use_ns / NSEC_PER_SEC, .tv_nsec = f->last_use_ns % NSEC_PER_SEC}};
+	const struct timespec ts[2] = {
+		{.tv_nsec = UTIME_OMIT},
+		{.tv_sec = f->last_use_ns / NSEC_PER_SEC, .tv_nsec = f->last_use_ns % NSEC_PER_SEC}};
 	(void)utimensat(t->dirfd, name, ts, AT_SYMLINK_NOFOLLOW); /* only the order of eviction depends on it */
 }
 

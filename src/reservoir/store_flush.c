@@ -70,7 +70,8 @@ static void flush_one(struct store *s, struct flush_item *it)
 	struct store_tier *t = &s->tiers[it->f->tier];
 	const bool named = it->name && store_disk_complete(t, it->f) == 0;
 	if (it->map)
-		(void)store_disk_write_map(t, it->f, s->block_size, it->bits); /* without marks the blocks are fetched again */
+		(void)store_disk_write_map(t, it->f, s->block_size,
+					   it->bits); /* without marks the blocks are fetched again */
 	pthread_mutex_lock(&s->lock);
 	if (named) {
 		it->f->full_name = true;

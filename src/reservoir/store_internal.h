@@ -5,9 +5,9 @@
 
 #include "reservoir/store.h"
 
-#define STORE_CONDS 64
+#define STORE_CONDS      64
 #define STORE_MAP_CHARGE 4096u /* the file of marks beside an incomplete one */
-#define STORE_NO_TIER 0xff
+#define STORE_NO_TIER    0xff
 
 struct store_failure {
 	uint64_t seq;
@@ -26,13 +26,13 @@ struct store_file {
 	uint64_t *present_bits;  /* NULL once complete, or before the first claim */
 	uint64_t *inflight_bits; /* NULL while nothing was claimed since loading */
 	struct store_failure *failure;
-	int64_t last_use_ns;     /* wall clock, so that it survives a restart as the file's mtime */
+	int64_t last_use_ns; /* wall clock, so that it survives a restart as the file's mtime */
 	uint32_t blocks, present, inflight;
 	int refs;
-	int fd;                  /* for writing; -1 when closed */
+	int fd; /* for writing; -1 when closed */
 	uint8_t tier;
-	bool on_disk;            /* .part or .full exists */
-	bool full_name;          /* it is .full */
+	bool on_disk;   /* .part or .full exists */
+	bool full_name; /* it is .full */
 	bool in_lru, dirty, evicting, touched;
 };
 
@@ -41,15 +41,15 @@ struct store_tier {
 	int dirfd, lockfd;
 	uint64_t quota, high, low;
 	uint64_t used, cached;
-	int64_t full_until_ns;   /* the disk said ENOSPC: no claims before this */
+	int64_t full_until_ns; /* the disk said ENOSPC: no claims before this */
 	bool full_logged;
 	struct store_file *lru_head, *lru_tail;
 };
 
 struct store {
-	pthread_mutex_t lock;    /* guards everything below, and every store_file */
+	pthread_mutex_t lock;              /* guards everything below, and every store_file */
 	pthread_cond_t conds[STORE_CONDS]; /* a file's blocks changed */
-	pthread_cond_t evicted;  /* an entry left the table */
+	pthread_cond_t evicted;            /* an entry left the table */
 	pthread_cond_t stop_cond;
 	pthread_mutex_t flush_lock; /* one flush at a time; taken before `lock` */
 	uint32_t block_size;
@@ -103,7 +103,8 @@ int store_disk_remove(const struct store_tier *t, const struct store_file *f);
 /** The file's .full, or .part, opened with @flags. */
 int store_disk_open(const struct store_tier *t, const struct store_file *f, int flags);
 /** Write the marks (@bits of @words words) of an incomplete file whose data is synced. */
-int store_disk_write_map(const struct store_tier *t, const struct store_file *f, uint32_t block_size, const uint64_t *bits);
+int store_disk_write_map(const struct store_tier *t, const struct store_file *f, uint32_t block_size,
+			 const uint64_t *bits);
 /** The file is complete and synced: give it its final name. */
 int store_disk_complete(const struct store_tier *t, const struct store_file *f);
 /** Remember when it was used last, for the order of eviction after a restart. */

@@ -7,12 +7,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "net/http_server.h"
 #include "reservoir/catalog.h"
 #include "reservoir/fetch.h"
 #include "reservoir/serve.h"
 #include "reservoir/store.h"
+#include "json/json.h"
 
 struct worker {
 	const struct reservoir_config *config;
@@ -32,9 +32,9 @@ static json_t *mounts_json(struct worker *w)
 		struct catalog_mount_status st;
 		catalog_mount_status(w->catalog, i, &st);
 		/* a full list is only short of an item when memory is: the answer is then refused as a whole */
-		(void)json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "path", w->config->mounts[i].path, "source",
-							    w->config->mounts[i].source, "state", state_name[st.state],
-							    "message", st.message));
+		(void)json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "path", w->config->mounts[i].path,
+							    "source", w->config->mounts[i].source, "state",
+							    state_name[st.state], "message", st.message));
 	}
 	return list;
 }
@@ -57,18 +57,19 @@ static void get_status(struct worker *w, struct http_exchange *x)
 	catalog_totals(w->catalog, &t);
 	store_stats(w->store, &st);
 	server_counts(w->server, &c);
-	JSON_AUTO j = json_pack("{s:b,s:o,s:{s:I,s:I,s:b},s:{s:I,s:I},s:{s:I,s:I,s:I}}", "ready", catalog_ready(w->catalog), "mounts",
-				mounts_json(w), "ufs", "bytes", (json_int_t)t.bytes, "files", (json_int_t)t.files, "complete",
-				t.complete, "cache", "capacityBytes", (json_int_t)st.capacity_bytes, "cachedBytes",
-				(json_int_t)st.cached_bytes, "reads", "hitBytes", (json_int_t)c.hit_bytes, "missBytes",
-				(json_int_t)c.miss_bytes, "fetchedBytes", (json_int_t)fetcher_fetched_bytes(w->fetcher));
+	JSON_AUTO j = json_pack(
+		"{s:b,s:o,s:{s:I,s:I,s:b},s:{s:I,s:I},s:{s:I,s:I,s:I}}", "ready", catalog_ready(w->catalog), "mounts",
+		mounts_json(w), "ufs", "bytes", (json_int_t)t.bytes, "files", (json_int_t)t.files, "complete",
+		t.complete, "cache", "capacityBytes", (json_int_t)st.capacity_bytes, "cachedBytes",
+		(json_int_t)st.cached_bytes, "reads", "hitBytes", (json_int_t)c.hit_bytes, "missBytes",
+		(json_int_t)c.miss_bytes, "fetchedBytes", (json_int_t)fetcher_fetched_bytes(w->fetcher));
 	reply_json(x, 200, j);
 }
 
 static void metric(struct strbuf *b, const char *type, const char *name, const char *help, uint64_t value)
 {
-	strbuf_addf(b, "# HELP sluice_reservoir_%s %s\n# TYPE sluice_reservoir_%s %s\nsluice_reservoir_%s %llu\n", name, help, name,
-		    type, name, (unsigned long long)value);
+	strbuf_addf(b, "# HELP sluice_reservoir_%s %s\n# TYPE sluice_reservoir_%s %s\nsluice_reservoir_%s %llu\n", name,
+		    help, name, type, name, (unsigned long long)value);
 }
 
 static void get_metrics(struct worker *w, struct http_exchange *x)
@@ -83,19 +84,22 @@ static void get_metrics(struct worker *w, struct http_exchange *x)
 	metric(&b, "gauge", "ufs_bytes", "Bytes of all files of the sources.", t.bytes);
 	metric(&b, "gauge", "ufs_files", "Files of the sources.", t.files);
 	metric(&b, "gauge", "ufs_complete", "Whether every directory of the sources was listed.", t.complete);
-	metric(&b, "gauge", "ufs_waiting_directories", "Directories that could not be listed and are tried again.", t.failed_dirs);
+	metric(&b, "gauge", "ufs_waiting_directories", "Directories that could not be listed and are tried again.",
+	       t.failed_dirs);
 	metric(&b, "gauge", "index_memory_bytes", "Memory that the index takes.", t.memory);
 	metric(&b, "gauge", "cache_capacity_bytes", "Quota of all tiers.", st.capacity_bytes);
 	metric(&b, "gauge", "cache_used_bytes", "Disk space that the cache takes or has reserved.", st.used_bytes);
 	metric(&b, "gauge", "cache_cached_bytes", "Bytes of the sources' files in the cache.", st.cached_bytes);
 	metric(&b, "gauge", "cache_files", "Files that are in the cache, whole or in part.", st.files);
-	metric(&b, "gauge", "cache_disk_full", "Whether a cache disk has no space although its quota has.", st.disk_full);
+	metric(&b, "gauge", "cache_disk_full", "Whether a cache disk has no space although its quota has.",
+	       st.disk_full);
 	metric(&b, "counter", "evicted_files_total", "Files evicted.", st.evicted_files);
 	metric(&b, "counter", "evicted_bytes_total", "Bytes evicted.", st.evicted_bytes);
-	metric(&b, "counter", "read_hit_bytes_total", "Bytes read that were in the cache; reads by the kernel alone are not seen.",
-	       c.hit_bytes);
+	metric(&b, "counter", "read_hit_bytes_total",
+	       "Bytes read that were in the cache; reads by the kernel alone are not seen.", c.hit_bytes);
 	metric(&b, "counter", "read_miss_bytes_total", "Bytes read that had to be fetched.", c.miss_bytes);
-	metric(&b, "counter", "fetched_bytes_total", "Bytes fetched from the sources.", fetcher_fetched_bytes(w->fetcher));
+	metric(&b, "counter", "fetched_bytes_total", "Bytes fetched from the sources.",
+	       fetcher_fetched_bytes(w->fetcher));
 	metric(&b, "gauge", "open_files", "File versions that mounts have open.", c.open_files);
 	metric(&b, "gauge", "mounts", "Mounts that are connected.", c.sessions);
 	metric(&b, "counter", "requests_total", "Requests of mounts.", c.requests);
@@ -174,8 +178,13 @@ static int start_http(struct worker *w, struct error *err)
 	if (w->config->listen == NULL)
 		return 0;
 	(void)reservoir_listen_split(w->config->listen, addr, sizeof addr, &port); /* checked with the configuration */
-	const struct http_server_options o = {
-		.address = addr, .port = port, .max_connections = 64, .workers = 2, .max_pending = 64, .handler = handle, .ctx = w};
+	const struct http_server_options o = {.address = addr,
+					      .port = port,
+					      .max_connections = 64,
+					      .workers = 2,
+					      .max_pending = 64,
+					      .handler = handle,
+					      .ctx = w};
 	return http_server_new(&o, &w->http, err);
 }
 

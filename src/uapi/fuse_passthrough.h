@@ -10,15 +10,15 @@
 #include <sys/ioctl.h>
 
 /* Bits of the 64-bit INIT flags; the upper half travels in flags2 and counts only with UAPI_FUSE_INIT_EXT. */
-#define UAPI_FUSE_INIT_EXT (UINT64_C(1) << 30)
+#define UAPI_FUSE_INIT_EXT    (UINT64_C(1) << 30)
 #define UAPI_FUSE_PASSTHROUGH (UINT64_C(1) << 37)
 
 /* Bits of open_flags in the answer to OPEN. Passthrough: reads and mappings go to backing_id. */
-#define UAPI_FOPEN_KEEP_CACHE (UINT32_C(1) << 1)
-#define UAPI_FOPEN_NOFLUSH (UINT32_C(1) << 5)
+#define UAPI_FOPEN_KEEP_CACHE  (UINT32_C(1) << 1)
+#define UAPI_FOPEN_NOFLUSH     (UINT32_C(1) << 5)
 #define UAPI_FOPEN_PASSTHROUGH (UINT32_C(1) << 7)
 
-#define UAPI_FUSE_INIT 26u
+#define UAPI_FUSE_INIT                    26u
 #define UAPI_FUSE_COMPAT_22_INIT_OUT_SIZE 24u
 
 struct uapi_fuse_in_header {
@@ -57,7 +57,8 @@ struct uapi_fuse_init_out {
 	uint32_t time_gran;
 	uint16_t max_pages, map_alignment;
 	uint32_t flags2;
-	uint32_t max_stack_depth; /* passthrough: 1 means that a backing file may not itself be on a stacked file system */
+	uint32_t
+		max_stack_depth; /* passthrough: 1 means that a backing file may not itself be on a stacked file system */
 	uint16_t request_timeout;
 	uint16_t unused[11];
 };
@@ -79,5 +80,5 @@ struct uapi_fuse_backing_map {
 };
 _Static_assert(sizeof(struct uapi_fuse_backing_map) == 16, "fuse_backing_map");
 
-#define UAPI_FUSE_DEV_IOC_BACKING_OPEN _IOW(229, 1, struct uapi_fuse_backing_map)
+#define UAPI_FUSE_DEV_IOC_BACKING_OPEN  _IOW(229, 1, struct uapi_fuse_backing_map)
 #define UAPI_FUSE_DEV_IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)

@@ -1,25 +1,26 @@
 /* What Reservoir's tests share: content that can be checked anywhere, a source directory, a worker and a mount as processes. */
 #pragma once
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -93,7 +94,8 @@ static UNUSED bool wait_until(bool (*done)(void *ctx), void *ctx, int seconds)
 
 struct script;
 /* Answer one request on @sock; @range_first is -1 without a Range header. */
-typedef void (*script_fn)(struct script *s, int sock, const char *method, const char *path, int64_t range_first, int64_t range_last);
+typedef void (*script_fn)(struct script *s, int sock, const char *method, const char *path, int64_t range_first,
+			  int64_t range_last);
 
 struct script {
 	int listen;

@@ -3,13 +3,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "reservoir/autoindex.h"
 
-#define HEAD "<html>\r\n<head><title>Index of /d/</title></head>\r\n<body>\r\n<h1>Index of /d/</h1><hr><pre><a href=\"../\">../</a>\r\n"
+#define HEAD                                                                                                           \
+	"<html>\r\n<head><title>Index of /d/</title></head>\r\n<body>\r\n<h1>Index of /d/</h1><hr><pre><a "            \
+	"href=\"../\">../</a>\r\n"
 
 static int collect(void *ctx, const struct autoindex_entry *e)
 {
@@ -27,14 +30,16 @@ static void test_pages(void **state)
 	} cases[] = {
 		{"empty directory", HEAD "</pre>", "", 0},
 		{"file and directory",
-		 HEAD "<a href=\"s/\">s/</a>   24-Nov-2026 10:11      -\r\n<a href=\"f\">f</a>   24-Nov-2026 10:11    1234\r\n",
+		 HEAD "<a href=\"s/\">s/</a>   24-Nov-2026 10:11      -\r\n<a href=\"f\">f</a>   24-Nov-2026 10:11    "
+		      "1234\r\n",
 		 "s/ ~0 @1795515060;f =1234 @1795515060;", 0},
 		{"rounded size", HEAD "<a href=\"f\">f</a>   01-Jan-1970 00:01    12K\r\n", "f ~0 @60;", 0},
 		{"escapes", HEAD "<a href=\"a%20b%C3%A9%23\">x</a> 01-Jan-1970 00:00 1\r\n", "a b\xc3\xa9# =1 @0;", 0},
 		{"entities", HEAD "<a href=\"a&amp;b&#39;&quot;&#xe9;\">x</a> 01-Jan-1970 00:00 1\r\n",
 		 "a&b'\"\xc3\xa9 =1 @0;", 0},
-		{"cut name: the href counts", HEAD "<a href=\"a-very-long-name\">a-ve..&gt;</a> 01-Jan-1970 00:00 7\r\n",
-		 "a-very-long-name =7 @0;", 0},
+		{"cut name: the href counts",
+		 HEAD "<a href=\"a-very-long-name\">a-ve..&gt;</a> 01-Jan-1970 00:00 7\r\n", "a-very-long-name =7 @0;",
+		 0},
 		{"leaves the directory",
 		 HEAD "<a href=\"http://e/\">e</a><a href=\"/x\">x</a><a href=\"a/b\">b</a><a href=\"?C=N\">n</a>"
 		      "<a href=\"%2e%2e/\">u</a><a href=\"a%2fb\">s</a><a href=\"a%00\">z</a><a href=\"mailto:x\">m</a>"
@@ -42,7 +47,8 @@ static void test_pages(void **state)
 		 "", 0},
 		{"colon behind ./", HEAD "<a href=\"./a:b\">a:b</a> 01-Jan-1970 00:00 1\n", "a:b =1 @0;", 0},
 		{"no facts", HEAD "<a href=\"f\">f</a>\n<a href=\"g\">g</a> soon 12\n", "f ~0 ?0;g ~0 ?0;", 0},
-		{"size beyond 63 bits", HEAD "<a href=\"f\">f</a> 01-Jan-1970 00:00 9223372036854775808\n", "f ~0 @0;", 0},
+		{"size beyond 63 bits", HEAD "<a href=\"f\">f</a> 01-Jan-1970 00:00 9223372036854775808\n", "f ~0 @0;",
+		 0},
 		{"no index", "<html><a href=\"x\">x</a></html>", "", -EPROTO},
 		{"cut page", HEAD "<a href=\"x", "", 0},
 		{"too many", HEAD "<a href=a><a href=\"1\">1</a><a href=\"2\"></a><a href=\"3\"></a><a href=\"4\"></a>",

@@ -18,7 +18,9 @@ static atomic_int site_down, site_version, heads;
 static void send_page(int sock, const char *lines)
 {
 	char page[2048];
-	const int n = snprintf(page, sizeof page, "<html><head><title>Index of /</title></head><pre><a href=\"../\">../</a>\n%s</pre>", lines);
+	const int n =
+		snprintf(page, sizeof page,
+			 "<html><head><title>Index of /</title></head><pre><a href=\"../\">../</a>\n%s</pre>", lines);
 	sayf(sock, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s", n, page);
 }
 
@@ -35,12 +37,17 @@ static void answer(struct script *s, int sock, const char *method, const char *p
 		if (strcmp(path, "/lost") == 0)
 			sayf(sock, "HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n");
 		else
-			sayf(sock, "HTTP/1.1 200 OK\r\nETag: \"v%d\"\r\nLast-Modified: Tue, 24 Nov 2026 10:11:12 GMT\r\nContent-Length: %d\r\n\r\n",
+			sayf(sock,
+			     "HTTP/1.1 200 OK\r\nETag: \"v%d\"\r\nLast-Modified: Tue, 24 Nov 2026 10:11:12 "
+			     "GMT\r\nContent-Length: %d\r\n\r\n",
 			     version, strcmp(path, "/rounded") == 0 ? 12345 : 1000 + version);
 	} else if (strcmp(path, "/") == 0) {
-		send_page(sock, version == 1 ? "<a href=\"rounded\">rounded</a> 24-Nov-2026 10:11 12K\n<a href=\"exact\">e</a> 24-Nov-2026 10:11 1001\n"
-					       "<a href=\"sub/\">s</a> 24-Nov-2026 10:11 -\n<a href=\"lost\">l</a> 24-Nov-2026 10:11 7\n"
-					     : "<a href=\"exact\">e</a> 24-Nov-2026 10:12 1002\n<a href=\"fresh\">f</a> 24-Nov-2026 10:12 1002\n");
+		send_page(sock, version == 1 ? "<a href=\"rounded\">rounded</a> 24-Nov-2026 10:11 12K\n<a "
+					       "href=\"exact\">e</a> 24-Nov-2026 10:11 1001\n"
+					       "<a href=\"sub/\">s</a> 24-Nov-2026 10:11 -\n<a href=\"lost\">l</a> "
+					       "24-Nov-2026 10:11 7\n"
+					     : "<a href=\"exact\">e</a> 24-Nov-2026 10:12 1002\n<a "
+					       "href=\"fresh\">f</a> 24-Nov-2026 10:12 1002\n");
 	} else if (strcmp(path, "/sub/") == 0) {
 		send_page(sock, "<a href=\"deep/\">d</a> 24-Nov-2026 10:11 -\n");
 	} else if (strcmp(path, "/sub/deep/") == 0) {
@@ -60,7 +67,8 @@ static int setup(void **state)
 	script_start(&fx.server, answer);
 	(void)snprintf(fx.url[0], sizeof fx.url[0], "http://127.0.0.1:%u", fx.server.port);
 	fx.mounts[0] = (struct mount_config){.path = "/", .source = fx.url[0]};
-	fx.config = (struct reservoir_config){.name = "t", .mounts = fx.mounts, .n_mounts = 1, .fetch_timeout_ns = 2 * NSEC_PER_SEC};
+	fx.config = (struct reservoir_config){
+		.name = "t", .mounts = fx.mounts, .n_mounts = 1, .fetch_timeout_ns = 2 * NSEC_PER_SEC};
 	return mkdtemp(fx.dir) != NULL ? 0 : -1;
 }
 
@@ -279,8 +287,8 @@ int main(int argc, char **argv)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_crawl_and_exact_figures), T(test_never_asks_again), T(test_manual_refresh),
-		T(test_ttl_and_source_away),
-		T(test_on_open),		 T(test_source_away),	   T(test_several_mounts),
+		T(test_ttl_and_source_away),     T(test_on_open),          T(test_source_away),
+		T(test_several_mounts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

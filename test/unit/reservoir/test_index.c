@@ -44,7 +44,8 @@ static const struct source_stat dir_stat = {.type = SOURCE_DIR, .exact = true, .
 static void test_names_survive(void **state)
 {
 	struct fixture *f = *state;
-	const struct source_stat a = file_of(10, "\"e1\""), link = {.type = SOURCE_LINK, .exact = true, .size_exact = true};
+	const struct source_stat a = file_of(10, "\"e1\""),
+				 link = {.type = SOURCE_LINK, .exact = true, .size_exact = true};
 	const uint32_t d = index_add(f->ix, INDEX_ROOT, "dir", 0, false, &dir_stat, "");
 	const uint32_t x = index_add(f->ix, d, "x", 0, false, &a, "");
 	const uint32_t l = index_add(f->ix, d, "l", 0, false, &link, "../t");
@@ -197,8 +198,12 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_names_survive), T(test_removed_ids_are_not_reused), T(test_other_fingerprint_begins_anew),
-		T(test_damaged_log),   T(test_many),			   T(test_compaction),
+		T(test_names_survive),
+		T(test_removed_ids_are_not_reused),
+		T(test_other_fingerprint_begins_anew),
+		T(test_damaged_log),
+		T(test_many),
+		T(test_compaction),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,10 +11,10 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "json/json.h"
 #include "reservoir/config.h"
 #include "reservoir/fuse.h"
 #include "reservoir/worker.h"
+#include "json/json.h"
 
 #define KIB 1024u
 #define MIB (1024u * 1024u)
@@ -95,19 +95,22 @@ static void on_alarm(int sig)
 static void write_config(struct world *w)
 {
 	char text[2048];
-	const int n = snprintf(text, sizeof text,
-			       "{\"dataset\":{\"namespace\":\"default\",\"name\":\"t\"},\"mounts\":[{\"path\":\"/\",\"source\":\"file://%s\"}],"
-			       "\"tiers\":[{\"medium\":\"SSD\",\"path\":\"%s\",\"quotaBytes\":%llu}],\"blockSizeBytes\":%u,"
-			       "\"readAheadBytes\":%u,\"freshness\":{\"mode\":\"%s\",\"ttlSeconds\":1},\"socket\":\"%s/s\","
-			       "\"fetch\":{\"retries\":1,\"timeoutSeconds\":5}}",
-			       w->source, w->cache, (unsigned long long)w->quota, w->block, 4 * w->block, w->freshness, w->dir);
+	const int n = snprintf(
+		text, sizeof text,
+		"{\"dataset\":{\"namespace\":\"default\",\"name\":\"t\"},\"mounts\":[{\"path\":\"/"
+		"\",\"source\":\"file://%s\"}],"
+		"\"tiers\":[{\"medium\":\"SSD\",\"path\":\"%s\",\"quotaBytes\":%llu}],\"blockSizeBytes\":%u,"
+		"\"readAheadBytes\":%u,\"freshness\":{\"mode\":\"%s\",\"ttlSeconds\":1},\"socket\":\"%s/s\","
+		"\"fetch\":{\"retries\":1,\"timeoutSeconds\":5}}",
+		w->source, w->cache, (unsigned long long)w->quota, w->block, 4 * w->block, w->freshness, w->dir);
 	assert_int_equal(file_write_atomic(w->config, 0600, text, (size_t)n, NULL), 0);
 }
 
 static void spawn(struct process *p, const char *const *argv)
 {
 	struct error err = {0};
-	const struct process_options o = {.argv = argv, .fd_in = -1, .fd_out = -1, .fd_err = -1, .die_with_parent = true};
+	const struct process_options o = {
+		.argv = argv, .fd_in = -1, .fd_out = -1, .fd_err = -1, .die_with_parent = true};
 	if (process_spawn(&o, p, &err) < 0)
 		fail_msg("%s", err.msg);
 }
@@ -148,8 +151,12 @@ static struct world *world_begin(void **state, const char *freshness, uint32_t b
 	static struct world w;
 	if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) != 0)
 		skip();
-	w = (struct world){.dir = "/tmp/test-mount-XXXXXX", .freshness = freshness, .block = block, .quota = quota,
-			   .worker = PROCESS_NONE, .mount = PROCESS_NONE};
+	w = (struct world){.dir = "/tmp/test-mount-XXXXXX",
+			   .freshness = freshness,
+			   .block = block,
+			   .quota = quota,
+			   .worker = PROCESS_NONE,
+			   .mount = PROCESS_NONE};
 	assert_non_null(mkdtemp(w.dir));
 	(void)snprintf(w.source, sizeof w.source, "%s/src", w.dir);
 	(void)snprintf(w.cache, sizeof w.cache, "%s/cache", w.dir);
@@ -200,7 +207,8 @@ static void check_whole(const struct world *w, const char *name, uint64_t seed, 
 		const size_t n = size - off < 256 * KIB ? size - off : 256 * KIB;
 		const ssize_t got = file_pread_full(fd, buf, n, (off_t)off);
 		if (got != (ssize_t)n || !content_is(seed, off, buf, n))
-			fail_msg("%s at %zu: got %zd of %zu (%s), or wrong bytes", name, off, got, n, strerror(got < 0 ? (int)-got : 0));
+			fail_msg("%s at %zu: got %zd of %zu (%s), or wrong bytes", name, off, got, n,
+				 strerror(got < 0 ? (int)-got : 0));
 		off += n;
 	}
 	char one;
@@ -308,8 +316,8 @@ static bool read_piece(struct reader *r, int fd, unsigned file, size_t off, size
 		n = r->size - off;
 	const ssize_t got = file_pread_full(fd, buf, n, (off_t)off);
 	if (got != (ssize_t)n || !content_is(file, off, buf, n)) {
-		(void)snprintf(r->failure, sizeof r->failure, "file %u at %zu: got %zd of %zu (%s), or wrong bytes", file, off, got, n,
-			       strerror(got < 0 ? (int)-got : 0));
+		(void)snprintf(r->failure, sizeof r->failure, "file %u at %zu: got %zd of %zu (%s), or wrong bytes",
+			       file, off, got, n, strerror(got < 0 ? (int)-got : 0));
 		return false;
 	}
 	r->reads++;
@@ -385,7 +393,8 @@ static void run_readers(struct world *w, unsigned n, unsigned files, size_t size
 	struct reader r[32];
 	atomic_bool stop = false;
 	for (unsigned i = 0; i < n; i++) {
-		r[i] = (struct reader){.w = w, .seed = i + 1, .files = files, .size = size, .mode = modes[i % n_modes], .stop = &stop};
+		r[i] = (struct reader){
+			.w = w, .seed = i + 1, .files = files, .size = size, .mode = modes[i % n_modes], .stop = &stop};
 		assert_int_equal(pthread_create(&r[i].thread, NULL, reader_main, &r[i]), 0);
 	}
 	if (meanwhile != NULL)
@@ -409,7 +418,8 @@ static uint64_t du(const char *dir)
 	DIR *d = opendir(dir);
 	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
 		struct stat st;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && str_has_suffix(e->d_name, "l") )
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		    str_has_suffix(e->d_name, "l"))
 			sum += (uint64_t)st.st_blocks * 512;
 		else if (str_has_suffix(e->d_name, ".part") || str_has_suffix(e->d_name, ".map"))
 			sum += (uint64_t)st.st_blocks * 512;
@@ -433,7 +443,8 @@ static void watch_quota(struct world *w)
 	for (int i = 0; i < 50; i++) {
 		const uint64_t used = du(w->cache);
 		if (used > w->quota)
-			fail_msg("the cache takes %llu bytes of a quota of %llu", (unsigned long long)used, (unsigned long long)w->quota);
+			fail_msg("the cache takes %llu bytes of a quota of %llu", (unsigned long long)used,
+				 (unsigned long long)w->quota);
 		(void)poll(NULL, 0, 40); /* sampling */
 	}
 }
@@ -616,15 +627,9 @@ int main(int argc, char **argv)
 	(void)signal(SIGALRM, on_alarm);
 #define T(fn) cmocka_unit_test_teardown(fn, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_tree),
-		T(test_eviction_under_readers),
-		T(test_plain_under_readers),
-		T(test_worker_killed),
-		T(test_mount_killed),
-		T(test_both_killed_keeps_cache),
-		T(test_new_version),
-		T(test_changed_while_open),
-		T(test_no_worker),
+		T(test_tree),          T(test_eviction_under_readers), T(test_plain_under_readers),
+		T(test_worker_killed), T(test_mount_killed),           T(test_both_killed_keeps_cache),
+		T(test_new_version),   T(test_changed_while_open),     T(test_no_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,26 +6,26 @@
 #include "reservoir/source.h"
 #include "reservoir/store.h"
 
-#define SIZE 300000u
-#define ETAG "\"5f-abc\""
+#define SIZE     300000u
+#define ETAG     "\"5f-abc\""
 #define MODIFIED "Tue, 24 Nov 2026 10:11:12 GMT"
 
 enum fault {
 	GOOD,
-	WHOLE_BODY,      /* 200 to a range */
-	WHOLE_OTHER,     /* 200 to a range, of another version */
-	OTHER_ETAG,      /* 206 of another version */
+	WHOLE_BODY,  /* 200 to a range */
+	WHOLE_OTHER, /* 200 to a range, of another version */
+	OTHER_ETAG,  /* 206 of another version */
 	OTHER_TOTAL,
 	WRONG_RANGE,
 	NO_RANGE_HEADER,
-	SHORT,           /* the connection ends in the body */
+	SHORT, /* the connection ends in the body */
 	LONG_BODY,
-	STALL,           /* nothing comes any more */
+	STALL, /* nothing comes any more */
 	STATUS_404,
 	STATUS_403,
 	STATUS_416,
 	STATUS_500,
-	CLOSE,           /* no answer at all */
+	CLOSE, /* no answer at all */
 };
 
 static struct script server;
@@ -40,7 +40,8 @@ static void send_range(int sock, enum fault f, int64_t first, int64_t last)
 		last = SIZE - 1;
 	}
 	const size_t n = (size_t)(last - first + 1);
-	sayf(sock, "HTTP/1.1 %s\r\nETag: %s\r\nLast-Modified: " MODIFIED "\r\n", whole ? "200 OK" : "206 Partial Content", etag);
+	sayf(sock, "HTTP/1.1 %s\r\nETag: %s\r\nLast-Modified: " MODIFIED "\r\n",
+	     whole ? "200 OK" : "206 Partial Content", etag);
 	if (!whole && f != NO_RANGE_HEADER)
 		sayf(sock, "Content-Range: bytes %lld-%lld/%u\r\n", (long long)(f == WRONG_RANGE ? first + 1 : first),
 		     (long long)(f == WRONG_RANGE ? last + 1 : last), f == OTHER_TOTAL ? SIZE + 9 : SIZE);
@@ -57,19 +58,26 @@ static void answer(struct script *s, int sock, const char *method, const char *p
 	if (atomic_fetch_sub(&fault_count, 1) > 0)
 		f = (enum fault)atomic_load(&fault_now);
 	if (strcmp(method, "HEAD") == 0) {
-		sayf(sock, "HTTP/1.1 200 OK\r\nETag: " ETAG "\r\nLast-Modified: " MODIFIED "\r\nContent-Length: %u\r\n\r\n", SIZE);
+		sayf(sock,
+		     "HTTP/1.1 200 OK\r\nETag: " ETAG "\r\nLast-Modified: " MODIFIED "\r\nContent-Length: %u\r\n\r\n",
+		     SIZE);
 		return;
 	}
 	if (strcmp(path, "/d%20x/") == 0) {
-		static const char page[] = "<html><head><title>Index of /d x/</title></head><h1>Index of /d x/</h1><pre><a href=\"../\">../</a>\n"
-					   "<a href=\"a%20b\">a b</a>  24-Nov-2026 10:11  300000\n<a href=\"s/\">s/</a>  24-Nov-2026 10:11  -\n</pre>";
-		sayf(sock, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %zu\r\n\r\n%s", sizeof page - 1, page);
+		static const char page[] = "<html><head><title>Index of /d x/</title></head><h1>Index of /d "
+					   "x/</h1><pre><a href=\"../\">../</a>\n"
+					   "<a href=\"a%20b\">a b</a>  24-Nov-2026 10:11  300000\n<a "
+					   "href=\"s/\">s/</a>  24-Nov-2026 10:11  -\n</pre>";
+		sayf(sock, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %zu\r\n\r\n%s",
+		     sizeof page - 1, page);
 		return;
 	}
 	static const struct {
 		enum fault f;
 		const char *line;
-	} plain[] = {{STATUS_404, "404 Not Found"}, {STATUS_403, "403 Forbidden"}, {STATUS_416, "416 Range Not Satisfiable"},
+	} plain[] = {{STATUS_404, "404 Not Found"},
+		     {STATUS_403, "403 Forbidden"},
+		     {STATUS_416, "416 Range Not Satisfiable"},
 		     {STATUS_500, "500 Internal Server Error"}};
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
 		if (plain[i].f == f || (f == GOOD && strncmp(path, "/gone", 5) == 0 && i == 0)) {
@@ -147,8 +155,12 @@ static int check_sink(void *ctx, const void *data, size_t n)
 	return 0;
 }
 
-static const struct source_stat version = {
-	.type = SOURCE_FILE, .exact = true, .size_exact = true, .size = SIZE, .mtime_ns = INT64_C(1795515072000000000), .etag = ETAG};
+static const struct source_stat version = {.type = SOURCE_FILE,
+					   .exact = true,
+					   .size_exact = true,
+					   .size = SIZE,
+					   .mtime_ns = INT64_C(1795515072000000000),
+					   .etag = ETAG};
 
 /* Whatever the server does: the right bytes, or an error; never bytes of another version. */
 static void test_http_read_faults(void **state)
@@ -216,10 +228,14 @@ static void stack_begin(struct stack *k, unsigned retries, uint64_t rate)
 {
 	*k = (struct stack){.dir = "/tmp/test-source-XXXXXX"};
 	assert_non_null(mkdtemp(k->dir));
-	const struct tier_config tier = {.medium = "SSD", .path = k->dir, .quota_bytes = 1 << 24, .high = 1, .low = 0.5};
+	const struct tier_config tier = {
+		.medium = "SSD", .path = k->dir, .quota_bytes = 1 << 24, .high = 1, .low = 0.5};
 	assert_int_equal(store_open(&tier, 1, 65536, &k->store, NULL), 0);
-	const struct fetcher_options o = {
-		.concurrency = 4, .retries = retries, .timeout_ns = NSEC_PER_SEC, .read_ahead = 4 * 65536, .rate_limit = rate};
+	const struct fetcher_options o = {.concurrency = 4,
+					  .retries = retries,
+					  .timeout_ns = NSEC_PER_SEC,
+					  .read_ahead = 4 * 65536,
+					  .rate_limit = rate};
 	assert_int_equal(fetcher_new(k->store, &o, &k->fetcher, NULL), 0);
 	k->source = connect_to("", NSEC_PER_SEC);
 	const struct catalog_file cf = {.source = k->source, .version = version, .path = "f"};
@@ -371,8 +387,8 @@ static void test_file(void **state)
 	assert_true(source_stat(s, "../etc/passwd", &st, &err) < 0);
 	assert_int_equal(source_stat(s, "none", &st, &err), -ENOENT);
 	make_file(dir, "a", 3, 1000);
-	assert_int_equal(source_read(s, "a", &(struct source_stat){.type = SOURCE_FILE, .size = 1000, .mtime_ns = 5}, 0, 10, check_sink, &k,
-				     &err),
+	assert_int_equal(source_read(s, "a", &(struct source_stat){.type = SOURCE_FILE, .size = 1000, .mtime_ns = 5}, 0,
+				     10, check_sink, &k, &err),
 			 -ESTALE);
 	source_free(s);
 	assert_int_equal(file_remove_all(dir, NULL), 0);
@@ -384,10 +400,14 @@ int main(int argc, char **argv)
 		cmocka_set_test_filter(argv[1]);
 	(void)signal(SIGIO, SIG_IGN);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_http_list_and_stat), cmocka_unit_test(test_http_read_faults),
-		cmocka_unit_test(test_url_is_checked),	   cmocka_unit_test(test_fetch_retries),
-		cmocka_unit_test(test_single_flight),	   cmocka_unit_test(test_rate_limit),
-		cmocka_unit_test(test_direct),		   cmocka_unit_test(test_file),
+		cmocka_unit_test(test_http_list_and_stat),
+		cmocka_unit_test(test_http_read_faults),
+		cmocka_unit_test(test_url_is_checked),
+		cmocka_unit_test(test_fetch_retries),
+		cmocka_unit_test(test_single_flight),
+		cmocka_unit_test(test_rate_limit),
+		cmocka_unit_test(test_direct),
+		cmocka_unit_test(test_file),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,14 +1,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -159,7 +160,8 @@ static void test_damaged_marks(void **state)
 	store_flush(f->s);
 	const struct store_key k = store_key_make("src", "m", "v1");
 	char path[160];
-	(void)snprintf(path, sizeof path, "%s/%016llx%016llx.map", f->dir, (unsigned long long)k.hi, (unsigned long long)k.lo);
+	(void)snprintf(path, sizeof path, "%s/%016llx%016llx.map", f->dir, (unsigned long long)k.hi,
+		       (unsigned long long)k.lo);
 	const int fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	store_close(f->s);
@@ -287,9 +289,9 @@ int main(void)
 	(void)signal(SIGIO, SIG_IGN); /* the kernel's word that a lease is asked back */
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_claim_states),	   T(test_last_block_and_restart), T(test_damaged_marks),
-		T(test_eviction_order),	   T(test_full_when_all_in_use),   T(test_mapped_is_not_evicted),
-		T(test_two_workers),	   T(test_smaller_quota),
+		T(test_claim_states),   T(test_last_block_and_restart), T(test_damaged_marks),
+		T(test_eviction_order), T(test_full_when_all_in_use),   T(test_mapped_is_not_evicted),
+		T(test_two_workers),    T(test_smaller_quota),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
