@@ -34,7 +34,7 @@ void *arena_alloc(struct arena *a, size_t size)
 		return NULL;
 	size &= ~(align - 1);
 	if (size == 0)
-		size = align; /* distinct, valid pointers for empty things too */
+		size = align;           /* distinct, valid pointers for empty things too */
 	if (size > a->limit - a->total) /* total <= limit holds: no wrap */
 		return NULL;
 	if (a->head == NULL || size > a->head->cap - a->head->used) {

@@ -165,7 +165,8 @@ void log_emit(struct logger *lg, enum log_level lvl, const char *msg, const stru
 	strbuf_adds(&b, sink_tty ? "\n" : "}\n");
 	/* There is nowhere to report a log that cannot be written to. */
 	if (b.failed) {
-		static const char lost[] = "{\"level\":\"error\",\"msg\":\"a log line was lost: too long or out of memory\"}\n";
+		static const char lost[] =
+			"{\"level\":\"error\",\"msg\":\"a log line was lost: too long or out of memory\"}\n";
 		(void)file_write_all(sink_fd, lost, sizeof lost - 1);
 	} else {
 		(void)file_write_all(sink_fd, b.p, b.n);

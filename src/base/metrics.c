@@ -198,7 +198,8 @@ static struct series *make_series(struct metric *m, const char *key)
 
 struct series *metric_series(struct metric *m, const char *const *values)
 {
-	static const char *const other[METRICS_MAX_LABELS] = {"other", "other", "other", "other", "other", "other", "other", "other"};
+	static const char *const other[METRICS_MAX_LABELS] = {"other", "other", "other", "other",
+							      "other", "other", "other", "other"};
 	if (m == NULL)
 		return NULL;
 	struct strbuf key = STRBUF_INIT(KEY_MAX);

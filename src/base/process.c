@@ -35,8 +35,8 @@ struct child {
 	const struct process_options *o;
 	const char *path;
 	pid_t parent;
-	int fd[3]; /* -1: as it is; never below 3, so that dup2() cannot overwrite what is still needed */
-	int code;  /* out: errno */
+	int fd[3];        /* -1: as it is; never below 3, so that dup2() cannot overwrite what is still needed */
+	int code;         /* out: errno */
 	const char *step; /* out: what failed */
 };
 
@@ -100,8 +100,8 @@ static int child_clone(struct child *c, struct process *ret)
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	int pidfd = -1;
-	const int pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c,
-			      &pidfd);
+	const int pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+			      c, &pidfd);
 	const int rc = pid < 0 ? -errno : 0;
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	(void)munmap(stack, CHILD_STACK);
@@ -202,7 +202,8 @@ static int find_program(const char *name, char out[static PATH_MAX])
 		dirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	while (*dirs != '\0') {
 		const size_t n = strcspn(dirs, ":");
-		if (n > 0 && (size_t)snprintf(out, PATH_MAX, "%.*s/%s", (int)n, dirs, name) < PATH_MAX && is_program(out))
+		if (n > 0 && (size_t)snprintf(out, PATH_MAX, "%.*s/%s", (int)n, dirs, name) < PATH_MAX &&
+		    is_program(out))
 			return 0;
 		dirs += n + (dirs[n] == ':');
 	}
@@ -429,9 +430,9 @@ int process_run(const char *const *argv, const char *in, size_t in_n, size_t max
 	if (rc < 0)
 		rc = run_error(err, argv[0], rc, max);
 	else
-		rc = process_spawn(&(struct process_options){
-					   .argv = argv, .fd_in = fd_in, .fd_out = out[1], .fd_err = errs[1]},
-				   &p, err);
+		rc = process_spawn(
+			&(struct process_options){.argv = argv, .fd_in = fd_in, .fd_out = out[1], .fd_err = errs[1]},
+			&p, err);
 	close_fd(&out[1]);
 	close_fd(&errs[1]);
 	if (rc == 0) {

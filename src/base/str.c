@@ -58,8 +58,7 @@ int str_to_u64(const char *s, uint64_t *ret)
 		if (*p < '0' || *p > '9')
 			return -EINVAL;
 	for (; *s != '\0'; s++)
-		if (__builtin_mul_overflow(v, UINT64_C(10), &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+		if (__builtin_mul_overflow(v, UINT64_C(10), &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
 			return -ERANGE;
 	*ret = v;
 	return 0;

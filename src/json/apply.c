@@ -16,13 +16,19 @@
 
 /* What the server says of an object: nobody owns it and no configuration changes it. */
 static const char *const system_fields[] = {
-	"metadata.creationTimestamp", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds",
-	"metadata.generation",        "metadata.managedFields",     "metadata.resourceVersion",
-	"metadata.selfLink",          "metadata.uid",
+	"metadata.creationTimestamp",
+	"metadata.deletionTimestamp",
+	"metadata.deletionGracePeriodSeconds",
+	"metadata.generation",
+	"metadata.managedFields",
+	"metadata.resourceVersion",
+	"metadata.selfLink",
+	"metadata.uid",
 };
 
 /* What says which object it is: nobody owns that either. */
-static const char *const identity_fields[] = {"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.generateName"};
+static const char *const identity_fields[] = {"apiVersion", "kind", "metadata.name", "metadata.namespace",
+					      "metadata.generateName"};
 
 static int no_memory(struct error *err)
 {
@@ -122,7 +128,8 @@ static int add_cause(void *ctx, const char *path)
 	struct conflicts *c = ctx;
 	CLEANUP(free_p) char *message = str_printf("conflict with %s", c->who.p);
 	json_t *cause = message == NULL ? NULL
-					: json_pack("{s:s,s:s,s:s}", "reason", "FieldManagerConflict", "message", message, "field", path);
+					: json_pack("{s:s,s:s,s:s}", "reason", "FieldManagerConflict", "message",
+						    message, "field", path);
 	return json_array_append_new(c->causes, cause) < 0 ? -ENOMEM : 0;
 }
 
@@ -185,8 +192,8 @@ int apply_take(struct owners *ms, const struct owner *self, const json_t *fields
 }
 
 /* What others own of the @changed fields. 0 when nothing, or when it may be taken (force); else -EEXIST and the story. */
-static int check_conflicts(const struct owners *ms, const struct owner *self, const json_t *changed, bool force, json_t **ret_causes,
-			   struct error *err)
+static int check_conflicts(const struct owners *ms, const struct owner *self, const json_t *changed, bool force,
+			   json_t **ret_causes, struct error *err)
 {
 	JSON_AUTO causes = json_array();
 	if (causes == NULL)
@@ -223,7 +230,8 @@ static json_t *without_system_fields(const json_t *object, const struct apply_op
 static int restore_system_fields(json_t *object, const json_t *live)
 {
 	for (size_t i = 0; i < ARRAY_LEN(system_fields) + ARRAY_LEN(identity_fields); i++) {
-		const char *path = i < ARRAY_LEN(system_fields) ? system_fields[i] : identity_fields[i - ARRAY_LEN(system_fields)];
+		const char *path =
+			i < ARRAY_LEN(system_fields) ? system_fields[i] : identity_fields[i - ARRAY_LEN(system_fields)];
 		json_t *v = json_at(live, path);
 		if (v == NULL || json_at(object, path) != NULL)
 			continue;
@@ -314,8 +322,8 @@ static int prune_steps(struct pruning *p, json_t **ret)
 }
 
 /* Take out of @merged what the manager applied before (@last), does not any more, and nobody else owns. A new tree. */
-static int prune(const json_t *merged, const json_t *last, const struct owners *ms, const struct apply_options *o, json_t **ret,
-		 struct error *err)
+static int prune(const json_t *merged, const json_t *last, const struct owners *ms, const struct apply_options *o,
+		 json_t **ret, struct error *err)
 {
 	JSON_AUTO all = json_object();
 	for (size_t i = 0; i < ms->n; i++) {
@@ -361,7 +369,8 @@ static int adopt_unmanaged(struct applying *a)
 		return rc;
 	JSON_AUTO ignored = apply_unowned(a->o);
 	struct owner *m = owners_get(&a->ms, "before-first-apply", a->o->api_version, "", false);
-	if (m == NULL || ignored == NULL || owner_give(m, fieldset_exclude(c.added, ignored)) < 0 || owner_touch(m, a->o->now_wall_ns) < 0)
+	if (m == NULL || ignored == NULL || owner_give(m, fieldset_exclude(c.added, ignored)) < 0 ||
+	    owner_touch(m, a->o->now_wall_ns) < 0)
 		rc = no_memory(a->err);
 	typed_comparison_clear(&c);
 	return rc == 0 && apply_strip(&a->ms) < 0 ? no_memory(a->err) : rc;
@@ -464,12 +473,13 @@ static int run_apply(struct applying *a)
 	return apply_put_managers(a->object, &a->ms, a->err);
 }
 
-int apply_merge(const json_t *live, const json_t *config, const struct apply_options *o, json_t **ret_object, json_t **ret_causes,
-		struct error *err)
+int apply_merge(const json_t *live, const json_t *config, const struct apply_options *o, json_t **ret_object,
+		json_t **ret_causes, struct error *err)
 {
 	if (!json_is_object(config) || (live != NULL && !json_is_object(live)))
 		return error_set(err, -EINVAL, "apply: the configuration must be an object");
-	struct applying a = {.o = o, .live = live, .config = without_system_fields(config, o), .ret_causes = ret_causes, .err = err};
+	struct applying a = {
+		.o = o, .live = live, .config = without_system_fields(config, o), .ret_causes = ret_causes, .err = err};
 	const int rc = a.config == NULL ? no_memory(err) : run_apply(&a);
 	if (rc == 0)
 		*ret_object = TAKE(a.object);

@@ -80,7 +80,8 @@ int duration_parse(const char *text, int64_t *ret_ns, struct error *err)
 	if (rc == -ERANGE)
 		return error_set(err, rc, "'%.100s' is too long a duration", text);
 	if (rc < 0)
-		return error_set(err, rc, "'%.100s' is not a duration (like \"1h30m\" or \"1.5s\")", text != NULL ? text : "");
+		return error_set(err, rc, "'%.100s' is not a duration (like \"1h30m\" or \"1.5s\")",
+				 text != NULL ? text : "");
 	*ret_ns = negative ? (int64_t)(0 - sum) : (int64_t)sum;
 	return 0;
 }

@@ -79,8 +79,10 @@ static int parse_term(struct field_selector *s, const char *text, const char *p,
 	if (t == NULL || path == NULL || value == NULL)
 		return error_set(err, -ENOMEM, "parse selector: out of memory");
 	if (!unescape(value))
-		return error_set(err, -EINVAL, "invalid field selector: invalid escape sequence or unescaped character in "
-					       "value: %.100s", value);
+		return error_set(err, -EINVAL,
+				 "invalid field selector: invalid escape sequence or unescaped character in "
+				 "value: %.100s",
+				 value);
 	*t = (struct term){.path = path, .value = value, .negated = negated};
 	*s->tail = t;
 	s->tail = &t->next;

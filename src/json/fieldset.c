@@ -84,10 +84,10 @@ json_t *fieldset_union(const json_t *a, const json_t *b)
 	JSON_AUTO out = json_object();
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)a, key, v)
+	json_object_foreach ((json_t *)a, key, v)
 		if (out == NULL || put_child(out, key, fieldset_union(v, json_object_get(b, key))) < 0)
 			return NULL;
-	json_object_foreach((json_t *)b, key, v)
+	json_object_foreach ((json_t *)b, key, v)
 		if (json_object_get(a, key) == NULL && (out == NULL || put_child(out, key, json_deep_copy(v)) < 0))
 			return NULL;
 	return TAKE(out);
@@ -103,7 +103,7 @@ static json_t *subtract(const json_t *a, const json_t *b, bool below)
 		return TAKE(out);
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)a, key, v) {
+	json_object_foreach ((json_t *)a, key, v) {
 		const json_t *other = json_object_get(b, key);
 		if (other != NULL && !json_is_object(v))
 			continue; /* "." of both */
@@ -128,11 +128,12 @@ json_t *fieldset_intersection(const json_t *a, const json_t *b)
 	JSON_AUTO out = json_object();
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)a, key, v) {
+	json_object_foreach ((json_t *)a, key, v) {
 		const json_t *other = json_object_get(b, key);
 		if (other == NULL)
 			continue;
-		if (out == NULL || put_child(out, key, json_is_object(v) ? fieldset_intersection(v, other) : json_true()) < 0)
+		if (out == NULL ||
+		    put_child(out, key, json_is_object(v) ? fieldset_intersection(v, other) : json_true()) < 0)
 			return NULL;
 	}
 	return TAKE(out);
@@ -175,7 +176,7 @@ static const char **sorted_keys(const json_t *object, size_t *ret_n)
 	size_t i = 0;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)object, key, v)
+	json_object_foreach ((json_t *)object, key, v)
 		keys[i++] = key;
 	qsort(keys, n, sizeof *keys, compare_keys);
 	*ret_n = n;
@@ -212,7 +213,7 @@ int fieldset_decode(const json_t *fields_v1, json_t **ret, struct error *err)
 	const char *key;
 	json_t *v;
 	int rc = out == NULL ? -ENOMEM : 0;
-	json_object_foreach((json_t *)fields_v1, key, v) {
+	json_object_foreach ((json_t *)fields_v1, key, v) {
 		if (strcmp(key, ".") == 0) {
 			rc = json_object_set_new(out, ".", json_true()) < 0 ? -ENOMEM : 0;
 		} else {
@@ -292,7 +293,7 @@ static void add_element(struct strbuf *b, const char *element)
 		const char *key;
 		json_t *value;
 		const char *comma = "";
-		json_object_foreach(v, key, value) {
+		json_object_foreach (v, key, value) {
 			strbuf_addf(b, "%s%s=", comma, key);
 			add_value(b, value);
 			comma = ",";

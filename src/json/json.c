@@ -40,7 +40,8 @@ static bool was_memory(const json_error_t *je, const char *text, size_t n)
 {
 	if (je->text[0] == '\0' || json_error_code(je) == json_error_out_of_memory)
 		return true;
-	return json_error_code(je) == json_error_invalid_syntax && json_scan_duplicates(text, n, ignore_path, NULL) != -EINVAL;
+	return json_error_code(je) == json_error_invalid_syntax &&
+	       json_scan_duplicates(text, n, ignore_path, NULL) != -EINVAL;
 }
 
 int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
@@ -89,7 +90,8 @@ static bool object_same(const json_t *a, const json_t *b, int depth)
 	const char *key;
 	size_t len;
 	json_t *v;
-	json_object_keylen_foreach((json_t *)a, key, len, v) {
+	json_object_keylen_foreach((json_t *)a, key, len, v)
+	{
 		const json_t *w = json_object_getn(b, key, len);
 		if (w == NULL || !same_at(v, w, depth + 1))
 			return false;

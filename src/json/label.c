@@ -48,9 +48,10 @@ static bool is_dns_subdomain(const char *s, size_t n)
 	return true;
 }
 
-#define SUBDOMAIN_TEXT                                                                                                     \
-	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "  \
-	"end with an alphanumeric character (e.g. 'example.com', regex used for validation is "                              \
+#define SUBDOMAIN_TEXT                                                                                                 \
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "     \
+	"start and "                                                                                                   \
+	"end with an alphanumeric character (e.g. 'example.com', regex used for validation is "                        \
 	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 
 const char *label_key_problem(const char *key)
@@ -66,9 +67,12 @@ const char *label_key_problem(const char *key)
 		if (!is_dns_subdomain(key, n))
 			return "prefix part " SUBDOMAIN_TEXT;
 		if (strchr(name, '/') != NULL)
-			return "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and "
-			       "end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
-			       "for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain "
+			return "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must "
+			       "start and "
+			       "end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
+			       "used "
+			       "for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS "
+			       "subdomain "
 			       "prefix and '/' (e.g. 'example.com/MyName')";
 	}
 	const size_t n = strlen(name);
@@ -77,8 +81,10 @@ const char *label_key_problem(const char *key)
 	if (n > 63)
 		return "name part must be no more than 63 characters";
 	if (!is_name_part(name, n))
-		return "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-		       "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+		return "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+		       "with an "
+		       "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "
+		       "is "
 		       "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 	return NULL;
 }
@@ -89,8 +95,10 @@ const char *label_value_problem(const char *value)
 	if (n > 63)
 		return "must be no more than 63 characters";
 	if (n > 0 && !is_name_part(value, n))
-		return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-		       "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+		return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+		       "and must "
+		       "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
+		       "regex used "
 		       "for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 	return NULL;
 }
@@ -109,8 +117,10 @@ const char *dns_label_problem(const char *name)
 	if (n > 63)
 		return "must be no more than 63 characters";
 	if (!is_dns_label(name, n))
-		return "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
-		       "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+		return "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
+		       "start "
+		       "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
+		       "validation is "
 		       "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 	return NULL;
 }

@@ -11,7 +11,7 @@
 #include "json/json.h"
 
 #define OWNERS_MAX 1000 /* entries taken from a document */
-#define ANCIENT      "ancient-changes"
+#define ANCIENT    "ancient-changes"
 
 static void owner_clear(struct owner *m)
 {
@@ -32,7 +32,7 @@ void owners_clear(struct owners *ms)
 }
 
 struct owner *owners_find(const struct owners *ms, const char *name, const char *api_version, const char *subresource,
-			      bool applied)
+			  bool applied)
 {
 	for (size_t i = 0; i < ms->n; i++) {
 		struct owner *m = &ms->m[i];
@@ -43,7 +43,8 @@ struct owner *owners_find(const struct owners *ms, const char *name, const char 
 	return NULL;
 }
 
-struct owner *owners_get(struct owners *ms, const char *name, const char *api_version, const char *subresource, bool applied)
+struct owner *owners_get(struct owners *ms, const char *name, const char *api_version, const char *subresource,
+			 bool applied)
 {
 	struct owner *found = owners_find(ms, name, api_version, subresource, applied);
 	if (found != NULL)
@@ -57,10 +58,10 @@ struct owner *owners_get(struct owners *ms, const char *name, const char *api_ve
 		ms->cap = cap;
 	}
 	struct owner m = {.name = strdup(name),
-			    .api_version = strdup(api_version),
-			    .subresource = strdup(subresource),
-			    .applied = applied,
-			    .set = json_object()};
+			  .api_version = strdup(api_version),
+			  .subresource = strdup(subresource),
+			  .applied = applied,
+			  .set = json_object()};
 	if (m.name == NULL || m.api_version == NULL || m.subresource == NULL || m.set == NULL) {
 		owner_clear(&m);
 		return NULL;
@@ -92,7 +93,8 @@ int owner_give(struct owner *m, json_t *set)
 
 static int decode_entry(struct owners *ms, const json_t *e, struct error *err)
 {
-	const char *name = json_str(e, "manager", ""), *operation = json_str(e, "operation", ""), *time = json_str(e, "time", NULL);
+	const char *name = json_str(e, "manager", ""), *operation = json_str(e, "operation", ""),
+		   *time = json_str(e, "time", NULL);
 	if (strcmp(operation, "Apply") != 0 && strcmp(operation, "Update") != 0)
 		return error_set(err, -EINVAL, "metadata.managedFields: operation must be Apply or Update");
 	if (!str_same(json_str(e, "fieldsType", ""), "FieldsV1"))
@@ -105,7 +107,7 @@ static int decode_entry(struct owners *ms, const json_t *e, struct error *err)
 			return error_wrap(err, rc, "metadata.managedFields");
 	}
 	struct owner *m = owners_get(ms, name, json_str(e, "apiVersion", ""), json_str(e, "subresource", ""),
-					 operation[0] == 'A');
+				     operation[0] == 'A');
 	if (m == NULL || (set != NULL && owner_give(m, fieldset_union(m->set, set)) < 0))
 		return error_set(err, -ENOMEM, "read managedFields: out of memory");
 	if (time != NULL && m->time == NULL && (m->time = strdup(time)) == NULL)
@@ -117,7 +119,8 @@ int owners_decode(const json_t *managed_fields, struct owners *ret, struct error
 {
 	struct owners ms = {0};
 	const size_t n = json_array_size(managed_fields);
-	int rc = n > OWNERS_MAX ? error_set(err, -EINVAL, "metadata.managedFields: more than %d entries", OWNERS_MAX) : 0;
+	int rc = n > OWNERS_MAX ? error_set(err, -EINVAL, "metadata.managedFields: more than %d entries", OWNERS_MAX)
+				: 0;
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = decode_entry(&ms, json_array_get(managed_fields, i), err);
 	if (rc < 0)
@@ -150,9 +153,10 @@ static json_t *encode_entry(const struct owner *m)
 {
 	JSON_AUTO e = json_object();
 	if (e == NULL || json_put_str(e, "manager", m->name) < 0 ||
-	    json_put_str(e, "operation", m->applied ? "Apply" : "Update") < 0 || json_put_str(e, "apiVersion", m->api_version) < 0 ||
-	    (m->time != NULL && json_put_str(e, "time", m->time) < 0) || json_put_str(e, "fieldsType", "FieldsV1") < 0 ||
-	    json_put(e, "fieldsV1", fieldset_encode(m->set)) < 0 ||
+	    json_put_str(e, "operation", m->applied ? "Apply" : "Update") < 0 ||
+	    json_put_str(e, "apiVersion", m->api_version) < 0 ||
+	    (m->time != NULL && json_put_str(e, "time", m->time) < 0) ||
+	    json_put_str(e, "fieldsType", "FieldsV1") < 0 || json_put(e, "fieldsV1", fieldset_encode(m->set)) < 0 ||
 	    (m->subresource[0] != '\0' && json_put_str(e, "subresource", m->subresource) < 0))
 		return NULL;
 	return TAKE(e);

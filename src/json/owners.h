@@ -31,10 +31,11 @@ json_t *owners_encode(struct owners *ms);
  * The entry of this owner, added without fields when there is none: an applier is known by name and subresource, an updater by
  * its apiVersion too. NULL on no memory. Valid until the next one is added.
  */
-struct owner *owners_get(struct owners *ms, const char *name, const char *api_version, const char *subresource, bool applied);
+struct owner *owners_get(struct owners *ms, const char *name, const char *api_version, const char *subresource,
+			 bool applied);
 /** The same, but never added: NULL when there is none. */
 struct owner *owners_find(const struct owners *ms, const char *name, const char *api_version, const char *subresource,
-			      bool applied);
+			  bool applied);
 /** Set the time of @m. 0 or -ENOMEM. */
 int owner_touch(struct owner *m, int64_t now_wall_ns);
 /** Replace the set of @m (reference taken; NULL means that making it failed). 0 or -ENOMEM. */

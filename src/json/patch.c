@@ -17,11 +17,11 @@ size_t json_depth(const json_t *j)
 	size_t deepest = 0, index;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)j, key, v) {
+	json_object_foreach ((json_t *)j, key, v) {
 		const size_t d = json_depth(v);
 		deepest = d > deepest ? d : deepest;
 	}
-	json_array_foreach(j, index, v) {
+	json_array_foreach (j, index, v) {
 		const size_t d = json_depth(v);
 		deepest = d > deepest ? d : deepest;
 	}
@@ -33,9 +33,9 @@ size_t json_count_nodes(const json_t *j)
 	size_t n = 1, index;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)j, key, v)
+	json_object_foreach ((json_t *)j, key, v)
 		n += json_count_nodes(v);
-	json_array_foreach(j, index, v)
+	json_array_foreach (j, index, v)
 		n += json_count_nodes(v);
 	return n;
 }
@@ -190,11 +190,14 @@ static int run_op(struct patching *st, const json_t *op, struct error *err)
 	case -ENOMEM:
 		return no_memory(err);
 	case -E2BIG:
-		return error_set(err, -EINVAL, "JSON Patch: %.20s \"%.200s\": the result would be too large or too deep", name, at);
+		return error_set(err, -EINVAL,
+				 "JSON Patch: %.20s \"%.200s\": the result would be too large or too deep", name, at);
 	case -ENOENT:
 		if (strcmp(name, "test") == 0)
 			return error_set(err, rc, "testing value %.200s failed: test failed", at);
-		return error_set(err, rc, "%.20s operation does not apply: doc is missing path: \"%.200s\": missing value", name, at);
+		return error_set(err, rc,
+				 "%.20s operation does not apply: doc is missing path: \"%.200s\": missing value", name,
+				 at);
 	default:
 		return error_set(err, rc, "JSON Patch: %.20s \"%.200s\" is not a valid operation", name, at);
 	}
@@ -205,8 +208,8 @@ int json_patch_apply(const json_t *doc, const json_t *patch, json_t **ret, struc
 	if (!json_is_array(patch))
 		return error_set(err, -EINVAL, "JSON Patch: it must be a list of operations");
 	if (json_array_size(patch) > JSON_PATCH_MAX_OPS)
-		return error_set(err, -EINVAL, "JSON Patch: at most %d operations are allowed, this has %zu", JSON_PATCH_MAX_OPS,
-				 json_array_size(patch));
+		return error_set(err, -EINVAL, "JSON Patch: at most %d operations are allowed, this has %zu",
+				 JSON_PATCH_MAX_OPS, json_array_size(patch));
 	struct patching st = {.doc = json_deep_copy(doc)};
 	if (st.doc == NULL)
 		return no_memory(err);
@@ -235,7 +238,8 @@ static json_t *merge(json_t *doc, const json_t *patch)
 	const char *key;
 	size_t len;
 	json_t *v;
-	json_object_keylen_foreach((json_t *)patch, key, len, v) {
+	json_object_keylen_foreach((json_t *)patch, key, len, v)
+	{
 		if (json_is_null(v)) {
 			(void)json_object_deln(doc, key, len); /* absent is fine */
 			continue;
@@ -267,11 +271,13 @@ static json_t *diff_objects(const json_t *from, const json_t *to)
 	json_t *v;
 	if (patch == NULL)
 		return NULL;
-	json_object_keylen_foreach((json_t *)from, key, len, v) {
+	json_object_keylen_foreach((json_t *)from, key, len, v)
+	{
 		if (json_object_getn(to, key, len) == NULL && json_object_setn_new(patch, key, len, json_null()) < 0)
 			return NULL;
 	}
-	json_object_keylen_foreach((json_t *)to, key, len, v) {
+	json_object_keylen_foreach((json_t *)to, key, len, v)
+	{
 		const json_t *old = json_object_getn(from, key, len);
 		if (old != NULL && json_same(old, v))
 			continue;

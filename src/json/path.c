@@ -27,9 +27,8 @@ static const char *bracket_step(const char *p, struct step *ret)
 	const char *eq = memchr(p, '=', (size_t)(end - p));
 	if (eq != NULL) {
 		assert(eq > p);
-		*ret = (struct step){.kind = STEP_KEYED,
-				     .name = {p, (size_t)(eq - p)},
-				     .value = {eq + 1, (size_t)(end - eq - 1)}};
+		*ret = (struct step){
+			.kind = STEP_KEYED, .name = {p, (size_t)(eq - p)}, .value = {eq + 1, (size_t)(end - eq - 1)}};
 		return end + 1;
 	}
 	size_t index = 0;

@@ -6,10 +6,10 @@
 
 /** Place in a tree: the container and the member or index within it. */
 struct pointer {
-	json_t *parent;   /* borrowed; NULL: the whole document */
-	char *key;        /* unescaped last token, malloc'ed */
-	size_t key_n;     /* it may hold NULs */
-	size_t depth;     /* how many tokens */
+	json_t *parent; /* borrowed; NULL: the whole document */
+	char *key;      /* unescaped last token, malloc'ed */
+	size_t key_n;   /* it may hold NULs */
+	size_t depth;   /* how many tokens */
 };
 
 /** Walk @text from @doc up to its last token. 0; -ENOENT: the way does not exist; -EINVAL: no pointer; -ENOMEM. */

@@ -17,7 +17,7 @@
 #define SELECTOR_MAX_BYTES (64u << 10)
 #define ARENA_MAX_BYTES    (16u << 20) /* a requirement is bigger than the text it comes from */
 
-enum operator{ OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS, OP_GT, OP_LT };
+enum label_op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS, OP_GT, OP_LT };
 
 struct value {
 	struct value *next;
@@ -27,7 +27,7 @@ struct value {
 struct requirement {
 	struct requirement *next;
 	const char *key;
-	enum operator op;
+	enum label_op op;
 	struct value *values;
 	int64_t bound; /* of OP_GT, OP_LT */
 };
@@ -86,21 +86,25 @@ static int check_requirement(struct requirement *r, struct error *err)
 {
 	const char *why = label_key_problem(r->key);
 	if (why != NULL)
-		return error_set(err, -EINVAL, "unable to parse requirement: <nil>: Invalid value: \"%s\": %s", r->key, why);
+		return error_set(err, -EINVAL, "unable to parse requirement: <nil>: Invalid value: \"%s\": %s", r->key,
+				 why);
 	if ((r->op == OP_IN || r->op == OP_NOT_IN) && r->values == NULL)
-		return error_set(err, -EINVAL, "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' "
-					       "operators, values set can't be empty");
+		return error_set(err, -EINVAL,
+				 "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' "
+				 "operators, values set can't be empty");
 	if (r->op == OP_GT || r->op == OP_LT) {
 		if (r->values == NULL || r->values->next != NULL || str_to_i64(r->values->s, &r->bound) < 0)
-			return error_set(err, -EINVAL, "unable to parse requirement: values[0]: Invalid value: \"%s\": for "
-						       "'Gt', 'Lt' operators, the value must be an integer",
+			return error_set(err, -EINVAL,
+					 "unable to parse requirement: values[0]: Invalid value: \"%s\": for "
+					 "'Gt', 'Lt' operators, the value must be an integer",
 					 r->values == NULL ? "" : r->values->s);
 		return 0;
 	}
 	for (const struct value *v = r->values; v != NULL; v = v->next) {
 		why = label_value_problem(v->s);
 		if (why != NULL)
-			return error_set(err, -EINVAL, "unable to parse requirement: values[0][%s]: Invalid value: \"%s\": %s",
+			return error_set(err, -EINVAL,
+					 "unable to parse requirement: values[0][%s]: Invalid value: \"%s\": %s",
 					 r->key, v->s, why);
 	}
 	return 0;
@@ -148,7 +152,11 @@ static void lex(struct lexer *l)
 	case ',':
 	case '>':
 	case '<':
-		l->tok = *start == '(' ? T_OPEN : *start == ')' ? T_CLOSE : *start == ',' ? T_COMMA : *start == '>' ? T_GT : T_LT;
+		l->tok = *start == '('   ? T_OPEN
+			 : *start == ')' ? T_CLOSE
+			 : *start == ',' ? T_COMMA
+			 : *start == '>' ? T_GT
+					 : T_LT;
 		l->p++;
 		break;
 	default:
@@ -159,7 +167,8 @@ static void lex(struct lexer *l)
 	l->lit = (struct str){start, (size_t)(l->p - start)};
 }
 
-__attribute__((format(printf, 3, 4))) static int expected(const struct lexer *l, struct error *err, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int expected(const struct lexer *l, struct error *err, const char *fmt,
+							  ...)
 {
 	char what[128];
 	va_list ap;
@@ -221,7 +230,8 @@ static int parse_one_value(struct label_selector *s, struct requirement *r, stru
 /* What follows the key: an operator and its values. */
 static int parse_operation(struct label_selector *s, struct requirement *r, struct lexer *l, struct error *err)
 {
-	const bool is_in = l->tok == T_WORD && str_eq(l->lit, "in"), not_in = l->tok == T_WORD && str_eq(l->lit, "notin");
+	const bool is_in = l->tok == T_WORD && str_eq(l->lit, "in"),
+		   not_in = l->tok == T_WORD && str_eq(l->lit, "notin");
 	if (is_in || not_in) {
 		r->op = is_in ? OP_IN : OP_NOT_IN;
 		lex(l);
@@ -310,7 +320,7 @@ int label_selector_parse(const char *text, struct label_selector **ret, struct e
 
 /* ---- LabelSelector ---- */
 
-static int add_requirement(struct label_selector *s, const char *key, enum operator op, const json_t *values,
+static int add_requirement(struct label_selector *s, const char *key, enum label_op op, const json_t *values,
 			   struct error *err)
 {
 	struct requirement *r = arena_alloc(&s->arena, sizeof *r);
@@ -325,7 +335,8 @@ static int add_requirement(struct label_selector *s, const char *key, enum opera
 			return no_memory(err);
 	}
 	if ((op == OP_EXISTS || op == OP_NOT_EXISTS) && r->values != NULL)
-		return error_set(err, -EINVAL, "values: Invalid value: values set must be empty for exists and does not exist");
+		return error_set(err, -EINVAL,
+				 "values: Invalid value: values set must be empty for exists and does not exist");
 	const int rc = check_requirement(r, err);
 	if (rc < 0)
 		return rc;
@@ -338,7 +349,7 @@ static int add_expression(struct label_selector *s, const json_t *e, struct erro
 {
 	static const struct {
 		const char *name;
-		enum operator op;
+		enum label_op op;
 	} ops[] = {{"In", OP_IN}, {"NotIn", OP_NOT_IN}, {"Exists", OP_EXISTS}, {"DoesNotExist", OP_NOT_EXISTS}};
 	const char *key = json_string_value(json_object_get(e, "key"));
 	const char *op = json_string_value(json_object_get(e, "operator"));
@@ -358,7 +369,7 @@ int label_selector_from_json(const json_t *selector, struct label_selector **ret
 		return error_set(err, -EINVAL, "a label selector must be an object");
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_object_get(selector, "matchLabels"), key, v) {
+	json_object_foreach (json_object_get(selector, "matchLabels"), key, v) {
 		JSON_AUTO one = json_pack("[O]", v);
 		if (one == NULL)
 			return no_memory(err);

@@ -24,7 +24,8 @@ struct strategic {
 	const struct shape_ops *ops;
 };
 
-static int strategic_object(const struct strategic *st, json_t *doc, json_t *patch, const struct shape *s, struct error *err);
+static int strategic_object(const struct strategic *st, json_t *doc, json_t *patch, const struct shape *s,
+			    struct error *err);
 
 static int no_memory(struct error *err)
 {
@@ -64,7 +65,7 @@ static void strip(json_t *v, bool nulls)
 	const char *key;
 	void *tmp;
 	json_t *child;
-	json_object_foreach_safe(v, tmp, key, child) {
+	json_object_foreach_safe (v, tmp, key, child) {
 		if (is_directive(key) || (nulls && json_is_null(child)))
 			(void)json_object_del(v, key); /* it is there */
 		else
@@ -105,7 +106,8 @@ static const json_t *item_key(const json_t *item, const char *key)
 
 static int missing_key(const char *key, const char *field, struct error *err)
 {
-	return error_set(err, -EINVAL, "strategic merge: an item of \"%s\" does not contain declared merge key: %s", field, key);
+	return error_set(err, -EINVAL, "strategic merge: an item of \"%s\" does not contain declared merge key: %s",
+			 field, key);
 }
 
 /* Carry out the "$patch" items of a list patch and take them out; *@ret_replace: the rest replaces the list. */
@@ -133,7 +135,8 @@ static int run_list_directives(json_t *doc, json_t *patch, const char *key, cons
 			i++;
 			continue;
 		} else {
-			return error_set(err, -EINVAL, "strategic merge: unknown patch type [%.40s] in \"%s\"", d, field);
+			return error_set(err, -EINVAL, "strategic merge: unknown patch type [%.40s] in \"%s\"", d,
+					 field);
 		}
 		(void)json_array_remove(patch, i);
 	}
@@ -153,7 +156,8 @@ static int merge_items(const struct strategic *st, json_t *doc, json_t *patch, c
 	for (size_t i = 0; i < json_array_size(patch); i++) {
 		json_t *item = json_array_get(patch, i);
 		if (json_is_array(item))
-			return error_set(err, -EINVAL, "strategic merge: \"%s\": lists of lists are not supported", field);
+			return error_set(err, -EINVAL, "strategic merge: \"%s\": lists of lists are not supported",
+					 field);
 		if (*key != '\0' && (!json_is_object(item) || json_object_get(item, key) == NULL))
 			return missing_key(key, field, err);
 		const size_t at = find_item(doc, key, item_key(item, key));
@@ -176,7 +180,8 @@ static int merge_list(const struct strategic *st, json_t *doc, json_t *patch, co
 {
 	bool replace = s->patch_merge_key == NULL;
 	if (!replace && json_array_size(patch) > MERGE_MAX_ITEMS)
-		return error_set(err, -EINVAL, "strategic merge: \"%s\" has more than %d items to merge", field, MERGE_MAX_ITEMS);
+		return error_set(err, -EINVAL, "strategic merge: \"%s\" has more than %d items to merge", field,
+				 MERGE_MAX_ITEMS);
 	if (!replace) {
 		const int rc = run_list_directives(doc, patch, s->patch_merge_key, field, &replace, err);
 		if (rc < 0)
@@ -262,13 +267,15 @@ static int merge_ordered(const struct strategic *st, json_t *doc, json_t *patch,
 {
 	const char *key = s->patch_merge_key;
 	if (key == NULL || !json_is_array(order) || json_array_size(order) > MERGE_MAX_ITEMS)
-		return error_set(err, -EINVAL, "strategic merge: \"%s\" is no list that merges, so it has no element order", name);
+		return error_set(err, -EINVAL,
+				 "strategic merge: \"%s\" is no list that merges, so it has no element order", name);
 	JSON_AUTO change = json_incref(json_object_get(patch, name));
 	if (json_is_null(change) || (change != NULL && !json_is_array(change)))
 		return 0; /* removed or replaced by something else: the plain rule does it */
 	(void)json_object_del(patch, name);
 	if (!order_covers(order, change, key))
-		return error_set(err, -EINVAL, "strategic merge: the order in patch doesn't match $setElementOrder list of \"%s\"",
+		return error_set(err, -EINVAL,
+				 "strategic merge: the order in patch doesn't match $setElementOrder list of \"%s\"",
 				 name);
 	json_t *list = json_object_get(doc, name);
 	if (!json_is_array(list)) {
@@ -298,12 +305,13 @@ static int retain_keys(json_t *doc, json_t *patch, struct error *err)
 	const char *key;
 	void *tmp;
 	json_t *v;
-	json_object_foreach(patch, key, v) {
+	json_object_foreach (patch, key, v) {
 		JSON_AUTO name = json_string(key);
 		if (!is_directive(key) && !json_is_null(v) && find_item(keep, "", name) == SIZE_MAX)
-			return error_set(err, -EINVAL, "strategic merge: \"%s\" is set, but $retainKeys does not name it", key);
+			return error_set(err, -EINVAL,
+					 "strategic merge: \"%s\" is set, but $retainKeys does not name it", key);
 	}
-	json_object_foreach_safe(doc, tmp, key, v) {
+	json_object_foreach_safe (doc, tmp, key, v) {
 		JSON_AUTO name = json_string(key);
 		if (name == NULL)
 			return no_memory(err);
@@ -320,7 +328,7 @@ static int run_sibling_directives(const struct strategic *st, json_t *doc, json_
 	const char *key;
 	void *tmp;
 	json_t *v;
-	json_object_foreach(patch, key, v) {
+	json_object_foreach (patch, key, v) {
 		if (!str_has_prefix(key, DELETE_FROM))
 			continue;
 		if (!json_is_array(v) || json_array_size(v) > MERGE_MAX_ITEMS)
@@ -332,13 +340,13 @@ static int run_sibling_directives(const struct strategic *st, json_t *doc, json_
 	JSON_AUTO orders = json_object();
 	if (orders == NULL)
 		return no_memory(err);
-	json_object_foreach_safe(patch, tmp, key, v) {
+	json_object_foreach_safe (patch, tmp, key, v) {
 		if (str_has_prefix(key, SET_ORDER) && json_object_set(orders, key + strlen(SET_ORDER), v) < 0)
 			return no_memory(err);
 		if (str_has_prefix(key, SET_ORDER) || str_has_prefix(key, DELETE_FROM))
 			(void)json_object_del(patch, key);
 	}
-	json_object_foreach(orders, key, v) {
+	json_object_foreach (orders, key, v) {
 		const struct shape m = member_shape(st, s, key);
 		const int rc = merge_ordered(st, doc, patch, key, v, &m, err);
 		if (rc < 0)
@@ -369,7 +377,8 @@ static int merge_member(const struct strategic *st, json_t *doc, const char *key
 	return json_object_set(doc, key, v) < 0 ? no_memory(err) : 0;
 }
 
-static int strategic_object(const struct strategic *st, json_t *doc, json_t *patch, const struct shape *s, struct error *err)
+static int strategic_object(const struct strategic *st, json_t *doc, json_t *patch, const struct shape *s,
+			    struct error *err)
 {
 	const char *d = patch_directive(patch);
 	if (json_object_get(patch, "$patch") != NULL &&
@@ -389,7 +398,7 @@ static int strategic_object(const struct strategic *st, json_t *doc, json_t *pat
 	const char *key;
 	json_t *v;
 	if (rc == 0) {
-		json_object_foreach(patch, key, v) {
+		json_object_foreach (patch, key, v) {
 			rc = merge_member(st, doc, key, v, s, err);
 			if (rc < 0)
 				return rc;

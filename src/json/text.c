@@ -86,7 +86,8 @@ static void write_object(struct writer *w, const json_t *j, size_t depth)
 	json_t *v;
 	bool first = true;
 	strbuf_addc(&w->b, '{');
-	json_object_keylen_foreach((json_t *)j, key, len, v) {
+	json_object_keylen_foreach((json_t *)j, key, len, v)
+	{
 		if (!first)
 			strbuf_addc(&w->b, ',');
 		first = false;

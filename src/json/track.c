@@ -28,7 +28,8 @@ static bool is_reset(const json_t *list)
 static int owners_before(const json_t *before, const json_t *after, const struct apply_options *o, struct owners *ret,
 			 struct error *err)
 {
-	const json_t *sent = json_at(after, "metadata.managedFields"), *stored = json_at(before, "metadata.managedFields");
+	const json_t *sent = json_at(after, "metadata.managedFields"),
+		     *stored = json_at(before, "metadata.managedFields");
 	*ret = (struct owners){0};
 	if (o->subresource[0] == '\0') {
 		if (is_reset(sent))
@@ -45,7 +46,8 @@ static int owners_before(const json_t *before, const json_t *after, const struct
 	return 0;
 }
 
-static int track(struct owners *ms, const json_t *before, const json_t *after, const struct apply_options *o, struct error *err)
+static int track(struct owners *ms, const json_t *before, const json_t *after, const struct apply_options *o,
+		 struct error *err)
 {
 	struct typed_comparison c = {0};
 	int rc = typed_compare(before, after, o->root, o->ops, &c, err);
@@ -56,17 +58,20 @@ static int track(struct owners *ms, const json_t *before, const json_t *after, c
 	JSON_AUTO changed = set != NULL && ignored != NULL ? fieldset_exclude(set, ignored) : NULL;
 	JSON_AUTO removed = ignored != NULL ? fieldset_exclude(c.removed, ignored) : NULL;
 	typed_comparison_clear(&c);
-	if (changed == NULL || removed == NULL || apply_take(ms, NULL, changed) < 0 || apply_take(ms, NULL, removed) < 0)
+	if (changed == NULL || removed == NULL || apply_take(ms, NULL, changed) < 0 ||
+	    apply_take(ms, NULL, removed) < 0)
 		return no_memory(err);
 	if (fieldset_empty(changed))
 		return 0;
 	struct owner *self = owners_get(ms, o->manager, o->api_version, o->subresource, false);
-	if (self == NULL || owner_give(self, fieldset_union(self->set, changed)) < 0 || owner_touch(self, o->now_wall_ns) < 0)
+	if (self == NULL || owner_give(self, fieldset_union(self->set, changed)) < 0 ||
+	    owner_touch(self, o->now_wall_ns) < 0)
 		return no_memory(err);
 	return 0;
 }
 
-int apply_track_update(const json_t *before, const json_t *after, const struct apply_options *o, json_t **ret, struct error *err)
+int apply_track_update(const json_t *before, const json_t *after, const struct apply_options *o, json_t **ret,
+		       struct error *err)
 {
 	JSON_AUTO out = json_deep_copy(after);
 	if (out == NULL)

@@ -18,7 +18,8 @@ static int no_memory(struct error *err)
 	return error_set(err, -ENOMEM, "merge by fields: out of memory");
 }
 
-struct shape typed_member_shape(const struct shape_ops *ops, const struct shape *s, const char *name, bool *ret_declared)
+struct shape typed_member_shape(const struct shape_ops *ops, const struct shape *s, const char *name,
+				bool *ret_declared)
 {
 	struct shape m = {0};
 	const bool known = ops->member != NULL && ops->member(s, name, &m);
@@ -90,7 +91,7 @@ static int fields_of_object(struct walk *w, const json_t *v, const struct shape 
 {
 	const char *name;
 	json_t *child;
-	json_object_foreach((json_t *)v, name, child) {
+	json_object_foreach ((json_t *)v, name, child) {
 		CLEANUP(free_p) char *element = field_element(name);
 		int rc = enter(w, element);
 		if (rc < 0)
@@ -98,7 +99,8 @@ static int fields_of_object(struct walk *w, const json_t *v, const struct shape 
 		bool declared;
 		const struct shape m = typed_member_shape(w->ops, s, name, &declared);
 		rc = fields_of(w, child, &m);
-		if (rc == 0 && (!declared || json_is_null(child) || (json_is_object(child) && json_object_size(child) == 0)))
+		if (rc == 0 &&
+		    (!declared || json_is_null(child) || (json_is_object(child) && json_object_size(child) == 0)))
 			rc = note(w, w->set);
 		field_path_pop(&w->path);
 		if (rc < 0)
@@ -176,12 +178,12 @@ static int compare_objects(struct walk *w, const json_t *from, const json_t *to,
 {
 	const char *name;
 	json_t *v;
-	json_object_foreach((json_t *)from, name, v) {
+	json_object_foreach ((json_t *)from, name, v) {
 		const int rc = compare_member(w, name, v, json_object_get(to, name), s);
 		if (rc < 0)
 			return rc;
 	}
-	json_object_foreach((json_t *)to, name, v) {
+	json_object_foreach ((json_t *)to, name, v) {
 		const int rc = json_object_get(from, name) == NULL ? compare_member(w, name, NULL, v, s) : 0;
 		if (rc < 0)
 			return rc;
@@ -189,7 +191,8 @@ static int compare_objects(struct walk *w, const json_t *from, const json_t *to,
 	return 0;
 }
 
-static int compare_item(struct walk *w, const char *element, const json_t *from, const json_t *to, const struct shape *e)
+static int compare_item(struct walk *w, const char *element, const json_t *from, const json_t *to,
+			const struct shape *e)
 {
 	int rc = enter(w, element);
 	if (rc < 0)
@@ -217,7 +220,8 @@ static int compare_lists(struct walk *w, const json_t *from, const json_t *to, c
 
 static int compare_containers(struct walk *w, const json_t *from, const json_t *to, const struct shape *s)
 {
-	return json_is_object(from) || json_is_object(to) ? compare_objects(w, from, to, s) : compare_lists(w, from, to, s);
+	return json_is_object(from) || json_is_object(to) ? compare_objects(w, from, to, s)
+							  : compare_lists(w, from, to, s);
 }
 
 static int compare(struct walk *w, const json_t *from, const json_t *to, const struct shape *s)
@@ -237,7 +241,8 @@ static int compare(struct walk *w, const json_t *from, const json_t *to, const s
 		return rc;
 	if (from == NULL || to == NULL)
 		return note(w, from == NULL ? w->cmp.added : w->cmp.removed);
-	return a == NULL || b == NULL ? note(w, w->cmp.modified) : 0; /* a container became a scalar, or null, or the reverse */
+	return a == NULL || b == NULL ? note(w, w->cmp.modified)
+				      : 0; /* a container became a scalar, or null, or the reverse */
 }
 
 void typed_comparison_clear(struct typed_comparison *c)
@@ -273,7 +278,7 @@ static int merge_objects(const json_t *base, const json_t *over, const struct sh
 		return no_memory(err);
 	const char *name;
 	json_t *v;
-	json_object_foreach((json_t *)over, name, v) {
+	json_object_foreach ((json_t *)over, name, v) {
 		const struct shape m = typed_member_shape(ops, s, name, NULL);
 		json_t *merged = NULL;
 		const int rc = typed_merge(json_object_get(base, name), v, &m, ops, &merged, err);
@@ -352,7 +357,8 @@ static int merge_lists(const json_t *base, const json_t *over, const struct shap
 		       json_t **ret, struct error *err)
 {
 	JSON_AUTO out = json_array();
-	struct merging m = {.base = base, .over = over, .ops = ops, .e = typed_element_shape(ops, s), .out = out, .err = err};
+	struct merging m = {
+		.base = base, .over = over, .ops = ops, .e = typed_element_shape(ops, s), .out = out, .err = err};
 	int rc = out == NULL ? no_memory(err) : typed_list_index(base, s, ops, false, &m.a, err);
 	if (rc == 0)
 		rc = typed_list_index(over, s, ops, true, &m.b, err);
@@ -365,8 +371,8 @@ static int merge_lists(const json_t *base, const json_t *over, const struct shap
 	return rc;
 }
 
-int typed_merge(const json_t *base, const json_t *over, const struct shape *s, const struct shape_ops *ops, json_t **ret,
-		struct error *err)
+int typed_merge(const json_t *base, const json_t *over, const struct shape *s, const struct shape_ops *ops,
+		json_t **ret, struct error *err)
 {
 	if (is_container(over) && is_container(base) && json_typeof(base) == json_typeof(over) && !is_atomic(over, s))
 		return json_is_object(over) ? merge_objects(base, over, s, ops, ret, err)
@@ -430,7 +436,7 @@ int typed_remove(const json_t *v, const json_t *set, const struct shape *s, cons
 		return no_memory(err);
 	const char *name;
 	json_t *child;
-	json_object_foreach((json_t *)v, name, child) {
+	json_object_foreach ((json_t *)v, name, child) {
 		CLEANUP(free_p) char *element = field_element(name);
 		if (element == NULL)
 			return no_memory(err);
@@ -446,26 +452,29 @@ int typed_remove(const json_t *v, const json_t *set, const struct shape *s, cons
 	return 0;
 }
 
-int typed_name_fields(const json_t *set, const struct shape *s, const struct shape_ops *ops, json_t **ret, struct error *err)
+int typed_name_fields(const json_t *set, const struct shape *s, const struct shape_ops *ops, json_t **ret,
+		      struct error *err)
 {
 	JSON_AUTO out = json_object();
 	if (out == NULL)
 		return no_memory(err);
 	const char *element;
 	json_t *v;
-	json_object_foreach((json_t *)set, element, v) {
+	json_object_foreach ((json_t *)set, element, v) {
 		if (!json_is_object(v)) {
 			if (json_object_set(out, element, v) < 0)
 				return no_memory(err);
 			continue;
 		}
 		bool declared = false;
-		const struct shape m = element[0] == 'f' ? typed_member_shape(ops, s, element + 2, &declared) : typed_element_shape(ops, s);
+		const struct shape m = element[0] == 'f' ? typed_member_shape(ops, s, element + 2, &declared)
+							 : typed_element_shape(ops, s);
 		JSON_AUTO child = NULL;
 		const int rc = typed_name_fields(v, &m, ops, &child, err);
 		if (rc < 0)
 			return rc;
-		if ((declared && json_object_set_new(child, ".", json_true()) < 0) || json_object_set_nocheck(out, element, child) < 0)
+		if ((declared && json_object_set_new(child, ".", json_true()) < 0) ||
+		    json_object_set_nocheck(out, element, child) < 0)
 			return no_memory(err);
 	}
 	*ret = TAKE(out);
@@ -481,17 +490,18 @@ static void drop_all_nulls(json_t *v)
 	void *tmp;
 	json_t *child;
 	size_t i;
-	json_object_foreach_safe(v, tmp, name, child) {
+	json_object_foreach_safe (v, tmp, name, child) {
 		if (json_is_null(child))
 			(void)json_object_del(v, name); /* it is there */
 		else
 			drop_all_nulls(child);
 	}
-	json_array_foreach(v, i, child)
+	json_array_foreach (v, i, child)
 		drop_all_nulls(child);
 }
 
-static int drop_nulls_in_list(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops, struct error *err)
+static int drop_nulls_in_list(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops,
+			      struct error *err)
 {
 	CLEANUP(typed_list_clear) struct typed_list a = {0};
 	CLEANUP(typed_list_clear) struct typed_list b = {0};
@@ -504,7 +514,8 @@ static int drop_nulls_in_list(json_t *v, const json_t *config, const struct shap
 	return rc;
 }
 
-int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops, struct error *err)
+int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops,
+		     struct error *err)
 {
 	if (!is_container(v) || !is_container(config) || json_typeof(v) != json_typeof(config))
 		return 0;
@@ -516,7 +527,7 @@ int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, con
 		return drop_nulls_in_list(v, config, s, ops, err);
 	const char *name;
 	json_t *child;
-	json_object_foreach((json_t *)config, name, child) {
+	json_object_foreach ((json_t *)config, name, child) {
 		if (json_is_null(child)) {
 			(void)json_object_del(v, name); /* absent is fine */
 			continue;

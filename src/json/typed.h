@@ -23,12 +23,14 @@ int typed_compare(const json_t *from, const json_t *to, const struct shape *s, c
 		  struct typed_comparison *ret, struct error *err);
 void typed_comparison_clear(struct typed_comparison *c);
 /** @over laid on @base (NULL: absent); a new value. */
-int typed_merge(const json_t *base, const json_t *over, const struct shape *s, const struct shape_ops *ops, json_t **ret,
-		struct error *err);
+int typed_merge(const json_t *base, const json_t *over, const struct shape *s, const struct shape_ops *ops,
+		json_t **ret, struct error *err);
 /** @v without the fields of @set; containers that become empty go too. A new value. */
 int typed_remove(const json_t *v, const json_t *set, const struct shape *s, const struct shape_ops *ops, json_t **ret,
 		 struct error *err);
 /** @set in which each declared field that has members below it is a member itself. A new set. */
-int typed_name_fields(const json_t *set, const struct shape *s, const struct shape_ops *ops, json_t **ret, struct error *err);
+int typed_name_fields(const json_t *set, const struct shape *s, const struct shape_ops *ops, json_t **ret,
+		      struct error *err);
 /** Take the members out of @v, the result of a merge, that @config sets to null: such a null says "not there". */
-int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops, struct error *err);
+int typed_drop_nulls(json_t *v, const json_t *config, const struct shape *s, const struct shape_ops *ops,
+		     struct error *err);

@@ -59,14 +59,15 @@ void typed_list_clear(struct typed_list *l)
 }
 
 /* Find the name of item @i and note it in @l. */
-static int index_item(struct typed_list *l, const json_t *item, size_t i, const struct shape *s, const struct shape *e, bool strict,
-		      struct error *err)
+static int index_item(struct typed_list *l, const json_t *item, size_t i, const struct shape *s, const struct shape *e,
+		      bool strict, struct error *err)
 {
 	char *element = NULL;
 	int rc = element_of(item, s, e, &element);
 	if (rc == -ENOENT && strict)
-		return error_set(err, -EINVAL, "element %zu: associative list with keys has an element that omits all key fields "
-					       "(the first is \"%s\") and has no default for them",
+		return error_set(err, -EINVAL,
+				 "element %zu: associative list with keys has an element that omits all key fields "
+				 "(the first is \"%s\") and has no default for them",
 				 i, s->list_keys != NULL && s->list_keys[0] != NULL ? s->list_keys[0] : "");
 	const bool twice = rc == 0 && map_has(l->position, element);
 	if (twice && strict) {
@@ -85,8 +86,8 @@ static int index_item(struct typed_list *l, const json_t *item, size_t i, const 
 	return map_set(l->position, element, (void *)(uintptr_t)(i + 1)) < 0 ? no_memory(err) : 0;
 }
 
-int typed_list_index(const json_t *list, const struct shape *s, const struct shape_ops *ops, bool strict, struct typed_list *ret,
-		     struct error *err)
+int typed_list_index(const json_t *list, const struct shape *s, const struct shape_ops *ops, bool strict,
+		     struct typed_list *ret, struct error *err)
 {
 	const size_t n = json_array_size(list);
 	const struct shape e = typed_element_shape(ops, s);

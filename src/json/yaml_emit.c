@@ -22,15 +22,16 @@ static int write_out(void *data, unsigned char *buffer, size_t size)
 static bool emit_scalar(yaml_emitter_t *e, const char *s, size_t n, yaml_scalar_style_t style)
 {
 	yaml_event_t ev;
-	return n <= INT32_MAX && yaml_scalar_event_initialize(&ev, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1, style) &&
+	return n <= INT32_MAX &&
+	       yaml_scalar_event_initialize(&ev, NULL, NULL, (const yaml_char_t *)s, (int)n, 1, 1, style) &&
 	       yaml_emitter_emit(e, &ev);
 }
 
 /* CR, NEL, LS and PS are line breaks in YAML 1.1: any reader would turn them into \n. */
 static bool has_odd_break(const char *s, size_t n)
 {
-	return memchr(s, '\r', n) != NULL || memmem(s, n, "\xc2\x85", 2) != NULL || memmem(s, n, "\xe2\x80\xa8", 3) != NULL ||
-	       memmem(s, n, "\xe2\x80\xa9", 3) != NULL;
+	return memchr(s, '\r', n) != NULL || memmem(s, n, "\xc2\x85", 2) != NULL ||
+	       memmem(s, n, "\xe2\x80\xa8", 3) != NULL || memmem(s, n, "\xe2\x80\xa9", 3) != NULL;
 }
 
 static bool emit_string(yaml_emitter_t *e, const char *s, size_t n)
@@ -59,7 +60,7 @@ static bool emit_members(yaml_emitter_t *e, const json_t *j, int depth)
 	size_t i = 0;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)j, key, v)
+	json_object_foreach ((json_t *)j, key, v)
 		keys[i++] = key;
 	qsort(keys, n, sizeof *keys, compare_keys);
 	for (i = 0; i < n; i++)
@@ -71,7 +72,8 @@ static bool emit_members(yaml_emitter_t *e, const json_t *j, int depth)
 static bool emit_object(yaml_emitter_t *e, const json_t *j, int depth)
 {
 	yaml_event_t ev;
-	const yaml_mapping_style_t style = json_object_size(j) == 0 ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE;
+	const yaml_mapping_style_t style =
+		json_object_size(j) == 0 ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE;
 	return yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1, style) && yaml_emitter_emit(e, &ev) &&
 	       emit_members(e, j, depth) && yaml_mapping_end_event_initialize(&ev) && yaml_emitter_emit(e, &ev);
 }
@@ -79,7 +81,8 @@ static bool emit_object(yaml_emitter_t *e, const json_t *j, int depth)
 static bool emit_array(yaml_emitter_t *e, const json_t *j, int depth)
 {
 	yaml_event_t ev;
-	const yaml_sequence_style_t style = json_array_size(j) == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
+	const yaml_sequence_style_t style =
+		json_array_size(j) == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE;
 	if (!yaml_sequence_start_event_initialize(&ev, NULL, NULL, 1, style) || !yaml_emitter_emit(e, &ev))
 		return false;
 	for (size_t i = 0; i < json_array_size(j); i++)

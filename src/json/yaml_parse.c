@@ -64,7 +64,8 @@ static int next(struct reader *r)
 static int count(struct reader *r, size_t n)
 {
 	r->nodes += n;
-	return r->nodes > YAML_MAX_NODES ? fail(r, -E2BIG, "too many values (aliases count for all they stand for)") : 0;
+	return r->nodes > YAML_MAX_NODES ? fail(r, -E2BIG, "too many values (aliases count for all they stand for)")
+					 : 0;
 }
 
 static int read_node(struct reader *r, int depth, json_t **ret);
@@ -229,8 +230,8 @@ struct mapping {
 static int read_member(struct reader *r, struct mapping *m, int depth)
 {
 	const yaml_mark_t at = r->event.start_mark;
-	const bool plain = r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-			   r->event.data.scalar.tag == NULL;
+	const bool plain = r->event.type == YAML_SCALAR_EVENT &&
+			   r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE && r->event.data.scalar.tag == NULL;
 	JSON_AUTO key = NULL;
 	JSON_AUTO value = NULL;
 	int rc = read_node(r, depth + 1, &key);

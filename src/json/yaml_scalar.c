@@ -18,15 +18,18 @@ static enum word find_word(const char *s, size_t n)
 		const char *text;
 		enum word word;
 	} words[] = {
-		{"", WORD_NULL},         {"~", WORD_NULL},          {"null", WORD_NULL},       {"Null", WORD_NULL},
-		{"NULL", WORD_NULL},     {"y", WORD_TRUE},          {"Y", WORD_TRUE},          {"yes", WORD_TRUE},
-		{"Yes", WORD_TRUE},      {"YES", WORD_TRUE},        {"true", WORD_TRUE},       {"True", WORD_TRUE},
-		{"TRUE", WORD_TRUE},     {"on", WORD_TRUE},         {"On", WORD_TRUE},         {"ON", WORD_TRUE},
-		{"n", WORD_FALSE},       {"N", WORD_FALSE},         {"no", WORD_FALSE},        {"No", WORD_FALSE},
-		{"NO", WORD_FALSE},      {"false", WORD_FALSE},     {"False", WORD_FALSE},     {"FALSE", WORD_FALSE},
-		{"off", WORD_FALSE},     {"Off", WORD_FALSE},       {"OFF", WORD_FALSE},       {".nan", WORD_NO_NUMBER},
-		{".NaN", WORD_NO_NUMBER}, {".NAN", WORD_NO_NUMBER}, {".inf", WORD_NO_NUMBER},  {".Inf", WORD_NO_NUMBER},
-		{".INF", WORD_NO_NUMBER}, {"+.inf", WORD_NO_NUMBER}, {"+.Inf", WORD_NO_NUMBER}, {"+.INF", WORD_NO_NUMBER},
+		{"", WORD_NULL},           {"~", WORD_NULL},          {"null", WORD_NULL},
+		{"Null", WORD_NULL},       {"NULL", WORD_NULL},       {"y", WORD_TRUE},
+		{"Y", WORD_TRUE},          {"yes", WORD_TRUE},        {"Yes", WORD_TRUE},
+		{"YES", WORD_TRUE},        {"true", WORD_TRUE},       {"True", WORD_TRUE},
+		{"TRUE", WORD_TRUE},       {"on", WORD_TRUE},         {"On", WORD_TRUE},
+		{"ON", WORD_TRUE},         {"n", WORD_FALSE},         {"N", WORD_FALSE},
+		{"no", WORD_FALSE},        {"No", WORD_FALSE},        {"NO", WORD_FALSE},
+		{"false", WORD_FALSE},     {"False", WORD_FALSE},     {"FALSE", WORD_FALSE},
+		{"off", WORD_FALSE},       {"Off", WORD_FALSE},       {"OFF", WORD_FALSE},
+		{".nan", WORD_NO_NUMBER},  {".NaN", WORD_NO_NUMBER},  {".NAN", WORD_NO_NUMBER},
+		{".inf", WORD_NO_NUMBER},  {".Inf", WORD_NO_NUMBER},  {".INF", WORD_NO_NUMBER},
+		{"+.inf", WORD_NO_NUMBER}, {"+.Inf", WORD_NO_NUMBER}, {"+.INF", WORD_NO_NUMBER},
 		{"-.inf", WORD_NO_NUMBER}, {"-.Inf", WORD_NO_NUMBER}, {"-.INF", WORD_NO_NUMBER},
 	};
 	if (n > 5)
@@ -65,7 +68,8 @@ static int parse_integer(const char *s, int64_t *ret)
 		const int d = digit_value(*s);
 		if (d >= base)
 			return -EINVAL;
-		range = range || __builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, (uint64_t)d, &v);
+		range = range || __builtin_mul_overflow(v, (uint64_t)base, &v) ||
+			__builtin_add_overflow(v, (uint64_t)d, &v);
 	}
 	if (range || v > (uint64_t)INT64_MAX + negative)
 		return -ERANGE;

@@ -18,7 +18,12 @@ static struct shape root;
 
 static int run(const char *which, size_t n, const json_t *doc, const json_t *patch, json_t **ret)
 {
-	struct apply_options o = {.manager = "a", .api_version = "v1", .subresource = "", .force = true, .root = &root, .ops = &test_shape_ops};
+	struct apply_options o = {.manager = "a",
+				  .api_version = "v1",
+				  .subresource = "",
+				  .force = true,
+				  .root = &root,
+				  .ops = &test_shape_ops};
 	root = shape_of(&t_root);
 	if (n == 4 && memcmp(which, "json", 4) == 0)
 		return json_patch_apply(doc, patch, ret, NULL);
@@ -46,10 +51,10 @@ static bool has_null(const json_t *j)
 	const char *key;
 	size_t i;
 	json_t *v;
-	json_object_foreach((json_t *)j, key, v)
+	json_object_foreach ((json_t *)j, key, v)
 		if (has_null(v))
 			return true;
-	json_array_foreach(j, i, v)
+	json_array_foreach (j, i, v)
 		if (has_null(v))
 			return true;
 	return json_is_null(j);

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const char object[] = "{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"b\",\"n\":\"5\"}},\"spec\":{\"ok\":true}}";
+	static const char object[] =
+		"{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"b\",\"n\":\"5\"}},\"spec\":{\"ok\":true}}";
 	CLEANUP(free_p) char *text = malloc(n + 1);
 	JSON_AUTO obj = NULL;
 	JSON_AUTO j = NULL;

@@ -136,9 +136,9 @@ static void strbuf_json(void **state)
 		{"a\0b", "\"a\\u0000b\"", 3},
 		{"\xc3\xa9", "\"\xc3\xa9\"", 2},
 		{"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"", 4},
-		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2},         /* overlong */
+		{"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2},                 /* overlong */
 		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", 3}, /* surrogate */
-		{"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2},         /* cut */
+		{"\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\"", 2},                 /* cut */
 		{"\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", 4},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -235,7 +235,8 @@ static void map_life(void **state)
 	size_t pos = 0;
 	const char *key;
 	void *value;
-	for (int i = 0; map_next(m, &pos, &key, &value); i++) { /* insertion order; removing the entry at hand is allowed */
+	for (int i = 0; map_next(m, &pos, &key, &value);
+	     i++) { /* insertion order; removing the entry at hand is allowed */
 		char want[32];
 		(void)snprintf(want, sizeof want, "key-%d", i);
 		assert_string_equal(key, want);
@@ -357,12 +358,10 @@ static void random_shapes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(error_set_and_wrap), cmocka_unit_test(arena_limits),
-		cmocka_unit_test(arena_strings),      cmocka_unit_test(strbuf_maximum),
-		cmocka_unit_test(strbuf_moves),       cmocka_unit_test(strbuf_json),
-		cmocka_unit_test(str_numbers),        cmocka_unit_test(str_pieces),
-		cmocka_unit_test(map_life),           cmocka_unit_test(map_churn),
-		cmocka_unit_test(clock_texts),        cmocka_unit_test(clock_replaced),
+		cmocka_unit_test(error_set_and_wrap), cmocka_unit_test(arena_limits), cmocka_unit_test(arena_strings),
+		cmocka_unit_test(strbuf_maximum),     cmocka_unit_test(strbuf_moves), cmocka_unit_test(strbuf_json),
+		cmocka_unit_test(str_numbers),        cmocka_unit_test(str_pieces),   cmocka_unit_test(map_life),
+		cmocka_unit_test(map_churn),          cmocka_unit_test(clock_texts),  cmocka_unit_test(clock_replaced),
 		cmocka_unit_test(random_shapes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@
 static void buffers(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct strbuf b = STRBUF_INIT(1 << 20);
 		for (int i = 0; i < 1000; i++)
 			strbuf_addf(&b, "%d", i);
@@ -36,7 +37,8 @@ static void buffers(void **state)
 static void maps(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct map *m = map_new(free);
 		size_t in = 0;
 		for (int i = 0; m != NULL && i < 100; i++) {
@@ -64,7 +66,8 @@ static void maps(void **state)
 static void arenas(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct arena a = ARENA_INIT(1 << 20);
 		size_t got = 0;
 		for (int i = 0; i < 100; i++)
@@ -78,7 +81,8 @@ static void arenas(void **state)
 static void files(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		char *text = NULL;
 		struct error e = {0};
 		const int rc = file_read("/proc/self/maps", 1 << 20, &text, NULL, &e);
@@ -93,9 +97,11 @@ static void files(void **state)
 static void processes(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct process_result r = {0};
-		const int rc = process_run((const char *const[]){"echo", "hello", NULL}, "in", 2, 1000, INT64_C(10000000000), &r, NULL);
+		const int rc = process_run((const char *const[]){"echo", "hello", NULL}, "in", 2, 1000,
+					   INT64_C(10000000000), &r, NULL);
 		FAULT_END;
 		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
 		process_result_clear(&r);
@@ -105,7 +111,8 @@ static void processes(void **state)
 static void logs_and_metrics(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct logger *lg = log_with(NULL, "k", "v");
 		struct metrics *r = metrics_new();
 		static const char *const labels[] = {"a", NULL};

@@ -171,9 +171,10 @@ static void log_lines(void **state)
 	(void)state;
 	CLEANUP(free_p) char *text = log_text(LOG_LVL_INFO, emit_one);
 	assert_true(str_has_prefix(text, "{\"ts\":\"20"));
-	assert_non_null(strstr(text, "\",\"level\":\"warn\",\"msg\":\"bound\",\"component\":\"test\",\"controller\":\"dataset\","
-				     "\"name\":\"x\\\"y\",\"err\":null,\"n\":-5,\"ok\":true,\"duration_ms\":1.500,"
-				     "\"bad\":\"\xef\xbf\xbd\\n\"}\n"));
+	assert_non_null(strstr(
+		text, "\",\"level\":\"warn\",\"msg\":\"bound\",\"component\":\"test\",\"controller\":\"dataset\","
+		      "\"name\":\"x\\\"y\",\"err\":null,\"n\":-5,\"ok\":true,\"duration_ms\":1.500,"
+		      "\"bad\":\"\xef\xbf\xbd\\n\"}\n"));
 	assert_non_null(strstr(text, "\"level\":\"error\",\"msg\":\"plain\",\"component\":\"test\"}\n"));
 	assert_null(strstr(text, "not shown"));
 }
@@ -202,12 +203,8 @@ static void log_cuts_values(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(read_and_write),
-		cmocka_unit_test(read_large),
-		cmocka_unit_test(directories),
-		cmocka_unit_test(remove_stops_at_mounts),
-		cmocka_unit_test(beneath),
-		cmocka_unit_test(log_lines),
+		cmocka_unit_test(read_and_write),         cmocka_unit_test(read_large), cmocka_unit_test(directories),
+		cmocka_unit_test(remove_stops_at_mounts), cmocka_unit_test(beneath),    cmocka_unit_test(log_lines),
 		cmocka_unit_test(log_cuts_values),
 	};
 	return cmocka_run_group_tests(tests, enter, leave);

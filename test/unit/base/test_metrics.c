@@ -64,9 +64,11 @@ static void histograms(void **state)
 	series_observe(s, 0.5);
 	series_observe(s, 2);
 	char *text = text_of(r);
-	assert_string_equal(text, "# HELP d_seconds T.\n# TYPE d_seconds histogram\n"
-				  "d_seconds_bucket{op=\"x\",le=\"0.1\"} 1\nd_seconds_bucket{op=\"x\",le=\"1\"} 2\n"
-				  "d_seconds_bucket{op=\"x\",le=\"+Inf\"} 3\nd_seconds_sum{op=\"x\"} 2.6\nd_seconds_count{op=\"x\"} 3\n");
+	assert_string_equal(
+		text,
+		"# HELP d_seconds T.\n# TYPE d_seconds histogram\n"
+		"d_seconds_bucket{op=\"x\",le=\"0.1\"} 1\nd_seconds_bucket{op=\"x\",le=\"1\"} 2\n"
+		"d_seconds_bucket{op=\"x\",le=\"+Inf\"} 3\nd_seconds_sum{op=\"x\"} 2.6\nd_seconds_count{op=\"x\"} 3\n");
 	free(text);
 	metrics_free(r);
 }

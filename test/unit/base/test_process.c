@@ -16,7 +16,7 @@
 #include "base/process.h"
 #include "base/str.h"
 
-#define SOON (10 * NSEC_PER_SEC)
+#define SOON      (10 * NSEC_PER_SEC)
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void run_collects(void **state)
@@ -68,7 +68,8 @@ static void spawn_errors(void **state)
 	assert_string_equal(e.msg, "start 'no-such-program': no such program in PATH");
 	assert_int_equal(process_spawn(&(struct process_options){.argv = ARGV("/etc/passwd")}, &p, &e), -EACCES);
 	assert_string_equal(e.msg, "start '/etc/passwd': execute: Permission denied");
-	assert_int_equal(process_spawn(&(struct process_options){.argv = ARGV("true"), .cwd = "/no/such"}, &p, &e), -ENOENT);
+	assert_int_equal(process_spawn(&(struct process_options){.argv = ARGV("true"), .cwd = "/no/such"}, &p, &e),
+			 -ENOENT);
 	assert_string_equal(e.msg, "start 'true': change directory: No such file or directory");
 	assert_int_equal(p.pid, 0);
 	assert_int_equal(process_signal(&p, SIGTERM), -ESRCH);
@@ -89,7 +90,9 @@ static void spawn_and_signal(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 	assert_int_equal(p.pid, 0);
 
-	assert_int_equal(process_spawn(&(struct process_options){.argv = ARGV("sleep", "100"), .same_group = true}, &p, NULL), 0);
+	assert_int_equal(
+		process_spawn(&(struct process_options){.argv = ARGV("sleep", "100"), .same_group = true}, &p, NULL),
+		0);
 	assert_int_equal(getpgid(p.pid), getpgrp());
 	process_kill(&p);
 	assert_int_equal(p.pid, 0);
@@ -103,8 +106,8 @@ static void spawn_passes_fds(void **state)
 	assert_int_equal(pipe2(other, O_CLOEXEC), 0);
 	char script[200];
 	/* One end is passed; the other, made in the same way, must be closed; the environment is only what was given. */
-	(void)snprintf(script, sizeof script, "echo got >&%d; test ! -e /proc/self/fd/%d && echo closed $A $HOME; pwd", pipefd[1],
-		       other[1]);
+	(void)snprintf(script, sizeof script, "echo got >&%d; test ! -e /proc/self/fd/%d && echo closed $A $HOME; pwd",
+		       pipefd[1], other[1]);
 	struct process p = PROCESS_NONE;
 	assert_int_equal(process_spawn(&(struct process_options){.argv = ARGV("/bin/sh", "-c", script),
 								 .envp = ARGV("A=b"),
@@ -136,7 +139,9 @@ static void spawn_resets_signals(void **state)
 	assert_int_equal(sigaction(SIGPIPE, &ignore, &old), 0);
 	assert_int_equal(pthread_sigmask(SIG_BLOCK, &usr1, &oldset), 0);
 	struct process_result r = {0};
-	assert_int_equal(process_run(ARGV("grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"), NULL, 0, 1000, SOON, &r, NULL), 0);
+	assert_int_equal(
+		process_run(ARGV("grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"), NULL, 0, 1000, SOON, &r, NULL),
+		0);
 	assert_string_equal(r.out, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 	process_result_clear(&r);
 	(void)sigaction(SIGPIPE, &old, NULL);
@@ -201,9 +206,12 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "parent") == 0)
 		return helper_parent();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(run_collects),     cmocka_unit_test(run_limits),
-		cmocka_unit_test(spawn_errors),     cmocka_unit_test(spawn_and_signal),
-		cmocka_unit_test(spawn_passes_fds), cmocka_unit_test(spawn_resets_signals),
+		cmocka_unit_test(run_collects),
+		cmocka_unit_test(run_limits),
+		cmocka_unit_test(spawn_errors),
+		cmocka_unit_test(spawn_and_signal),
+		cmocka_unit_test(spawn_passes_fds),
+		cmocka_unit_test(spawn_resets_signals),
 		cmocka_unit_test(death_of_thread_is_not_of_parent),
 		cmocka_unit_test(dies_with_parent),
 	};

@@ -48,22 +48,24 @@ static const struct test_field env_fields[] = {{"name", &t_scalar}, {"value", &t
 static const struct test_type t_env = {.fields = env_fields};
 static const struct test_type t_envs = {
 	.element = &t_env, .list = LIST_MAP, .list_keys = name_keys, .patch_merge_key = "name"};
-static const struct test_field container_fields[] = {{"name", &t_scalar},        {"image", &t_scalar}, {"ports", &t_ports},
-						     {"args", &t_atomic_list}, {"env", &t_envs},     {NULL, NULL}};
+static const struct test_field container_fields[] = {{"name", &t_scalar}, {"image", &t_scalar},
+						     {"ports", &t_ports}, {"args", &t_atomic_list},
+						     {"env", &t_envs},    {NULL, NULL}};
 static const struct test_type t_container = {.fields = container_fields};
 static const struct test_type t_containers = {
 	.element = &t_container, .list = LIST_MAP, .list_keys = name_keys, .patch_merge_key = "name"};
 static const struct test_type t_free = {.granular_unknown = true};
-static const struct test_field spec_fields[] = {{"containers", &t_containers}, {"replicas", &t_scalar},
-						{"nodeSelector", &t_map},      {"selector", &t_atomic_map},
-						{"free", &t_free},             {NULL, NULL}};
+static const struct test_field spec_fields[] = {
+	{"containers", &t_containers}, {"replicas", &t_scalar}, {"nodeSelector", &t_map},
+	{"selector", &t_atomic_map},   {"free", &t_free},       {NULL, NULL}};
 static const struct test_type t_spec = {.fields = spec_fields};
-static const struct test_field metadata_fields[] = {{"name", &t_scalar},   {"namespace", &t_scalar}, {"labels", &t_map},
-						    {"annotations", &t_map}, {"finalizers", &t_set},   {NULL, NULL}};
+static const struct test_field metadata_fields[] = {{"name", &t_scalar},    {"namespace", &t_scalar},
+						    {"labels", &t_map},     {"annotations", &t_map},
+						    {"finalizers", &t_set}, {NULL, NULL}};
 static const struct test_type t_metadata = {.fields = metadata_fields};
 static const struct test_field root_fields[] = {
-	{"apiVersion", &t_scalar}, {"kind", &t_scalar}, {"metadata", &t_metadata}, {"spec", &t_spec},
-	{"data", &t_map},          {"status", &t_map},  {NULL, NULL}};
+	{"apiVersion", &t_scalar}, {"kind", &t_scalar}, {"metadata", &t_metadata}, {"spec", &t_spec}, {"data", &t_map},
+	{"status", &t_map},        {NULL, NULL}};
 static const struct test_type t_root = {.fields = root_fields};
 
 static struct shape shape_of(const struct test_type *t)

@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "shapes.h"
 #include "json/apply.h"
 #include "json/json.h"
-#include "shapes.h"
 
 static json_t *parse(const char *text)
 {
@@ -117,7 +117,8 @@ static void check_owner(struct life *l, const char *manager, const char *operati
 	CLEANUP(free_p) char *text = NULL;
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *e = json_array_get(list, i);
-		if (!str_same(json_str(e, "manager", NULL), manager) || !str_same(json_str(e, "operation", NULL), operation))
+		if (!str_same(json_str(e, "manager", NULL), manager) ||
+		    !str_same(json_str(e, "operation", NULL), operation))
 			continue;
 		assert_null(text); /* once only */
 		text = json_to_text(json_object_get(e, "fieldsV1"), NULL);
@@ -142,8 +143,10 @@ static void creates_and_owns(void **state)
 	check_owner(&l, "a", "Apply", "{\"f:data\":{\"f:k\":{}}}");
 	const json_t *e = json_at(l.live, "metadata.managedFields[0]");
 	CLEANUP(free_p) char *text = json_to_text(e, NULL);
-	assert_string_equal(text, "{\"manager\":\"a\",\"operation\":\"Apply\",\"apiVersion\":\"v1\",\"time\":\"1970-01-01T00:00:01Z\","
-				  "\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:data\":{\"f:k\":{}}}}");
+	assert_string_equal(
+		text,
+		"{\"manager\":\"a\",\"operation\":\"Apply\",\"apiVersion\":\"v1\",\"time\":\"1970-01-01T00:00:01Z\","
+		"\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:data\":{\"f:k\":{}}}}");
 	finish(&l);
 }
 
@@ -152,7 +155,9 @@ static void dropped_fields_go(void **state)
 	(void)state;
 	struct life l = {0};
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"2\"},\"spec\":{\"replicas\":3}}");
-	update(&l, "server", "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"2\",\"theirs\":\"x\"},\"spec\":{\"replicas\":3},\"status\":{\"s\":\"1\"}}");
+	update(&l, "server",
+	       "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"2\",\"theirs\":\"x\"},\"spec\":{\"replicas\":3},\"status\":{"
+		      "\"s\":\"1\"}}");
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\"}}");
 	check_object(&l, "{" CM ",\"data\":{\"k\":\"1\",\"theirs\":\"x\"},\"status\":{\"s\":\"1\"}}");
 	check_owner(&l, "a", "Apply", "{\"f:data\":{\"f:k\":{}}}");
@@ -171,10 +176,14 @@ static void unowned_fields(void **state)
 	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
 	assert_int_equal(json_put_str(l.live, "spec.containers[name=c].pull", "Always"), 0);
 	assert_int_equal(json_put_int(l.live, "spec.replicas", 1), 0);
-	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\"},{\"name\":\"d\"}]}}");
-	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\",\"pull\":\"Always\"},{\"name\":\"d\"}],\"replicas\":1}}");
-	check_owner(&l, "a", "Apply", "{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:image\":{},\"f:name\":{}},"
-				      "\"k:{\\\"name\\\":\\\"d\\\"}\":{\".\":{},\"f:name\":{}}}}}");
+	apply_ok(&l, "a", false,
+		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\"},{\"name\":\"d\"}]}}");
+	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\",\"pull\":\"Always\"},{"
+				"\"name\":\"d\"}],\"replicas\":1}}");
+	check_owner(
+		&l, "a", "Apply",
+		"{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:image\":{},\"f:name\":{}},"
+		"\"k:{\\\"name\\\":\\\"d\\\"}\":{\".\":{},\"f:name\":{}}}}}");
 	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"d\"}]}}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"d\"}],\"replicas\":1}}");
 	finish(&l);
@@ -188,7 +197,8 @@ static void conflicts(void **state)
 	assert_int_equal(apply_fails(&l, "b", "{" CM ",\"data\":{\"k\":\"2\"}}"), -EEXIST);
 	assert_string_equal(l.err.msg, "Apply failed with 1 conflict: conflict with \"a\": .data.k");
 	CLEANUP(free_p) char *causes = json_to_text(l.causes, NULL);
-	assert_string_equal(causes, "[{\"reason\":\"FieldManagerConflict\",\"message\":\"conflict with \\\"a\\\"\",\"field\":\".data.k\"}]");
+	assert_string_equal(causes, "[{\"reason\":\"FieldManagerConflict\",\"message\":\"conflict with "
+				    "\\\"a\\\"\",\"field\":\".data.k\"}]");
 	check_object(&l, "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"1\",\"m\":\"1\"}}");
 
 	update(&l, "edit", "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"1\",\"m\":\"9\"}}");
@@ -218,9 +228,13 @@ static void conflict_paths(void **state)
 {
 	(void)state;
 	struct life l = {0};
-	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80,\"name\":\"h\"}]}]}}");
-	assert_int_equal(apply_fails(&l, "b", "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":"
-					      "[{\"containerPort\":80,\"protocol\":\"TCP\",\"name\":\"x\"}]}]}}"), -EEXIST);
+	apply_ok(&l, "a", false,
+		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80,"
+			"\"name\":\"h\"}]}]}}");
+	assert_int_equal(apply_fails(&l, "b",
+				     "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":"
+				     "[{\"containerPort\":80,\"protocol\":\"TCP\",\"name\":\"x\"}]}]}}"),
+			 -EEXIST);
 	assert_string_equal(l.err.msg, "Apply failed with 1 conflict: conflict with \"a\": "
 				       ".spec.containers[name=\"c\"].ports[containerPort=80,protocol=\"TCP\"].name");
 	finish(&l);
@@ -230,12 +244,16 @@ static void key_defaults(void **state)
 {
 	(void)state;
 	struct life l = {0};
-	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80}]}]}}");
+	apply_ok(&l, "a", false,
+		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80}]}]}}");
 	/* the same port with the default written out is the same port; another protocol is another */
-	apply_ok(&l, "b", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":["
-				 "{\"containerPort\":80,\"protocol\":\"TCP\"},{\"containerPort\":80,\"protocol\":\"UDP\"}]}]}}");
-	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"protocol\":\"TCP\"},"
-			 "{\"containerPort\":80,\"protocol\":\"UDP\"}]}]}}");
+	apply_ok(&l, "b", false,
+		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":["
+		 "{\"containerPort\":80,\"protocol\":\"TCP\"},{\"containerPort\":80,\"protocol\":\"UDP\"}]}]}}");
+	check_object(
+		&l, "{" CM
+		    ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80,\"protocol\":\"TCP\"},"
+		    "{\"containerPort\":80,\"protocol\":\"UDP\"}]}]}}");
 	apply_ok(&l, "b", false, "{" CM "}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80}]}]}}");
 	finish(&l);
@@ -245,18 +263,25 @@ static void sets_and_atomics(void **state)
 {
 	(void)state;
 	struct life l = {0};
-	apply_ok(&l, "a", false, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f1\",\"f2\"]},\"spec\":{\"selector\":{\"a\":\"1\"},"
-				 "\"containers\":[{\"name\":\"c\",\"args\":[\"x\",\"y\"]}]}}");
-	check_owner(&l, "a", "Apply", "{\"f:metadata\":{\"f:finalizers\":{\"v:\\\"f1\\\"\":{},\"v:\\\"f2\\\"\":{}}},\"f:spec\":{"
-				      "\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:args\":{},\"f:name\":{}}},\"f:selector\":{}}}");
+	apply_ok(&l, "a", false,
+		 "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f1\",\"f2\"]},\"spec\":{\"selector\":{\"a\":\"1\"},"
+		 "\"containers\":[{\"name\":\"c\",\"args\":[\"x\",\"y\"]}]}}");
+	check_owner(&l, "a", "Apply",
+		    "{\"f:metadata\":{\"f:finalizers\":{\"v:\\\"f1\\\"\":{},\"v:\\\"f2\\\"\":{}}},\"f:spec\":{"
+		    "\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:args\":{},\"f:name\":{}}},\"f:"
+		    "selector\":{}}}");
 	apply_ok(&l, "b", false, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f3\",\"f1\"]}}");
-	check_object(&l, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f3\",\"f1\",\"f2\"]},\"spec\":{\"selector\":{\"a\":\"1\"},"
+	check_object(&l, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f3\",\"f1\",\"f2\"]},\"spec\":{\"selector\":{"
+			 "\"a\":\"1\"},"
 			 "\"containers\":[{\"name\":\"c\",\"args\":[\"x\",\"y\"]}]}}");
-	assert_int_equal(apply_fails(&l, "b", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"selector\":{\"b\":\"1\"}}}"), -EEXIST);
+	assert_int_equal(apply_fails(&l, "b", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"selector\":{\"b\":\"1\"}}}"),
+			 -EEXIST);
 	assert_string_equal(l.err.msg, "Apply failed with 1 conflict: conflict with \"a\": .spec.selector");
-	apply_ok(&l, "a", false, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f2\"]},\"spec\":{\"selector\":{\"b\":\"2\"},"
-				 "\"containers\":[{\"name\":\"c\",\"args\":[\"z\"]}]}}");
-	check_object(&l, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f3\",\"f1\",\"f2\"]},\"spec\":{\"selector\":{\"b\":\"2\"},"
+	apply_ok(&l, "a", false,
+		 "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f2\"]},\"spec\":{\"selector\":{\"b\":\"2\"},"
+		 "\"containers\":[{\"name\":\"c\",\"args\":[\"z\"]}]}}");
+	check_object(&l, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f3\",\"f1\",\"f2\"]},\"spec\":{\"selector\":{"
+			 "\"b\":\"2\"},"
 			 "\"containers\":[{\"name\":\"c\",\"args\":[\"z\"]}]}}");
 	apply_ok(&l, "b", false, "{\"metadata\":{\"name\":\"x\"}}");
 	check_object(&l, "{\"metadata\":{\"name\":\"x\",\"finalizers\":[\"f2\"]},\"spec\":{\"selector\":{\"b\":\"2\"},"
@@ -270,13 +295,8 @@ static void list_order(void **state)
 	static const struct {
 		const char *theirs, *ours, *want;
 	} cases[] = {
-		{"abcd", "db", "acdb"},
-		{"ab", "ba", "ba"},
-		{"ab", "xay", "xaby"},
-		{"abc", "xy", "abcxy"},
-		{"ac", "bc", "abc"},
-		{"", "ab", "ab"},
-		{"ab", "", "ab"},
+		{"abcd", "db", "acdb"}, {"ab", "ba", "ba"}, {"ab", "xay", "xaby"}, {"abc", "xy", "abcxy"},
+		{"ac", "bc", "abc"},    {"", "ab", "ab"},   {"ab", "", "ab"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct life l = {.live = parse("{" CM ",\"spec\":{\"containers\":[]}}")};
@@ -300,16 +320,21 @@ static void bad_lists(void **state)
 	(void)state;
 	struct life l = {0};
 	assert_int_equal(apply_fails(&l, "a", "{" CM ",\"spec\":{\"containers\":[{\"image\":\"i\"}]}}"), -EINVAL);
-	assert_string_equal(l.err.msg, ".spec.containers: element 0: associative list with keys has an element that omits all key "
-				       "fields (the first is \"name\") and has no default for them");
-	assert_int_equal(apply_fails(&l, "a", "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"c\"}]}}"), -EINVAL);
+	assert_string_equal(l.err.msg,
+			    ".spec.containers: element 0: associative list with keys has an element that omits all key "
+			    "fields (the first is \"name\") and has no default for them");
+	assert_int_equal(apply_fails(&l, "a", "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"c\"}]}}"),
+			 -EINVAL);
 	assert_string_equal(l.err.msg, ".spec.containers: duplicate entries for key [{\"name\":\"c\"}]");
 	assert_int_equal(apply_fails(&l, "a", "[]"), -EINVAL);
 
 	/* a live object may have them: they stay as they are */
-	l.live = parse("{" CM ",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\",\"image\":\"j\"}]}}");
+	l.live = parse(
+		"{" CM
+		",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\",\"image\":\"j\"}]}}");
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\"}}");
-	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\",\"image\":\"j\"}]},\"data\":{\"k\":\"1\"}}");
+	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\","
+				"\"image\":\"j\"}]},\"data\":{\"k\":\"1\"}}");
 	finish(&l);
 }
 
@@ -318,7 +343,8 @@ static void first_apply_to_an_unmanaged_object(void **state)
 	(void)state;
 	struct life l = {.live = parse("{" CM ",\"data\":{\"k\":\"1\",\"l\":\"1\"}}")};
 	assert_int_equal(apply_fails(&l, "a", "{" CM ",\"data\":{\"k\":\"2\"}}"), -EEXIST);
-	assert_string_equal(l.err.msg, "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1: .data.k");
+	assert_string_equal(l.err.msg,
+			    "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1: .data.k");
 	apply_ok(&l, "a", true, "{" CM ",\"data\":{\"k\":\"2\"}}");
 	check_object(&l, "{" CM ",\"data\":{\"k\":\"2\",\"l\":\"1\"}}");
 	check_owner(&l, "before-first-apply", "Update", "{\"f:data\":{\".\":{},\"f:l\":{}}}");
@@ -328,13 +354,20 @@ static void first_apply_to_an_unmanaged_object(void **state)
 static void nulls_remove(void **state)
 {
 	(void)state;
-	struct life l = {.live = parse("{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"replicas\":1},\"data\":{}}")};
-	apply_ok(&l, "a", true, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}],\"replicas\":null,\"free\":null}}");
+	struct life l = {
+		.live = parse(
+			"{" CM
+			",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"replicas\":1},\"data\":{}}")};
+	apply_ok(&l, "a", true,
+		 "{" CM
+		 ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}],\"replicas\":null,\"free\":null}}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\"}]},\"data\":{}}");
 	const char *time = json_str(l.live, "metadata.managedFields[manager=a].time", NULL);
 	assert_string_equal(time, "1970-01-01T00:00:01Z");
 	/* and nothing happens the second time */
-	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}],\"replicas\":null,\"free\":null}}");
+	apply_ok(&l, "a", false,
+		 "{" CM
+		 ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}],\"replicas\":null,\"free\":null}}");
 	assert_string_equal(json_str(l.live, "metadata.managedFields[manager=a].time", NULL), "1970-01-01T00:00:01Z");
 	finish(&l);
 }
@@ -344,11 +377,20 @@ static void nulls_end_ownership(void **state)
 {
 	(void)state;
 	struct life l = {0};
-	apply_ok(&l, "a", false, "{\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
-	assert_int_equal(apply_fails(&l, "b", "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}]}}"), -EEXIST);
-	apply_ok(&l, "b", true, "{\"metadata\":{\"name\":\"x\",\"labels\":null},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}]}}");
+	apply_ok(&l, "a", false,
+		 "{\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"}},\"spec\":{\"containers\":[{\"name\":\"c\","
+		 "\"image\":\"i\"}]}}");
+	assert_int_equal(
+		apply_fails(
+			&l, "b",
+			"{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":null}]}}"),
+		-EEXIST);
+	apply_ok(&l, "b", true,
+		 "{\"metadata\":{\"name\":\"x\",\"labels\":null},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":"
+		 "null}]}}");
 	check_object(&l, "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]}}");
-	check_owner(&l, "a", "Apply", "{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:name\":{}}}}}");
+	check_owner(&l, "a", "Apply",
+		    "{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:name\":{}}}}}");
 	finish(&l);
 }
 
@@ -371,9 +413,11 @@ static void system_fields_are_left_alone(void **state)
 	assert_int_equal(json_put_str(l.live, "metadata.uid", "u"), 0);
 	assert_int_equal(json_put_str(l.live, "metadata.resourceVersion", "7"), 0);
 	assert_int_equal(json_put_str(l.live, "metadata.creationTimestamp", "2026-01-01T00:00:00Z"), 0);
-	apply_ok(&l, "a", false, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"creationTimestamp\":null,"
-				 "\"resourceVersion\":\"6\"},\"data\":{\"k\":\"2\"}}");
-	check_object(&l, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"7\","
+	apply_ok(&l, "a", false,
+		 "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"creationTimestamp\":null,"
+		 "\"resourceVersion\":\"6\"},\"data\":{\"k\":\"2\"}}");
+	check_object(&l, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"uid\":\"u\","
+			 "\"resourceVersion\":\"7\","
 			 "\"creationTimestamp\":\"2026-01-01T00:00:00Z\"},\"data\":{\"k\":\"2\"}}");
 	check_owner(&l, "a", "Apply", "{\"f:data\":{\"f:k\":{}}}");
 	/* even for a configuration that says nothing of metadata */
@@ -397,8 +441,10 @@ static void ignored_paths(void **state)
 	o = options(&l, "ctl");
 	o.subresource = "status";
 	o.ignore = spec;
-	update_as(&l, &o, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"}},"
-			  "\"spec\":{\"replicas\":9},\"status\":{\"s\":\"2\"}}", true);
+	update_as(&l, &o,
+		  "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"labels\":{\"l\":\"1\"}},"
+		  "\"spec\":{\"replicas\":9},\"status\":{\"s\":\"2\"}}",
+		  true);
 	check_owner(&l, "ctl", "Update", "{\"f:status\":{\".\":{},\"f:s\":{}}}");
 	check_owner(&l, "a", "Apply", "{\"f:spec\":{\"f:replicas\":{}}}");
 	assert_string_equal(json_str(l.live, "metadata.managedFields[manager=ctl].subresource", ""), "status");
@@ -408,7 +454,9 @@ static void ignored_paths(void **state)
 	o.subresource = "status";
 	o.ignore = spec;
 	assert_int_equal(run_apply(&l, &o, "{" CM ",\"status\":{\"s\":\"3\"}}"), -EEXIST);
-	assert_string_equal(l.err.msg, "Apply failed with 1 conflict: conflict with \"ctl\" with subresource \"status\" using v1: .status.s");
+	assert_string_equal(
+		l.err.msg,
+		"Apply failed with 1 conflict: conflict with \"ctl\" with subresource \"status\" using v1: .status.s");
 	finish(&l);
 }
 
@@ -451,21 +499,31 @@ static void owners_from_the_request(void **state)
 	struct life l = {0};
 	update(&l, "creator", "{" CM ",\"data\":{\"k\":\"1\"}}");
 	struct apply_options o = options(&l, "x");
-	update_as(&l, &o, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{\"manager\":\"sluice\","
-			  "\"operation\":\"Apply\",\"apiVersion\":\"v1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:data\":{\"f:k\":{}}}}]},"
-			  "\"data\":{\"k\":\"1\"}}", false);
+	update_as(&l, &o,
+		  "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{\"manager\":"
+		  "\"sluice\","
+		  "\"operation\":\"Apply\",\"apiVersion\":\"v1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:data\":{"
+		  "\"f:k\":{}}}}]},"
+		  "\"data\":{\"k\":\"1\"}}",
+		  false);
 	check_owner(&l, "sluice", "Apply", "{\"f:data\":{\"f:k\":{}}}");
 	check_owner(&l, "creator", "Update", "");
 
 	/* nonsense is not taken: the stored owners stay */
 	o = options(&l, "x");
-	update_as(&l, &o, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{\"manager\":\"y\","
-			  "\"operation\":\"Guess\"}]},\"data\":{\"k\":\"1\"}}", false);
+	update_as(&l, &o,
+		  "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{\"manager\":"
+		  "\"y\","
+		  "\"operation\":\"Guess\"}]},\"data\":{\"k\":\"1\"}}",
+		  false);
 	check_owner(&l, "sluice", "Apply", "{\"f:data\":{\"f:k\":{}}}");
 
 	/* [{}] gives tracking up */
 	o = options(&l, "x");
-	update_as(&l, &o, "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{}]},\"data\":{\"k\":\"1\"}}", false);
+	update_as(&l, &o,
+		  "{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{}]},\"data\":"
+		  "{\"k\":\"1\"}}",
+		  false);
 	assert_null(json_at(l.live, "metadata.managedFields"));
 	update(&l, "x", "{" CM ",\"data\":{\"k\":\"7\"}}");
 	assert_null(json_at(l.live, "metadata.managedFields"));
@@ -475,11 +533,16 @@ static void owners_from_the_request(void **state)
 static void foreign_spelling(void **state)
 {
 	(void)state;
-	struct life l = {.live = parse("{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{\"manager\":\"a\","
-				       "\"operation\":\"Apply\",\"apiVersion\":\"v0\",\"time\":\"2026-01-01T00:00:00Z\",\"fieldsType\":\"FieldsV1\","
-				       "\"fieldsV1\":{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\": \\\"c\\\"}\":{\".\":{},\"f:name\":{},"
-				       "\"f:ports\":{\"k:{\\\"protocol\\\":\\\"TCP\\\",\\\"containerPort\\\":80}\":{\".\":{},\"f:containerPort\":{}}}}}}}}]},"
-				       "\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80}]}]}}")};
+	struct life l = {
+		.live = parse("{\"apiVersion\":\"v1\",\"kind\":\"X\",\"metadata\":{\"name\":\"x\",\"managedFields\":[{"
+			      "\"manager\":\"a\","
+			      "\"operation\":\"Apply\",\"apiVersion\":\"v0\",\"time\":\"2026-01-01T00:00:00Z\","
+			      "\"fieldsType\":\"FieldsV1\","
+			      "\"fieldsV1\":{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\": "
+			      "\\\"c\\\"}\":{\".\":{},\"f:name\":{},"
+			      "\"f:ports\":{\"k:{\\\"protocol\\\":\\\"TCP\\\",\\\"containerPort\\\":80}\":{\".\":{},"
+			      "\"f:containerPort\":{}}}}}}}}]},"
+			      "\"spec\":{\"containers\":[{\"name\":\"c\",\"ports\":[{\"containerPort\":80}]}]}}")};
 	apply_ok(&l, "a", false, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\"}]}}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\"}]}}");
 	assert_int_equal(json_array_size(json_at(l.live, "metadata.managedFields")), 1);
@@ -502,7 +565,9 @@ static void old_updaters_are_joined(void **state)
 	}
 	assert_int_equal(json_array_size(json_at(l.live, "metadata.managedFields")), 10);
 	check_owner(&l, "m00", "Update", "");
-	check_owner(&l, "ancient-changes", "Update", "{\"f:data\":{\".\":{},\"f:k00\":{},\"f:k01\":{},\"f:k02\":{},\"f:k03\":{},\"f:k04\":{},\"f:k05\":{}}}");
+	check_owner(&l, "ancient-changes", "Update",
+		    "{\"f:data\":{\".\":{},\"f:k00\":{},\"f:k01\":{},\"f:k02\":{},\"f:k03\":{},\"f:k04\":{},\"f:k05\":{"
+		    "}}}");
 	finish(&l);
 }
 

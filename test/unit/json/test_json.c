@@ -94,15 +94,18 @@ static void print_indented(void **state)
 	(void)state;
 	JSON_AUTO j = parse("{\"a\":{},\"b\":[1,{\"c\":[]}]}");
 	CLEANUP(free_p) char *text = json_to_text_indent(j, 4);
-	assert_string_equal(text, "{\n    \"a\": {},\n    \"b\": [\n        1,\n        {\n            \"c\": []\n        }\n    ]\n}");
+	assert_string_equal(
+		text,
+		"{\n    \"a\": {},\n    \"b\": [\n        1,\n        {\n            \"c\": []\n        }\n    ]\n}");
 	assert_null(json_to_text(NULL, NULL));
 }
 
 static void paths_read(void **state)
 {
 	(void)state;
-	JSON_AUTO j = parse("{\"metadata\":{\"labels\":{\"a.b/c\":\"x\"}},\"n\":3,\"r\":4.0,\"h\":4.5,\"t\":true,"
-			    "\"c\":[{\"name\":\"one\",\"v\":1},{\"name\":\"two\",\"v\":2,\"p\":[10,20]},{\"port\":80,\"v\":3}]}");
+	JSON_AUTO j = parse(
+		"{\"metadata\":{\"labels\":{\"a.b/c\":\"x\"}},\"n\":3,\"r\":4.0,\"h\":4.5,\"t\":true,"
+		"\"c\":[{\"name\":\"one\",\"v\":1},{\"name\":\"two\",\"v\":2,\"p\":[10,20]},{\"port\":80,\"v\":3}]}");
 	assert_string_equal(json_str(j, "metadata.labels[\"a.b/c\"]", NULL), "x");
 	assert_int_equal(json_int(j, "c[name=two].v", 0), 2);
 	assert_int_equal(json_int(j, "c[port=80].v", 0), 3);
@@ -141,8 +144,9 @@ static void paths_write(void **state)
 	json_drop(j, "spec.args[0]");
 	json_drop(j, "s");
 	CLEANUP(free_p) char *text = json_to_text(j, NULL);
-	assert_string_equal(text, "{\"null\":{\"a\":{\"x.y\":true}},\"spec\":{\"containers\":[{\"name\":\"fuse\",\"image\":\"i\"}],"
-				  "\"args\":[\"-x\"]},\"list\":[\"again\"]}");
+	assert_string_equal(
+		text, "{\"null\":{\"a\":{\"x.y\":true}},\"spec\":{\"containers\":[{\"name\":\"fuse\",\"image\":\"i\"}],"
+		      "\"args\":[\"-x\"]},\"list\":[\"again\"]}");
 }
 
 static void sameness(void **state)

@@ -23,15 +23,18 @@ static json_t *parse(const char *text)
 	return j;
 }
 
-static const char pod[] = "{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"1\"},\"finalizers\":[\"f\"]},\"spec\":{\"containers\":["
-			  "{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80}]},{\"name\":\"d\"}],\"replicas\":1.5}}";
-static const char change[] = "{\"metadata\":{\"name\":\"x\",\"labels\":{\"b\":\"2\"},\"finalizers\":[\"g\"]},\"spec\":{\"containers\":["
-			     "{\"name\":\"d\",\"image\":\"k\"},{\"name\":\"e\",\"args\":[\"x\"]}]}}";
+static const char pod[] =
+	"{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"1\"},\"finalizers\":[\"f\"]},\"spec\":{\"containers\":["
+	"{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80}]},{\"name\":\"d\"}],\"replicas\":1.5}}";
+static const char change[] =
+	"{\"metadata\":{\"name\":\"x\",\"labels\":{\"b\":\"2\"},\"finalizers\":[\"g\"]},\"spec\":{\"containers\":["
+	"{\"name\":\"d\",\"image\":\"k\"},{\"name\":\"e\",\"args\":[\"x\"]}]}}";
 
 static void reading(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *j = NULL;
 		const int rc = json_parse(pod, sizeof pod - 1, &j, NULL);
 		char *text = rc == 0 ? json_to_text_indent(j, 2) : NULL;
@@ -52,7 +55,8 @@ static void ignore_path(void *ctx, const char *path)
 static void scanning(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		const int rc = json_scan_duplicates(pod, sizeof pod - 1, ignore_path, NULL);
 		FAULT_END;
 		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
@@ -62,7 +66,8 @@ static void scanning(void **state)
 static void paths(void **state)
 {
 	(void)state;
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *j = json_object();
 		const int rc = j != NULL ? json_put_str(j, "a.b[name=x].c[0]", "v") : -ENOMEM;
 		const int rc2 = j != NULL ? json_push(j, "a.l", json_string("v")) : -ENOMEM;
@@ -77,7 +82,8 @@ static void yaml(void **state)
 {
 	(void)state;
 	static const char text[] = "a: &x {b: [1, 2.5, yes, text]}\nc: *x\n<<: {d: 1}\n";
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *j = NULL;
 		const int rc = yaml_parse(text, sizeof text - 1, &j, NULL);
 		char *back = rc == 0 ? yaml_to_text(j) : NULL;
@@ -92,11 +98,14 @@ static void yaml(void **state)
 static void selectors(void **state)
 {
 	(void)state;
-	json_t *j = parse("{\"matchLabels\":{\"a\":\"b\"},\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"In\",\"values\":[\"d\"]}]}");
-	FAULT_LOOP {
+	json_t *j = parse("{\"matchLabels\":{\"a\":\"b\"},\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"In\","
+			  "\"values\":[\"d\"]}]}");
+	FAULT_LOOP
+	{
 		struct label_selector *a = NULL, *b = NULL;
 		struct field_selector *c = NULL;
-		const int r1 = label_selector_parse("a=b,c in (d,e),!f", &a, NULL), r2 = label_selector_from_json(j, &b, NULL);
+		const int r1 = label_selector_parse("a=b,c in (d,e),!f", &a, NULL),
+			  r2 = label_selector_from_json(j, &b, NULL);
 		const int r3 = field_selector_parse("a=b,c!=d", &c, NULL);
 		FAULT_END;
 		assert_true(fault_hit() ? r1 + r2 + r3 == -ENOMEM : r1 + r2 + r3 == 0);
@@ -118,7 +127,8 @@ static int strategic(const json_t *doc, const json_t *patch, json_t **ret, struc
 static void check_patch(patch_fn *fn, const char *patch_text)
 {
 	json_t *doc = parse(pod), *patch = parse(patch_text);
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *out = NULL;
 		const int rc = fn(doc, patch, &out, NULL);
 		FAULT_END;
@@ -139,11 +149,15 @@ static void patches(void **state)
 	check_patch(json_merge_patch, change);
 	check_patch(json_merge_diff, change);
 	check_patch(strategic, change);
-	check_patch(strategic, "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"d\"},{\"name\":\"c\"}],\"containers\":[{\"name\":\"c\","
-			       "\"image\":\"z\"}]},\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"f\"],\"labels\":{\"$patch\":\"replace\","
+	check_patch(strategic, "{\"spec\":{\"$setElementOrder/"
+			       "containers\":[{\"name\":\"d\"},{\"name\":\"c\"}],\"containers\":[{\"name\":\"c\","
+			       "\"image\":\"z\"}]},\"metadata\":{\"$deleteFromPrimitiveList/"
+			       "finalizers\":[\"f\"],\"labels\":{\"$patch\":\"replace\","
 			       "\"z\":\"1\"}}}");
-	check_patch(json_patch_apply, "[{\"op\":\"add\",\"path\":\"/spec/x\",\"value\":{}},{\"op\":\"copy\",\"from\":\"/spec\",\"path\":\"/t\"},"
-				      "{\"op\":\"move\",\"from\":\"/t/x\",\"path\":\"/spec/containers/0\"},{\"op\":\"remove\",\"path\":\"/t\"},"
+	check_patch(json_patch_apply, "[{\"op\":\"add\",\"path\":\"/spec/"
+				      "x\",\"value\":{}},{\"op\":\"copy\",\"from\":\"/spec\",\"path\":\"/t\"},"
+				      "{\"op\":\"move\",\"from\":\"/t/x\",\"path\":\"/spec/containers/"
+				      "0\"},{\"op\":\"remove\",\"path\":\"/t\"},"
 				      "{\"op\":\"replace\",\"path\":\"/spec/containers/1\",\"value\":1}]");
 }
 
@@ -152,10 +166,16 @@ static void applying(void **state)
 	(void)state;
 	const struct shape root = shape_of(&t_root);
 	static const char *const ignore[] = {"status", NULL};
-	struct apply_options o = {.manager = "a", .api_version = "v1", .subresource = "", .root = &root, .ops = &test_shape_ops, .ignore = ignore};
+	struct apply_options o = {.manager = "a",
+				  .api_version = "v1",
+				  .subresource = "",
+				  .root = &root,
+				  .ops = &test_shape_ops,
+				  .ignore = ignore};
 	json_t *config = parse(pod), *next = parse(change), *live = NULL;
 	assert_int_equal(apply_merge(NULL, config, &o, &live, NULL, NULL), 0);
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *out = NULL;
 		const int rc = apply_merge(live, next, &o, &out, NULL, NULL);
 		FAULT_END;
@@ -164,7 +184,8 @@ static void applying(void **state)
 	}
 	o.manager = "b";
 	json_t *contrary = parse("{\"metadata\":{\"name\":\"x\",\"labels\":{\"a\":\"9\"}},\"spec\":{\"replicas\":9}}");
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *out = NULL, *causes = NULL;
 		const int rc = apply_merge(live, contrary, &o, &out, &causes, NULL);
 		FAULT_END;
@@ -172,7 +193,8 @@ static void applying(void **state)
 		assert_true((causes != NULL) == (rc == -EEXIST));
 		json_decref(causes);
 	}
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		json_t *out = NULL;
 		const int rc = apply_track_update(live, contrary, &o, &out, NULL);
 		FAULT_END;
@@ -189,8 +211,9 @@ int main(void)
 {
 	fault_hook_jansson();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reading),   cmocka_unit_test(scanning), cmocka_unit_test(paths),    cmocka_unit_test(yaml),
-		cmocka_unit_test(selectors), cmocka_unit_test(patches),  cmocka_unit_test(applying),
+		cmocka_unit_test(reading),  cmocka_unit_test(scanning),  cmocka_unit_test(paths),
+		cmocka_unit_test(yaml),     cmocka_unit_test(selectors), cmocka_unit_test(patches),
+		cmocka_unit_test(applying),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

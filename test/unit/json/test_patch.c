@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "shapes.h"
 #include "json/json.h"
 #include "json/patch.h"
-#include "shapes.h"
 
 static json_t *parse(const char *text)
 {
@@ -53,15 +53,19 @@ static void json_patches(void **state)
 		{"{\"a\":[1,2]}", "[{\"op\":\"replace\",\"path\":\"/a/1\",\"value\":{}}]", "{\"a\":[1,{}]}", 0},
 		{"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"\",\"value\":7}]", "7", 0},
 		{"{\"a/b\":{\"m~n\":1}}", "[{\"op\":\"remove\",\"path\":\"/a~1b/m~0n\"}]", "{\"a/b\":{}}", 0},
-		{"{\"a\":{\"x\":1},\"b\":{}}", "[{\"op\":\"move\",\"from\":\"/a/x\",\"path\":\"/b/y\"}]", "{\"a\":{},\"b\":{\"y\":1}}", 0},
+		{"{\"a\":{\"x\":1},\"b\":{}}", "[{\"op\":\"move\",\"from\":\"/a/x\",\"path\":\"/b/y\"}]",
+		 "{\"a\":{},\"b\":{\"y\":1}}", 0},
 		{"{\"a\":[1,2,3]}", "[{\"op\":\"move\",\"from\":\"/a/0\",\"path\":\"/a/2\"}]", "{\"a\":[2,3,1]}", 0},
-		{"{\"a\":{\"x\":1}}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"},{\"op\":\"remove\",\"path\":\"/b/x\"}]",
+		{"{\"a\":{\"x\":1}}",
+		 "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"},{\"op\":\"remove\",\"path\":\"/b/x\"}]",
 		 "{\"a\":{\"x\":1},\"b\":{}}", 0},
-		{"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":1.0},{\"op\":\"remove\",\"path\":\"/a\"}]", "{}", 0},
+		{"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":1.0},{\"op\":\"remove\",\"path\":\"/a\"}]",
+		 "{}", 0},
 		{"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/b\",\"value\":null}]", "{\"a\":1}", 0},
 		{"{\"\":{\"\":1}}", "[{\"op\":\"remove\",\"path\":\"//\"}]", "{\"\":{}}", 0},
 		{"{}", "[]", "{}", 0},
-		{"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":2}]", "testing value /a failed: test failed", -ENOENT},
+		{"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":2}]", "testing value /a failed: test failed",
+		 -ENOENT},
 		{"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/x/y\",\"value\":2}]",
 		 "add operation does not apply: doc is missing path: \"/x/y\": missing value", -ENOENT},
 		{"{\"a\":[]}", "[{\"op\":\"add\",\"path\":\"/a/1\",\"value\":2}]",
@@ -76,10 +80,14 @@ static void json_patches(void **state)
 		 "copy operation does not apply: doc is missing path: \"/b\": missing value", -ENOENT},
 		{"{\"a\":{}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]",
 		 "JSON Patch: move \"/a/b\" is not a valid operation", -EINVAL},
-		{"{}", "[{\"op\":\"add\",\"path\":\"a\",\"value\":1}]", "JSON Patch: add \"a\" is not a valid operation", -EINVAL},
-		{"{}", "[{\"op\":\"add\",\"path\":\"/~2\",\"value\":1}]", "JSON Patch: add \"/~2\" is not a valid operation", -EINVAL},
-		{"{}", "[{\"op\":\"add\",\"path\":\"/a\"}]", "JSON Patch: add \"/a\" is not a valid operation", -EINVAL},
-		{"{}", "[{\"op\":\"spin\",\"path\":\"/a\",\"value\":1}]", "JSON Patch: spin \"/a\" is not a valid operation", -EINVAL},
+		{"{}", "[{\"op\":\"add\",\"path\":\"a\",\"value\":1}]",
+		 "JSON Patch: add \"a\" is not a valid operation", -EINVAL},
+		{"{}", "[{\"op\":\"add\",\"path\":\"/~2\",\"value\":1}]",
+		 "JSON Patch: add \"/~2\" is not a valid operation", -EINVAL},
+		{"{}", "[{\"op\":\"add\",\"path\":\"/a\"}]", "JSON Patch: add \"/a\" is not a valid operation",
+		 -EINVAL},
+		{"{}", "[{\"op\":\"spin\",\"path\":\"/a\",\"value\":1}]",
+		 "JSON Patch: spin \"/a\" is not a valid operation", -EINVAL},
 		{"{}", "[1]", "JSON Patch: each operation needs \"op\" and \"path\"", -EINVAL},
 		{"{}", "{}", "JSON Patch: it must be a list of operations", -EINVAL},
 	};
@@ -97,16 +105,19 @@ static void json_patch_limits(void **state)
 	for (int i = 0; i <= JSON_PATCH_MAX_OPS; i++)
 		(void)json_array_append_new(many, json_pack("{s:s,s:s,s:i}", "op", "add", "path", "/b", "value", 1));
 	for (int i = 0; i < 40; i++) /* doubles each time */
-		(void)json_array_append_new(grow, json_pack("{s:s,s:s,s:s}", "op", "copy", "from", "/a", "path", "/a/-"));
+		(void)json_array_append_new(grow,
+					    json_pack("{s:s,s:s,s:s}", "op", "copy", "from", "/a", "path", "/a/-"));
 	for (int i = 0; i < 300; i++)
-		(void)json_array_append_new(deepen, json_pack("{s:s,s:s,s:s}", "op", "move", "from", "/a", "path", "/b"));
+		(void)json_array_append_new(deepen,
+					    json_pack("{s:s,s:s,s:s}", "op", "move", "from", "/a", "path", "/b"));
 	json_t *out = NULL;
 	struct error e = {0};
 	assert_int_equal(json_patch_apply(doc, many, &out, &e), -EINVAL);
 	assert_string_equal(e.msg, "JSON Patch: at most 10000 operations are allowed, this has 10001");
 	assert_int_equal(json_patch_apply(doc, grow, &out, &e), -EINVAL);
 	assert_string_equal(e.msg, "JSON Patch: copy \"/a/-\": the result would be too large or too deep");
-	assert_int_equal(json_patch_apply(doc, deepen, &out, &e), -ENOENT); /* the second move finds nothing: not a limit */
+	assert_int_equal(json_patch_apply(doc, deepen, &out, &e),
+			 -ENOENT); /* the second move finds nothing: not a limit */
 
 	JSON_AUTO nest = json_array();
 	char path[2048] = "";
@@ -121,7 +132,8 @@ static void json_patch_limits(void **state)
 static void merge_patches(void **state)
 {
 	(void)state;
-	static const struct patch_case cases[] = { /* RFC 7396, appendix A */
+	static const struct patch_case cases[] = {
+		/* RFC 7396, appendix A */
 		{"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}", 0},
 		{"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}", 0},
 		{"{\"a\":\"b\"}", "{\"a\":null}", "{}", 0},
@@ -179,22 +191,29 @@ static void strategic_merges(void **state)
 		{"{\"data\":{\"a\":\"1\"}}", "{\"data\":{\"b\":\"2\",\"a\":null}}", "{\"data\":{\"b\":\"2\"}}", 0},
 		/* by merge key: changed in place, new ones behind; lists without a key are replaced */
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\",\"args\":[\"x\"]},{\"name\":\"b\"}]}}",
-		 "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"j\"},{\"name\":\"a\",\"args\":[\"y\",\"z\"]},{\"name\":\"c\",\"image\":null}]}}",
-		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\",\"args\":[\"y\",\"z\"]},{\"name\":\"b\",\"image\":\"j\"},{\"name\":\"c\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"j\"},{\"name\":\"a\",\"args\":[\"y\",\"z\"]},{"
+		 "\"name\":\"c\",\"image\":null}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\",\"args\":[\"y\",\"z\"]},{\"name\":\"b\","
+		 "\"image\":\"j\"},{\"name\":\"c\"}]}}",
 		 0},
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
-		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}", 0},
+		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}", 0},
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
-		 "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"$patch\":\"replace\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}", 0},
-		{"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"merge\",\"image\":\"i\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"$patch\":\"replace\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}", 0},
+		{"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"merge\",\"image\":\"i\"}]}}",
 		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\"}]}}", 0},
-		{"{}", "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"},{\"name\":\"b\",\"image\":null}]}}",
+		{"{}",
+		 "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"},{\"name\":\"b\",\"image\":null}]}}",
 		 "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}", 0},
 		/* objects */
-		{"{\"data\":{\"a\":\"1\"}}", "{\"data\":{\"$patch\":\"replace\",\"b\":\"2\"}}", "{\"data\":{\"b\":\"2\"}}", 0},
+		{"{\"data\":{\"a\":\"1\"}}", "{\"data\":{\"$patch\":\"replace\",\"b\":\"2\"}}",
+		 "{\"data\":{\"b\":\"2\"}}", 0},
 		{"{\"data\":{\"a\":\"1\"}}", "{\"data\":{\"$patch\":\"delete\"}}", "{\"data\":{}}", 0},
-		{"{\"data\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\"}}", "{\"data\":{\"$retainKeys\":[\"a\",\"d\"],\"d\":\"4\"}}",
-		 "{\"data\":{\"a\":\"1\",\"d\":\"4\"}}", 0},
+		{"{\"data\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\"}}",
+		 "{\"data\":{\"$retainKeys\":[\"a\",\"d\"],\"d\":\"4\"}}", "{\"data\":{\"a\":\"1\",\"d\":\"4\"}}", 0},
 		{"{\"data\":{}}", "{\"data\":{\"$retainKeys\":[\"a\"],\"d\":\"4\"}}",
 		 "strategic merge: \"d\" is set, but $retainKeys does not name it", -EINVAL},
 		/* lists of scalars */
@@ -210,14 +229,18 @@ static void strategic_merges(void **state)
 		{"{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}",
 		 "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"a\"},{\"name\":\"new\"}],"
 		 "\"containers\":[{\"name\":\"a\",\"image\":\"i\"},{\"name\":\"new\"}]}}",
-		 "{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"b\"},{\"name\":\"a\",\"image\":\"i\"},{\"name\":\"new\"}]}}", 0},
+		 "{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"b\"},{\"name\":\"a\",\"image\":\"i\"},{"
+		 "\"name\":\"new\"}]}}",
+		 0},
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
 		 "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"a\"}]}}",
 		 "{\"spec\":{\"containers\":[{\"name\":\"b\"},{\"name\":\"a\"}]}}", 0},
-		{"{\"spec\":{}}", "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"a\"}],\"containers\":[{\"name\":\"a\"}]}}",
+		{"{\"spec\":{}}",
+		 "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"a\"}],\"containers\":[{\"name\":\"a\"}]}}",
 		 "{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}", 0},
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
-		 "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"}],\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}",
+		 "{\"spec\":{\"$setElementOrder/"
+		 "containers\":[{\"name\":\"b\"}],\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}",
 		 "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}", 0},
 		{"{\"spec\":{\"containers\":[]}}",
 		 "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"}],\"containers\":[{\"name\":\"a\"}]}}",
@@ -225,11 +248,13 @@ static void strategic_merges(void **state)
 		/* what does not fit */
 		{"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}", "{\"spec\":{\"containers\":[{\"image\":\"i\"}]}}",
 		 "strategic merge: an item of \"containers\" does not contain declared merge key: name", -EINVAL},
-		{"{\"data\":{}}", "{\"data\":{\"$patch\":\"spin\"}}", "strategic merge: unknown patch type [spin]", -EINVAL},
+		{"{\"data\":{}}", "{\"data\":{\"$patch\":\"spin\"}}", "strategic merge: unknown patch type [spin]",
+		 -EINVAL},
 		{"{\"data\":{}}", "{\"data\":{\"$patch\":1}}", "strategic merge: unknown patch type []", -EINVAL},
 		{"{}", "[]", "strategic merge: document and patch must be objects", -EINVAL},
 		{"{\"data\":\"x\"}", "{\"data\":{\"a\":\"1\",\"b\":null}}", "{\"data\":{\"a\":\"1\"}}", 0},
-		{"{\"spec\":{\"replicas\":1}}", "{\"spec\":{\"replicas\":{\"$patch\":\"delete\"}}}", "{\"spec\":{}}", 0},
+		{"{\"spec\":{\"replicas\":1}}", "{\"spec\":{\"replicas\":{\"$patch\":\"delete\"}}}", "{\"spec\":{}}",
+		 0},
 		{"{\"unknown\":[1],\"deep\":{\"x\":{\"y\":1}}}", "{\"unknown\":[2],\"deep\":{\"x\":{\"z\":2}}}",
 		 "{\"unknown\":[2],\"deep\":{\"x\":{\"y\":1,\"z\":2}}}", 0},
 	};

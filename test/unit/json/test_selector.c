@@ -89,16 +89,20 @@ static void label_errors(void **state)
 		{"a in b", "unable to parse requirement: found 'b' expected: '('"},
 		{"a in (b", "unable to parse requirement: found '', expected: ',' or ')'"},
 		{"a in (=", "unable to parse requirement: found '=', expected: ',', ')' or identifier"},
-		{"a in ()", "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set "
-			    "can't be empty"},
+		{"a in ()",
+		 "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set "
+		 "can't be empty"},
 		{"a=(", "unable to parse requirement: found '(', expected: identifier"},
 		{"!=a", "found '!=', expected: !, identifier, or 'end of string'"},
 		{"!", "unable to parse requirement: found '', expected: identifier"},
-		{"a>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be "
+		{"a>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the "
+			"value must be "
 			"an integer"},
-		{"-a", "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric "
-		       "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or "
-		       "'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"},
+		{"-a",
+		 "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric "
+		 "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  "
+		 "or "
+		 "'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct label_selector *s = NULL;
@@ -183,7 +187,8 @@ static void field_texts(void **state)
 		{"metadata.=x", false},
 		{"..=", true},
 	};
-	JSON_AUTO j = parse("{\"metadata\":{\"name\":\"x\",\"note\":\"a,b=c\\\\\"},\"spec\":{\"n\":3,\"ok\":true,\"list\":[1]}}");
+	JSON_AUTO j = parse(
+		"{\"metadata\":{\"name\":\"x\",\"note\":\"a,b=c\\\\\"},\"spec\":{\"n\":3,\"ok\":true,\"list\":[1]}}");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct field_selector *s = NULL;
 		struct error e = {0};

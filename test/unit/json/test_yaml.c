@@ -19,7 +19,8 @@ static void reading(void **state)
 		{"", "[]"},
 		{"---\n---\na: 1\n---\n# only a comment\n---\nb\n...\n", "[{\"a\":1},\"b\"]"},
 		{"{\"a\": [1, 2.5, null, true]}", "[{\"a\":[1,2.5,null,true]}]"},
-		{"a: yes\nb: No\nc: on\nd: OFF\ne: y\nf: N\ng: ~\nh:\ni: True", "[{\"a\":true,\"b\":false,\"c\":true,\"d\":false,"
+		{"a: yes\nb: No\nc: on\nd: OFF\ne: y\nf: N\ng: ~\nh:\ni: True",
+		 "[{\"a\":true,\"b\":false,\"c\":true,\"d\":false,"
 		 "\"e\":true,\"f\":false,\"g\":null,\"h\":null,\"i\":true}]"},
 		{"[0777, 0o17, 0x1F, 0b101, -0b11, 1_000, +12, 007, 08, 0]", "[[511,15,31,5,-3,1000,12,7,8,0]]"},
 		{"[1.5, .5, 5., -1e3, 1e-2, 1.e+2, 1_0.5]", "[[1.5,0.5,5,-1000,0.01,100,10.5]]"},
@@ -32,11 +33,13 @@ static void reading(void **state)
 		{"1: a\ntrue: b\n1.5: c\n~: d", "[{\"1\":\"a\",\"true\":\"b\",\"1.5\":\"c\",\"null\":\"d\"}]"},
 		{"a: |\n  x\n  y\nb: >-\n  x\n  y\n", "[{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}]"},
 		{"a: &x {b: 1}\nc: *x\nd: [&y 2, *y]", "[{\"a\":{\"b\":1},\"c\":{\"b\":1},\"d\":[2,2]}]"},
-		{"base: &b {x: 1, q: 2}\nuse:\n  <<: *b\n  q: 3\n", "[{\"base\":{\"x\":1,\"q\":2},\"use\":{\"q\":3,\"x\":1}}]"},
+		{"base: &b {x: 1, q: 2}\nuse:\n  <<: *b\n  q: 3\n",
+		 "[{\"base\":{\"x\":1,\"q\":2},\"use\":{\"q\":3,\"x\":1}}]"},
 		{"use:\n  q: 0\n  <<: [{x: 1}, {x: 2, z: 3}]\n", "[{\"use\":{\"q\":0,\"x\":1,\"z\":3}}]"},
 		{"'<<': 1", "[{\"<<\":1}]"},
 		{"key with spaces: v # comment", "[{\"key with spaces\":\"v\"}]"},
-		{"a: \"\\u00e9\\x41\\n\"", "[{\"a\":\"\xc3\xa9" "A\\n\"}]"},
+		{"a: \"\\u00e9\\x41\\n\"", "[{\"a\":\"\xc3\xa9"
+					   "A\\n\"}]"},
 		{"- - 1\n  - 2\n-\n  - 3", "[[[1,2],[3]]]"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -126,12 +129,15 @@ static void writing(void **state)
 	} cases[] = {
 		{"{\"b\":1,\"a\":{\"d\":[1,{\"x\":\"z\",\"w\":[]}],\"c\":{}}}",
 		 "a:\n  c: {}\n  d:\n  - 1\n  - w: []\n    x: z\nb: 1\n"},
-		{"[\"yes\",\"1\",\"0777\",\"1_000\",\"null\",\"\",\"~\",\"2001-01-02\",\"1:30\",\"<<\",\"y\",\"1e3\",\".5\"]",
-		 "- \"yes\"\n- \"1\"\n- \"0777\"\n- \"1_000\"\n- \"null\"\n- \"\"\n- \"~\"\n- \"2001-01-02\"\n- \"1:30\"\n- \"<<\"\n"
+		{"[\"yes\",\"1\",\"0777\",\"1_000\",\"null\",\"\",\"~\",\"2001-01-02\",\"1:30\",\"<<\",\"y\",\"1e3\","
+		 "\".5\"]",
+		 "- \"yes\"\n- \"1\"\n- \"0777\"\n- \"1_000\"\n- \"null\"\n- \"\"\n- \"~\"\n- \"2001-01-02\"\n- "
+		 "\"1:30\"\n- \"<<\"\n"
 		 "- \"y\"\n- \"1e3\"\n- \".5\"\n"},
 		{"[\"plain text\",\"1.2.3\",\"a: b\",\"#c\",\"- d\",\"it's\",\"\xc3\xa9\"]",
 		 "- plain text\n- 1.2.3\n- 'a: b'\n- '#c'\n- '- d'\n- it's\n- \xc3\xa9\n"},
-		{"{\"t\":\"x\\ny\\n\",\"u\":\"x\\ny\",\"v\":\" x\\ny\"}", "t: |\n  x\n  y\nu: |-\n  x\n  y\nv: \" x\\ny\"\n"},
+		{"{\"t\":\"x\\ny\\n\",\"u\":\"x\\ny\",\"v\":\" x\\ny\"}",
+		 "t: |\n  x\n  y\nu: |-\n  x\n  y\nv: \" x\\ny\"\n"},
 		{"[true,null,1.5,-3]", "- true\n- null\n- 1.5\n- -3\n"},
 		{"\"a\"", "a\n"},
 	};
@@ -149,15 +155,65 @@ static void round_trips(void **state)
 {
 	(void)state;
 	static const char *const strings[] = {
-		"",     " ",      "\\n", "\\n\\n", "a\\n", "\\na", " a\\n b", "a\\n  b\\n\\n", "a \\nb", "a\\n ",  "\\t",       "a\\tb",
-		"a\\r\\nb", "\\u0000", "\\u0085", "a\\u2028b", "\\ufeff", "\\u007f", "\\ud83d\\ude00", "--- a", "...",  "? a", ": a",
-		"a:",   "!x",     "&a",  "*a",    "%a",    "@a",   "`a",      "'",             "\\\"",   "[a", "{a",      "a #b", "=",
-		"-",    "- ",     "0b",  "0x1",   "1__0",  "+.5",  ".",       "._",            "1:2",    "0o7", "-0",     "00",
-		"n",    "NULL",   ".Inf", "a\\n# b\\n", "#\\n", "\\\\",
+		"",
+		" ",
+		"\\n",
+		"\\n\\n",
+		"a\\n",
+		"\\na",
+		" a\\n b",
+		"a\\n  b\\n\\n",
+		"a \\nb",
+		"a\\n ",
+		"\\t",
+		"a\\tb",
+		"a\\r\\nb",
+		"\\u0000",
+		"\\u0085",
+		"a\\u2028b",
+		"\\ufeff",
+		"\\u007f",
+		"\\ud83d\\ude00",
+		"--- a",
+		"...",
+		"? a",
+		": a",
+		"a:",
+		"!x",
+		"&a",
+		"*a",
+		"%a",
+		"@a",
+		"`a",
+		"'",
+		"\\\"",
+		"[a",
+		"{a",
+		"a #b",
+		"=",
+		"-",
+		"- ",
+		"0b",
+		"0x1",
+		"1__0",
+		"+.5",
+		".",
+		"._",
+		"1:2",
+		"0o7",
+		"-0",
+		"00",
+		"n",
+		"NULL",
+		".Inf",
+		"a\\n# b\\n",
+		"#\\n",
+		"\\\\",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
 		char text[100];
-		(void)snprintf(text, sizeof text, "{\"k\":[\"%s\",{\"%s\":1}]}", strings[i], strcmp(strings[i], "\\u0000") ? strings[i] : "x");
+		(void)snprintf(text, sizeof text, "{\"k\":[\"%s\",{\"%s\":1}]}", strings[i],
+			       strcmp(strings[i], "\\u0000") ? strings[i] : "x");
 		JSON_AUTO j = NULL;
 		JSON_AUTO back = NULL;
 		assert_int_equal(json_parse(text, strlen(text), &j, NULL), 0);
@@ -174,7 +230,7 @@ static void round_trips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reading), cmocka_unit_test(refusing), cmocka_unit_test(limits),
+		cmocka_unit_test(reading), cmocka_unit_test(refusing),    cmocka_unit_test(limits),
 		cmocka_unit_test(writing), cmocka_unit_test(round_trips),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
