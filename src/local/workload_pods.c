@@ -151,6 +151,7 @@ int workload_patch_status(struct workload *w, const struct kube_resource *r, con
 					 : NULL;
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "status of %s: out of memory", obj_name(obj));
-	return kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), "status", KUBE_PATCH_MERGE, patch, NULL,
-			  err);
+	int rc = kube_patch(w->client, r, obj_namespace(obj), obj_name(obj), "status", KUBE_PATCH_MERGE, patch, NULL,
+			    err);
+	return rc == -ENOENT ? 0 : rc;
 }

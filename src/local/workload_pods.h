@@ -31,7 +31,8 @@ int workload_create_pod(struct workload *w, const json_t *owner, const json_t *p
 int workload_delete_pod(struct workload *w, const json_t *owner, const json_t *pod, struct error *err);
 /**
  * Merge @status (reference taken, NULL means no memory) into @obj's status when it says something else than what is there.
- * The patch carries the resourceVersion: -ESTALE means that the cache is late.
+ * The patch carries the resourceVersion: -ESTALE means that the cache is late; an object that has gone
+ * meanwhile is success.
  */
 int workload_patch_status(struct workload *w, const struct kube_resource *r, const json_t *obj, json_t *status,
 			  struct error *err);

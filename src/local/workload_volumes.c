@@ -176,7 +176,7 @@ static int claim_volume(struct workload *w, const json_t *pv, const json_t *clai
 
 static int set_pv_phase(struct workload *w, const json_t *pv, const char *phase, struct error *err)
 {
-	return unless_gone(workload_patch_status(w, &KUBE_PV, pv, json_pack("{s:s}", "phase", phase), err));
+	return workload_patch_status(w, &KUBE_PV, pv, json_pack("{s:s}", "phase", phase), err);
 }
 
 /* The claim's side: annotation and volumeName, then its status. *@ret is the claim as it is after the first. */
@@ -207,13 +207,13 @@ static int bind(struct workload *w, const json_t *claim, const json_t *pv, struc
 	json_t *modes = json_at(pv, "spec.accessModes"), *capacity = json_at(pv, "spec.capacity");
 	json_t *status = json_pack("{s:s, s:O*, s:O*}", "phase", "Bound", "accessModes", modes, "capacity", capacity);
 	/* the volume's phase follows from its own change (claimRef) in the volume's controller */
-	return unless_gone(workload_patch_status(w, &KUBE_PVC, now, status, err));
+	return workload_patch_status(w, &KUBE_PVC, now, status, err);
 }
 
 static int stay_pending(struct workload *w, const json_t *claim, const char *why, struct error *err)
 {
 	event_emit(w->events, claim, "Normal", "FailedBinding", "%s", why);
-	return unless_gone(workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Pending"), err));
+	return workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Pending"), err);
 }
 
 /* The claim names its volume. */
@@ -233,8 +233,7 @@ static int bind_named(struct workload *w, const json_t *claim, const char *volum
 	if (completed) {
 		event_emit(w->events, claim, "Warning", "ClaimLost",
 			   "Bound claim has lost its PersistentVolume. Data on the volume is lost!");
-		return unless_gone(
-			workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Lost"), err));
+		return workload_patch_status(w, &KUBE_PVC, claim, json_pack("{s:s}", "phase", "Lost"), err);
 	}
 	(void)snprintf(why, sizeof why,
 		       pv == NULL ? "volume \"%.200s\" is not there yet"

@@ -254,6 +254,16 @@ static void statefulset_keeps_its_order(void **state)
 	expect_count(&KUBE_POD, ns, "app=par", 3);
 }
 
+static void a_hundred_pods_find_their_place(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_STATEFULSET, ns, SET("many", "100", "\"podManagementPolicy\":\"Parallel\",", ""));
+	expect(&KUBE_STATEFULSET, ns, "many", "status.readyReplicas", "100");
+	delete (&KUBE_STATEFULSET, ns, "many", NULL);
+	expect_count(&KUBE_POD, ns, NULL, 0);
+}
+
 static void statefulset_on_delete_waits_for_the_user(void **state)
 {
 	(void)state;
@@ -719,6 +729,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statefulset_runs_scales_and_updates),
 		cmocka_unit_test(statefulset_keeps_its_order),
+		cmocka_unit_test(a_hundred_pods_find_their_place),
 		cmocka_unit_test(statefulset_on_delete_waits_for_the_user),
 		cmocka_unit_test(statefulset_says_what_it_does_not_do),
 		cmocka_unit_test(daemonset_follows_the_nodes),
