@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "reservoir/catalog_internal.h"
 
+#define MESSAGE_NS (60 * NSEC_PER_SEC) /* how long a failure stays in the status of a mount that is ready */
+
 uint32_t catalog_own_id(const struct catalog *c, uint64_t id)
 {
 	const uint32_t own = (uint32_t)id;
@@ -92,6 +94,8 @@ int catalog_readdir(struct catalog *c, uint64_t id, uint64_t cookie,
 	int r = dir == 0 ? stale(err) : 0;
 	if (r == 0 && cookie == 0)
 		r = catalog_ensure_listed(c, dir, err);
+	if (r == 0 && cookie == 0)
+		catalog_look_ahead(c, dir);
 	const struct index_node *at = r == 0 && cookie != 0 ? index_get(c->index, (uint32_t)cookie) : NULL;
 	if (r == 0 && cookie != 0 && (at == NULL || at->parent != dir))
 		r = error_set(err, -EINVAL, "no such position");
@@ -145,6 +149,8 @@ void catalog_mount_status(struct catalog *c, size_t mount, struct catalog_mount_
 {
 	pthread_mutex_lock(&c->lock);
 	*ret = c->mounts[mount].status;
+	if (ret->state == CATALOG_READY && clock_mono_ns() - c->mounts[mount].noted_ns > MESSAGE_NS)
+		ret->message[0] = '\0'; /* it went well since, or nobody asked */
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -152,8 +158,10 @@ void catalog_note_failure(struct catalog *c, const struct source *source, const 
 {
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < c->n_mounts; i++)
-		if (c->mounts[i].source == source)
+		if (c->mounts[i].source == source) {
+			c->mounts[i].noted_ns = clock_mono_ns();
 			(void)str_copy(c->mounts[i].status.message, sizeof c->mounts[i].status.message, message);
+		}
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -306,6 +314,7 @@ void catalog_free(struct catalog *c)
 	free(c->mounts);
 	free(c->ready.items);
 	free(c->delayed.items);
+	free(c->ahead.items);
 	index_close(c->index);
 	(void)pthread_cond_destroy(&c->changed);
 	(void)pthread_mutex_destroy(&c->lock);

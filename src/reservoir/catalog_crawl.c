@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "reservoir/catalog_internal.h"
 
+#define AHEAD_MAX 100000u
+
 static void work_on(struct catalog *c, struct crawl_item *it)
 {
 	struct error err = {0};
@@ -15,7 +17,7 @@ static void work_on(struct catalog *c, struct crawl_item *it)
 	if (n->type == SOURCE_DIR)
 		r = catalog_list_for_crawl(c, id, &err);
 	else
-		r = n->size_exact ? 0 : catalog_ensure_exact(c, &id, true, &err);
+		r = n->exact ? 0 : catalog_ensure_exact(c, &id, false, &err);
 	if (r == 0 || r == -ENOENT || r == -ECANCELED) {
 		for (size_t i = 0; i < c->n_mounts; i++) /* a root that is not there may come */
 			if (r == -ENOENT && c->mounts[i].root == it->id)
@@ -60,6 +62,21 @@ void catalog_crawl_add(struct catalog *c, uint32_t id, unsigned attempt, int64_t
 	pthread_cond_broadcast(&c->changed);
 }
 
+void catalog_look_ahead(struct catalog *c, uint32_t dir)
+{
+	if (index_get(c->index, dir)->looked_ahead)
+		return;
+	index_set_looked_ahead(c->index, dir, true);
+	for (uint32_t id = index_get(c->index, dir)->first; id != 0 && c->ahead.n < AHEAD_MAX;
+	     id = index_get(c->index, id)->next) {
+		const struct crawl_item it = {.id = id};
+		if (index_get(c->index, id)->type == SOURCE_FILE && !index_get(c->index, id)->exact)
+			(void)queue_push(&c->ahead, &it); /* without memory: asked for when somebody looks */
+	}
+	if (c->ahead.n > 0)
+		pthread_cond_broadcast(&c->changed);
+}
+
 /* Move what is due; the time at which the next is, or INT64_MAX. */
 static int64_t take_due(struct catalog *c)
 {
@@ -82,7 +99,7 @@ static void *crawl_main(void *arg)
 	while (!c->stop) {
 		const int64_t next = take_due(c);
 		struct crawl_item it;
-		if (queue_pop(&c->ready, &it)) {
+		if (queue_pop(&c->ahead, &it) || queue_pop(&c->ready, &it)) {
 			c->crawling++;
 			work_on(c, &it);
 			c->crawling--;

@@ -6,14 +6,15 @@
 #include "reservoir/catalog.h"
 #include "reservoir/index.h"
 
-#define CRAWL_THREADS 4
+#define CRAWL_THREADS 8
 #define LISTING_MAX   256
 
 struct catalog_mount {
 	struct source *source;
 	uint32_t root;
 	struct catalog_mount_status status;
-	bool listed; /* the root could be listed at least once */
+	int64_t noted_ns; /* when the message was written */
+	bool listed;      /* the root could be listed at least once */
 };
 
 struct crawl_item {
@@ -38,6 +39,8 @@ struct catalog {
 	uint32_t listing[LISTING_MAX]; /* directories that somebody lists right now */
 	size_t n_listing;
 	struct crawl_queue ready, delayed;
+	struct crawl_queue
+		ahead;   /* files of directories that were just read: whoever lists names asks for figures next */
 	size_t crawling; /* items in hands */
 	pthread_t threads[CRAWL_THREADS];
 	size_t n_threads;
@@ -58,6 +61,8 @@ int catalog_list_for_crawl(struct catalog *c, uint32_t id, struct error *err);
 int catalog_ensure_exact(struct catalog *c, uint32_t *id, bool force, struct error *err);
 /** Queue for the crawl; failure only delays totals. The lock is held. */
 void catalog_crawl_add(struct catalog *c, uint32_t id, unsigned attempt, int64_t delay_ns);
+/** Order the exact figures of @dir's files, before somebody asks for one after the other. The lock is held. */
+void catalog_look_ahead(struct catalog *c, uint32_t dir);
 int catalog_crawl_start(struct catalog *c, struct error *err);
 /** The oldest wall-clock time at which something may have been learned to be still good. */
 int64_t catalog_fresh_since(const struct catalog *c);

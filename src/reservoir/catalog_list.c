@@ -117,6 +117,16 @@ static bool still_same(const struct source_stat *known, const struct source_stat
 	return !now->size_exact || !known->size_exact || known->size == now->size;
 }
 
+/* Whether the listing is as good as a look at the file: size and minute are what they were. */
+static bool confirmed(const struct source_stat *known, const struct source_stat *now)
+{
+	const int64_t minute = 60 * NSEC_PER_SEC;
+	if (known->type != SOURCE_FILE || !known->exact)
+		return false;
+	return now->exact ||
+	       (now->size_exact && now->size == known->size && now->mtime_ns / minute == known->mtime_ns / minute);
+}
+
 static uint32_t merge_one(struct catalog *c, uint32_t dir, uint16_t mount, const struct listed_entry *e)
 {
 	uint32_t id = index_find(c->index, dir, e->name);
@@ -126,8 +136,11 @@ static uint32_t merge_one(struct catalog *c, uint32_t dir, uint16_t mount, const
 		struct source_stat known;
 		index_stat(c->index, id, &known);
 		const bool same_link = e->st.type != SOURCE_LINK || strcmp(index_extra(c->index, id), e->link) == 0;
-		if (still_same(&known, &e->st) && same_link)
+		if (still_same(&known, &e->st) && same_link) {
+			if (confirmed(&known, &e->st))
+				index_touch(c->index, id, clock_wall_ns());
 			return id;
+		}
 		index_remove(c->index, id);
 	}
 	return index_add(c->index, dir, e->name, mount, false, &e->st, e->link);
@@ -173,6 +186,7 @@ static int merge(struct catalog *c, uint32_t dir, const struct listed *l, struct
 		index_set_listed(c->index, dir, clock_wall_ns());
 	else
 		index_touch(c->index, dir, clock_wall_ns());
+	index_set_looked_ahead(c->index, dir, false);
 	for (uint32_t id = index_get(c->index, dir)->first; id != 0; id = index_get(c->index, id)->next) {
 		const struct index_node *n = index_get(c->index, id);
 		if ((n->type == SOURCE_DIR && n->listed_ns == 0) || (n->type == SOURCE_FILE && !n->size_exact))
@@ -190,6 +204,7 @@ static void note_mount(struct catalog *c, uint32_t dir, int r, const struct erro
 		if (m->root != dir || r == -ECANCELED)
 			continue;
 		const bool was_failed = m->status.state == CATALOG_FAILED;
+		m->noted_ns = clock_mono_ns();
 		m->listed |= r == 0;
 		m->status.state = r == 0 || m->listed ? CATALOG_READY : CATALOG_FAILED;
 		(void)str_copy(m->status.message, sizeof m->status.message, r == 0 ? "" : err->msg); /* cut is fine */

@@ -147,6 +147,7 @@ static void count(struct index *ix, const struct index_node *n, bool add)
 static void link_child(struct index *ix, uint32_t id)
 {
 	struct index_node *p = &ix->nodes[ix->nodes[id].parent];
+	ix->nodes[id].prev = p->last;
 	if (p->last != 0)
 		ix->nodes[p->last].next = id;
 	else
@@ -169,7 +170,7 @@ int index_insert(struct index *ix, uint32_t id, const struct index_node *n, cons
 	*to = *n;
 	to->name = (uint32_t)name_off;
 	to->extra = (uint32_t)extra_off;
-	to->next = to->first = to->last = 0;
+	to->prev = to->next = to->first = to->last = 0;
 	to->dead = false;
 	ix->n = id + 1;
 	if (id != INDEX_ROOT) {
@@ -251,23 +252,24 @@ void index_touch(struct index *ix, uint32_t id, int64_t when_ns)
 	ix->nodes[id].listed_ns = when_ns;
 }
 
+void index_set_looked_ahead(struct index *ix, uint32_t id, bool on)
+{
+	ix->nodes[id].looked_ahead = on;
+}
+
 /* Out of its parent's list of children. Its own `next` stays: a reader who stands on it finds on. */
 static void unlink_child(struct index *ix, uint32_t id)
 {
-	struct index_node *p = &ix->nodes[ix->nodes[id].parent];
-	uint32_t prev = 0, i = p->first;
-	while (i != 0 && i != id) {
-		prev = i;
-		i = ix->nodes[i].next;
-	}
-	if (i == 0)
-		return;
-	if (prev == 0)
-		p->first = ix->nodes[id].next;
+	const struct index_node *n = &ix->nodes[id];
+	struct index_node *p = &ix->nodes[n->parent];
+	if (n->prev != 0)
+		ix->nodes[n->prev].next = n->next;
 	else
-		ix->nodes[prev].next = ix->nodes[id].next;
-	if (p->last == id)
-		p->last = prev;
+		p->first = n->next;
+	if (n->next != 0)
+		ix->nodes[n->next].prev = n->prev;
+	else
+		p->last = n->prev;
 }
 
 static void remove_one(struct index *ix, uint32_t id)

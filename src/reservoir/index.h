@@ -25,11 +25,12 @@ struct index_node {
 	uint64_t size;
 	int64_t mtime_ns;
 	int64_t listed_ns; /* directories: wall clock of the last listing, 0 never; files: of the last look at the source */
-	uint32_t parent, next, first, last;
+	uint32_t parent, prev, next, first, last;
 	uint32_t name, extra; /* offsets in the pool; extra: etag or link target */
 	uint16_t mount;       /* INDEX_NO_MOUNT: a directory that is only there to lead to a mount */
 	uint8_t type;         /* enum source_type */
 	bool exact : 1, size_exact : 1, exec : 1, dead : 1, mountpoint : 1;
+	bool looked_ahead : 1; /* directories: the figures of its files are on order */
 };
 
 /** Load the log at @path, or begin a new one when it is absent, damaged at its head or of another @fingerprint. */
@@ -54,6 +55,8 @@ int index_refine(struct index *ix, uint32_t id, const struct source_stat *st, in
 void index_set_listed(struct index *ix, uint32_t id, int64_t when_ns);
 /** As if it had been looked at at @when_ns; not remembered over a restart. */
 void index_touch(struct index *ix, uint32_t id, int64_t when_ns);
+/** Note that the figures of the directory's files are on order (or not any more). Not remembered. */
+void index_set_looked_ahead(struct index *ix, uint32_t id, bool on);
 /** No name leads to it (nor to what is below) any more. */
 void index_remove(struct index *ix, uint32_t id);
 /** What a source would say about the node. */
