@@ -28,7 +28,7 @@
 #include "kube/resource.h"
 
 #define SLUICE_ENGINE_ABI 1u
-#define SLUICE_PUBLIC __attribute__((visibility("default")))
+#define SLUICE_PUBLIC     __attribute__((visibility("default")))
 
 struct engine;
 struct figures;
@@ -47,10 +47,11 @@ struct engine_api {
 	 *  NULL on no memory. */
 	json_t *(*list)(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value);
 	/** Server-side apply as field manager "sluice", forced. */
-	int (*apply)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj, struct error *err);
-	/** Merge patch of the object, or of its status with @sub "status". A resourceVersion inside makes it conditional (-ESTALE). */
-	int (*patch)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub, const json_t *patch,
+	int (*apply)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj,
 		     struct error *err);
+	/** Merge patch of the object, or of its status with @sub "status". A resourceVersion inside makes it conditional (-ESTALE). */
+	int (*patch)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
+		     const json_t *patch, struct error *err);
 	/** Delete. An absent object is 0: what was wanted is true. */
 	int (*remove)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, struct error *err);
 	/** An Event on @obj; never blocks. */
@@ -60,10 +61,10 @@ struct engine_api {
 
 /** What the operator allows and decides. Strings and lists are borrowed and never change. */
 struct engine_limits {
-	const char *mount_root;                /* MOUNT_ROOT: host directory below which fuse mounts appear, "/runtime-mnt" */
+	const char *mount_root; /* MOUNT_ROOT: host directory below which fuse mounts appear, "/runtime-mnt" */
 	const char *const *allowed_images;     /* prefixes of images that may run privileged; NULL-terminated */
 	const char *const *allowed_host_paths; /* directories that local:// and hostPath may name; NULL-terminated */
-	int port_min, port_max;                /* ports for workers on the host's network: port_min <= port < port_max */
+	int port_min, port_max; /* ports for workers on the host's network: port_min <= port < port_max */
 };
 
 /* --- one pass ------------------------------------------------------------------------------------------------------------------- */
@@ -76,15 +77,15 @@ struct figures_mount {
 
 /** An engine's answer to "how are you?". Numbers are exact; -1 means unknown. Freed by engine_figures_clear(). */
 struct engine_figures {
-	bool ready;                        /* every mount can be read */
+	bool ready; /* every mount can be read */
 	int64_t ufs_bytes, ufs_files;
-	bool ufs_complete;                 /* the two above are final, not still being counted */
+	bool ufs_complete; /* the two above are final, not still being counted */
 	int64_t capacity_bytes, cached_bytes;
-	int64_t hit_bytes, miss_bytes;     /* read from the cache, and past it, since the engine started */
-	int64_t local_hit_bytes;           /* the part of hit_bytes that came from the reader's own node */
-	struct figures_mount *mounts;      /* at most ENGINE_MAX_MOUNTS */
+	int64_t hit_bytes, miss_bytes; /* read from the cache, and past it, since the engine started */
+	int64_t local_hit_bytes;       /* the part of hit_bytes that came from the reader's own node */
+	struct figures_mount *mounts;  /* at most ENGINE_MAX_MOUNTS */
 	size_t n_mounts;
-	int64_t asked_mono_ns;             /* when the answer came */
+	int64_t asked_mono_ns; /* when the answer came */
 };
 
 #define ENGINE_MAX_MOUNTS 256
@@ -93,18 +94,18 @@ SLUICE_PUBLIC void engine_figures_clear(struct engine_figures *f);
 
 /** Everything one reconcile knows. Filled by the reconciler, handed down to every method. */
 struct reconcile_ctx {
-	int64_t deadline_mono_ns;          /* the pass should be over by then */
-	struct logger *log;                /* carries controller, namespace and name */
-	const char *ns, *name;             /* the key: of Dataset, Runtime, claim */
-	const char *category;              /* "Accelerate" */
-	const char *runtime_type;          /* "reservoir" */
-	const char *finalizer;             /* "reservoir-runtime-controller-finalizer" */
+	int64_t deadline_mono_ns; /* the pass should be over by then */
+	struct logger *log;       /* carries controller, namespace and name */
+	const char *ns, *name;    /* the key: of Dataset, Runtime, claim */
+	const char *category;     /* "Accelerate" */
+	const char *runtime_type; /* "reservoir" */
+	const char *finalizer;    /* "reservoir-runtime-controller-finalizer" */
 	const struct kube_resource *runtime_resource;
 	const struct engine_api *api;
 	const struct engine_limits *limits;
 
-	const json_t *runtime;             /* as read at the start of the pass */
-	const json_t *dataset;             /* NULL: there is none */
+	const json_t *runtime; /* as read at the start of the pass */
+	const json_t *dataset; /* NULL: there is none */
 
 	/* What the pass wants the two statuses to be; sent once, at its end, when something changed. */
 	json_t *runtime_status;
@@ -113,10 +114,10 @@ struct reconcile_ctx {
 	const struct engine_figures *figures; /* last answer; NULL: none yet, or too old */
 	const char *figures_error;            /* why the last question failed; NULL: it did not */
 
-	struct figures *pool;              /* where questions wait (src/runtime/figures.h); NULL: nobody asks */
+	struct figures *pool; /* where questions wait (src/runtime/figures.h); NULL: nobody asks */
 
-	bool wait_for_nodes;               /* come back when a node changes */
-	int64_t requeue_after_ns;          /* 0: when something changes; lower it by reconcile_again() */
+	bool wait_for_nodes;      /* come back when a node changes */
+	int64_t requeue_after_ns; /* 0: when something changes; lower it by reconcile_again() */
 };
 
 /** Come back after @delay_ns at the latest. */
@@ -133,6 +134,7 @@ struct ufs_change {
  * M(engine, method, arguments...) has a default in the template; OWN(...) has none: only the engine can know.
  * A method's name as the template calls it is engine_default_<method>.
  */
+/* clang-format off */
 #define ENGINE_METHODS(M, OWN, X)                                                                                                   \
 	/* ---- master and workers ---- */                                                                                          \
                                                                                                                                     \
@@ -240,6 +242,7 @@ struct ufs_change {
 	/* Ask one target, on the figures' pool: may block until @deadline_mono_ns, and no longer. No state of the engine is        \
 	 * there: the engine may be gone when the answer comes. Answers of several targets are summed up by the pool. */            \
 	OWN(X, query_figures, const char *target, int64_t deadline_mono_ns, struct engine_figures *ret, struct error *err)
+/* clang-format on */
 
 #define ENGINE_MAX_TARGETS 64
 
@@ -247,22 +250,23 @@ struct ufs_change {
 
 /** Names and constants of an engine that the template works with. */
 struct engine_traits {
-	const char *app;            /* label app of its objects: "reservoir" */
-	const char *master_suffix;  /* "<name><suffix>" is the master StatefulSet; NULL: masterless */
-	const char *worker_suffix;  /* "-worker" */
-	const char *fuse_suffix;    /* "-fuse" */
-	const char *worker_role;    /* label role of worker pods: "reservoir-worker" */
+	const char *app;           /* label app of its objects: "reservoir" */
+	const char *master_suffix; /* "<name><suffix>" is the master StatefulSet; NULL: masterless */
+	const char *worker_suffix; /* "-worker" */
+	const char *fuse_suffix;   /* "-fuse" */
+	const char *worker_role;   /* label role of worker pods: "reservoir-worker" */
 	const char *fuse_role;
-	const char *fuse_dir;       /* last part of the fuse's mount point: MOUNT_ROOT/<runtime type>/<ns>/<name>/<fuse_dir> */
-	const char *mount_type;     /* as /proc/self/mountinfo shows it: "fuse.reservoir-fuse" */
+	const char
+		*fuse_dir; /* last part of the fuse's mount point: MOUNT_ROOT/<runtime type>/<ns>/<name>/<fuse_dir> */
+	const char *mount_type; /* as /proc/self/mountinfo shows it: "fuse.reservoir-fuse" */
 };
 
 #define ENGINE_MEMBER_(X, method, ...) int (*method)(__VA_ARGS__);
 
 struct engine_ops {
-	uint32_t abi;               /* SLUICE_ENGINE_ABI it was built with */
-	uint32_t size;              /* sizeof this struct at that time: new members go last */
-	const char *name;           /* engine name: "reservoir" */
+	uint32_t abi;     /* SLUICE_ENGINE_ABI it was built with */
+	uint32_t size;    /* sizeof this struct at that time: new members go last */
+	const char *name; /* engine name: "reservoir" */
 	const struct engine_traits *traits;
 	/** Make the engine's own state (e->priv) from the specs; an error becomes a condition and an Event and is tried again. */
 	int (*build)(struct engine *e, struct reconcile_ctx *ctx, struct error *err);
@@ -280,19 +284,18 @@ ENGINE_METHODS(ENGINE_PROTOTYPE_, ENGINE_NOTHING_, engine_default)
 /**
  * Define `const struct engine_ops <name>_engine` from <name>_traits, <name>_build, <name>_free and one <name>_<method> for each method.
  */
-#define ENGINE_REGISTER(X)                              \
-	const struct engine_ops X##_engine = {          \
-		.abi = SLUICE_ENGINE_ABI,               \
-		.size = sizeof(struct engine_ops),      \
-		.name = #X,                             \
-		.traits = &X##_traits,                  \
-		.build = X##_build,                     \
-		.free = X##_free,                       \
-		ENGINE_METHODS(ENGINE_ENTRY_, ENGINE_ENTRY_, X) \
-	}
+#define ENGINE_REGISTER(X)                                                                                             \
+	const struct engine_ops X##_engine = {.abi = SLUICE_ENGINE_ABI,                                                \
+					      .size = sizeof(struct engine_ops),                                       \
+					      .name = #X,                                                              \
+					      .traits = &X##_traits,                                                   \
+					      .build = X##_build,                                                      \
+					      .free = X##_free,                                                        \
+					      ENGINE_METHODS(ENGINE_ENTRY_, ENGINE_ENTRY_, X)}
 
 /** Take the template's default for @method, by name. */
-#define ENGINE_DEFAULT(X, method) extern __typeof__(engine_default_##method) X##_##method __asm__("engine_default_" #method)
+#define ENGINE_DEFAULT(X, method)                                                                                      \
+	extern __typeof__(engine_default_##method) X##_##method __asm__("engine_default_" #method)
 
 /* --- the outer interface -------------------------------------------------------------------------------------------------------- */
 
@@ -315,11 +318,11 @@ struct engine_lifecycle {
 /** A live engine: one Dataset's. Rebuilt when the runtime's or the dataset's generation changes. */
 struct engine {
 	const struct engine_lifecycle *lifecycle;
-	const struct engine_ops *ops;      /* of the template; NULL for an engine with a lifecycle of its own */
-	char *id, *ns, *name;              /* id: "ns/name" */
+	const struct engine_ops *ops; /* of the template; NULL for an engine with a lifecycle of its own */
+	char *id, *ns, *name;         /* id: "ns/name" */
 	char *runtime_uid;
 	int64_t runtime_generation, dataset_generation;
-	void *priv;                        /* the engine's own */
+	void *priv; /* the engine's own */
 };
 
 /**
@@ -329,13 +332,17 @@ struct engine {
 struct engine_factory {
 	const char *name;
 	const struct engine_ops *ops;
-	int (*build)(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret, struct error *err);
+	int (*build)(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret,
+		     struct error *err);
 };
 
 /** Build the template engine over @f->ops. */
-SLUICE_PUBLIC int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret,
-					struct error *err);
-#define ENGINE_FACTORY(X) {.name = #X, .ops = &X##_engine, .build = engine_template_build}
+SLUICE_PUBLIC int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id,
+					struct engine **ret, struct error *err);
+#define ENGINE_FACTORY(X)                                                                                              \
+	{                                                                                                              \
+		.name = #X, .ops = &X##_engine, .build = engine_template_build                                         \
+	}
 
 /** Free an engine by its lifecycle. Accepts NULL. */
 SLUICE_PUBLIC void engine_free(struct engine *e);

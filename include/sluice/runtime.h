@@ -13,6 +13,7 @@ struct reconciler;
 /*
  * M(kind, step, arguments...). Returns as in sluice/engine.h. Called on a worker thread, one call at a time for one key.
  */
+/* clang-format off */
 #define RUNTIME_STEPS(M, X)                                                                                                         \
 	/* The live engine of ctx's key, built when there is none or the specs' generation moved on. Owned by the reconciler. */    \
 	M(X, get_or_create_engine, struct reconciler *r, struct reconcile_ctx *ctx, struct engine **ret, struct error *err)         \
@@ -26,6 +27,7 @@ struct reconciler;
 	M(X, add_owner_and_finalizer, struct reconciler *r, struct reconcile_ctx *ctx, struct error *err)                           \
 	/* A new tree of the runtime's status, for the pass to change. */                                                           \
 	M(X, get_runtime_status, struct reconciler *r, struct reconcile_ctx *ctx, struct error *err)
+/* clang-format on */
 
 #define RUNTIME_STEP_MEMBER_(X, step, ...) int (*step)(__VA_ARGS__);
 struct runtime_steps {
@@ -37,9 +39,13 @@ RUNTIME_STEPS(RUNTIME_STEP_PROTOTYPE_, runtime_default)
 
 #define RUNTIME_STEP_ENTRY_(X, step, ...) .step = X##_##step,
 /** Initializer of struct runtime_steps from <X>_<step> functions. */
-#define RUNTIME_CONTROLLER_STEPS(X) {RUNTIME_STEPS(RUNTIME_STEP_ENTRY_, X)}
+#define RUNTIME_CONTROLLER_STEPS(X)                                                                                    \
+	{                                                                                                              \
+		RUNTIME_STEPS(RUNTIME_STEP_ENTRY_, X)                                                                  \
+	}
 /** Take the default of @step, by name. */
-#define RUNTIME_STEP_DEFAULT(X, step) extern __typeof__(runtime_default_##step) X##_##step __asm__("runtime_default_" #step)
+#define RUNTIME_STEP_DEFAULT(X, step)                                                                                  \
+	extern __typeof__(runtime_default_##step) X##_##step __asm__("runtime_default_" #step)
 
 /** A rule of the ClusterRole that the controller needs. Lists are comma separated. */
 struct runtime_permission {
@@ -47,12 +53,12 @@ struct runtime_permission {
 };
 
 struct runtime_controller {
-	const struct kube_resource *resource;         /* of the Runtime kind */
-	const char *name;                             /* "reservoirruntime": in logs, and component of Events */
+	const struct kube_resource *resource; /* of the Runtime kind */
+	const char *name;                     /* "reservoirruntime": in logs, and component of Events */
 	const char *finalizer;
-	const char *category;                         /* "Accelerate" */
-	const char *runtime_type;                     /* "reservoir": Dataset.status.runtimes[].type, node labels, host directories */
-	const char *default_engine;                   /* name in @engines */
+	const char *category;       /* "Accelerate" */
+	const char *runtime_type;   /* "reservoir": Dataset.status.runtimes[].type, node labels, host directories */
+	const char *default_engine; /* name in @engines */
 	const struct engine_factory *engines;         /* ends with .name == NULL */
 	const struct runtime_permission *permissions; /* ends with .resources == NULL */
 	const struct runtime_steps *steps;

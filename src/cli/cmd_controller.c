@@ -10,20 +10,20 @@
 #include "cli/command.h"
 #include "controllers/dataset.h"
 #include "engines/engines.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/manager.h"
 #include "local/workload.h"
 #include "runtime/api.h"
 #include "runtime/reconciler.h"
+#include "json/json.h"
 
-#define MAX_LIST          32
-#define MAX_RUNTIMES      16
-#define ESTABLISHED_NS    (30 * NSEC_PER_SEC)
-#define DEFAULT_PORTS     "20000-26000"
-#define DEFAULT_ROOT      "/runtime-mnt"
-#define DEFAULT_IMAGES    "sluice.local/"
+#define MAX_LIST       32
+#define MAX_RUNTIMES   16
+#define ESTABLISHED_NS (30 * NSEC_PER_SEC)
+#define DEFAULT_PORTS  "20000-26000"
+#define DEFAULT_ROOT   "/runtime-mnt"
+#define DEFAULT_IMAGES "sluice.local/"
 
 struct options {
 	const char *kubeconfig, *runtimes, *images, *host_paths, *ports, *log_level;
@@ -72,7 +72,8 @@ static int parse_ports(const char *text, struct engine_limits *l)
 	struct str rest = str_from(text), from, to;
 	char a[8], b[8];
 	int64_t lo, hi;
-	if (str_split_next(&rest, '-', &from) && str_split_next(&rest, '-', &to) && rest.p == NULL && from.n < sizeof a && to.n < sizeof b) {
+	if (str_split_next(&rest, '-', &from) && str_split_next(&rest, '-', &to) && rest.p == NULL &&
+	    from.n < sizeof a && to.n < sizeof b) {
 		(void)snprintf(a, sizeof a, "%.*s", (int)from.n, from.p); /* both fit */
 		(void)snprintf(b, sizeof b, "%.*s", (int)to.n, to.p);
 		if (str_to_i64(a, &lo) == 0 && str_to_i64(b, &hi) == 0 && lo >= 1024 && lo < hi && hi <= 65535) {
@@ -81,7 +82,10 @@ static int parse_ports(const char *text, struct engine_limits *l)
 			return 0;
 		}
 	}
-	(void)fprintf(stderr, "sluice controller: --runtime-node-port-range: '%s' is not two ports from 1024 to 65535, like 20000-26000\n", text);
+	(void)fprintf(stderr,
+		      "sluice controller: --runtime-node-port-range: '%s' is not two ports from 1024 to 65535, like "
+		      "20000-26000\n",
+		      text);
 	return -EINVAL;
 }
 
@@ -107,7 +111,8 @@ static int check_runtimes(struct setup *s)
 	for (size_t i = 0; i < s->runtimes.n; i++) {
 		if (runtime_find(s->runtimes.v[i]) != NULL)
 			continue;
-		(void)fprintf(stderr, "sluice controller: --runtimes: no runtime '%s' in this binary\n", s->runtimes.v[i]);
+		(void)fprintf(stderr, "sluice controller: --runtimes: no runtime '%s' in this binary\n",
+			      s->runtimes.v[i]);
 		return -EINVAL;
 	}
 	return 0;
@@ -115,8 +120,10 @@ static int check_runtimes(struct setup *s)
 
 static int read_options(struct setup *s)
 {
-	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 || s->o.dataset_workers > 256) {
-		(void)fprintf(stderr, "sluice controller: --runtime-workers and --reconcile-workers: must be from 1 to 256\n");
+	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 ||
+	    s->o.dataset_workers > 256) {
+		(void)fprintf(stderr,
+			      "sluice controller: --runtime-workers and --reconcile-workers: must be from 1 to 256\n");
 		return -EINVAL;
 	}
 	int rc = split_list("allowed-images", s->o.images, &s->images);
@@ -140,7 +147,7 @@ static bool is_established(const json_t *crd)
 {
 	size_t i;
 	json_t *c;
-	json_array_foreach(json_at(crd, "status.conditions"), i, c)
+	json_array_foreach (json_at(crd, "status.conditions"), i, c)
 		if (strcmp(json_str(c, "type", ""), "Established") == 0)
 			return strcmp(json_str(c, "status", ""), "True") == 0;
 	return false;
@@ -158,7 +165,9 @@ static int wait_established(struct kube_client *c, const char *name, int stop_fd
 		if (is_established(crd))
 			return 0;
 		if (clock_mono_ns() > deadline)
-			return error_set(err, -ETIMEDOUT, "CustomResourceDefinition %s is not Established after 30 s; `kubectl describe crd %s` says why",
+			return error_set(err, -ETIMEDOUT,
+					 "CustomResourceDefinition %s is not Established after 30 s; `kubectl describe "
+					 "crd %s` says why",
 					 name, name);
 		struct pollfd p = {.fd = stop_fd, .events = POLLIN};
 		if (poll(&p, 1, 100) > 0)
@@ -208,7 +217,8 @@ static int add_controllers(struct setup *s, struct error *err)
 	if (rc < 0)
 		return rc;
 	struct dataset_controller *d = NULL;
-	rc = dataset_controller_new(&(struct dataset_controller_options){.api = runtime_api_ops(s->api), .log = log_root()}, &d, err);
+	rc = dataset_controller_new(
+		&(struct dataset_controller_options){.api = runtime_api_ops(s->api), .log = log_root()}, &d, err);
 	if (rc == 0)
 		rc = dataset_controller_register(d, s->manager, (int)s->o.dataset_workers, err);
 	for (size_t i = 0; i < s->runtimes.n && rc == 0; i++)
@@ -288,8 +298,10 @@ static int controller_run(int argc, char **argv)
 		return rc > 0 ? 0 : 2;
 	enum log_level level;
 	if (words > 0 || log_level_parse(s.o.log_level, &level) < 0) {
-		(void)fprintf(stderr, "sluice controller: '%s' is not understood; 'sluice help controller' says how it is used\n",
-			      words > 0 ? argv[1] : s.o.log_level);
+		(void)fprintf(
+			stderr,
+			"sluice controller: '%s' is not understood; 'sluice help controller' says how it is used\n",
+			words > 0 ? argv[1] : s.o.log_level);
 		return 2;
 	}
 	log_init(STDERR_FILENO, level, "controller");
@@ -310,16 +322,22 @@ const struct command cmd_controller = {
 	.name = "controller",
 	.summary = "Run the Dataset and Runtime controllers",
 	.usage = "Usage: sluice controller [OPTION...]\n\n"
-		 "Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' once its caches are\n"
+		 "Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' "
+		 "once its caches are\n"
 		 "filled; SIGTERM ends it.\n\n"
-		 "  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, in-cluster)\n"
+		 "  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, "
+		 "in-cluster)\n"
 		 "  --runtimes LIST                 runtime types to serve, comma separated (default: all)\n"
 		 "  --runtime-workers N             datasets worked on at one time, for each runtime type (default 3)\n"
 		 "  --reconcile-workers N           the same for the dataset controller (default 3)\n"
-		 "  --runtime-node-port-range A-B   ports for workers on the host's network (default " DEFAULT_PORTS ")\n"
-		 "  --allowed-images LIST           prefixes of images that may run privileged (default " DEFAULT_IMAGES ")\n"
-		 "  --allowed-host-paths LIST       directories that local:// mounts, tiers and hostPath volumes may use (default: none)\n"
-		 "  --workloads                     also run what a cluster's own controllers do (StatefulSets, scheduler, ...)\n"
+		 "  --runtime-node-port-range A-B   ports for workers on the host's network (default " DEFAULT_PORTS
+		 ")\n"
+		 "  --allowed-images LIST           prefixes of images that may run privileged (default " DEFAULT_IMAGES
+		 ")\n"
+		 "  --allowed-host-paths LIST       directories that local:// mounts, tiers and hostPath volumes may "
+		 "use (default: none)\n"
+		 "  --workloads                     also run what a cluster's own controllers do (StatefulSets, "
+		 "scheduler, ...)\n"
 		 "  --install-crds                  create or update the CustomResourceDefinitions first\n"
 		 "  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
 		 "Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",

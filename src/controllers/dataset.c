@@ -6,14 +6,14 @@
 #include "api/dataset.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
 #include "runtime/shared.h"
 #include "runtime/status.h"
 #include "runtime/volume.h"
+#include "json/json.h"
 
-#define FINALIZER  "fluid-dataset-controller-finalizer"
+#define FINALIZER   "fluid-dataset-controller-finalizer"
 #define DATASET_RES (&dataset_kind.resource)
 
 struct dataset_controller {
@@ -21,7 +21,8 @@ struct dataset_controller {
 	struct controller *controller;
 };
 
-int dataset_controller_new(const struct dataset_controller_options *o, struct dataset_controller **ret, struct error *err)
+int dataset_controller_new(const struct dataset_controller_options *o, struct dataset_controller **ret,
+			   struct error *err)
 {
 	struct dataset_controller *d = calloc(1, sizeof *d);
 	if (d == NULL)
@@ -42,7 +43,7 @@ static void map_pod_claims(void *ctx, struct controller *c, const json_t *pod)
 	(void)ctx;
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
 		const char *claim = json_str(v, "persistentVolumeClaim.claimName", NULL);
 		if (claim != NULL)
 			controller_enqueue(c, obj_namespace(pod), claim);
@@ -55,7 +56,7 @@ static void map_references(void *ctx, struct controller *c, const json_t *datase
 	(void)ctx;
 	size_t i;
 	json_t *m;
-	json_array_foreach(json_at(dataset, "spec.mounts"), i, m) {
+	json_array_foreach (json_at(dataset, "spec.mounts"), i, m) {
 		const char *point = json_str(m, "mountPoint", "");
 		if (!str_has_prefix(point, "dataset://"))
 			continue;
@@ -94,7 +95,8 @@ int dataset_controller_register(struct dataset_controller *d, struct manager *m,
 
 static int patch_finalizers(const struct engine_api *api, const json_t *dataset, json_t *finalizers, struct error *err)
 {
-	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(dataset), "finalizers", finalizers);
+	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(dataset),
+				    "finalizers", finalizers);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "finalizer: out of memory");
 	int rc = api->patch(api->ctx, DATASET_RES, obj_namespace(dataset), obj_name(dataset), NULL, patch, err);
@@ -115,7 +117,7 @@ static int drop_finalizer(const struct engine_api *api, const json_t *dataset, s
 	JSON_AUTO left = json_array();
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(dataset, "metadata.finalizers"), i, f)
+	json_array_foreach (json_at(dataset, "metadata.finalizers"), i, f)
 		if (!str_same(json_string_value(f), FINALIZER) && json_array_append(left, f) < 0)
 			return error_set(err, -ENOMEM, "finalizer: out of memory");
 	return patch_finalizers(api, dataset, left, err);
@@ -125,15 +127,19 @@ static json_t *status_copy(const json_t *dataset)
 {
 	json_t *live = json_object_get(dataset, "status");
 	JSON_AUTO s = live != NULL ? json_deep_copy(live) : json_object();
-	if (s == NULL || (json_object_get(s, "conditions") == NULL && json_object_set_new(s, "conditions", json_array()) < 0))
+	if (s == NULL ||
+	    (json_object_get(s, "conditions") == NULL && json_object_set_new(s, "conditions", json_array()) < 0))
 		return NULL;
 	return TAKE(s);
 }
 
 static int send_status(const struct engine_api *api, const json_t *dataset, json_t *status, struct error *err)
 {
-	struct reconcile_ctx ctx = {
-		.ns = obj_namespace(dataset), .name = obj_name(dataset), .api = api, .dataset = dataset, .dataset_status = status};
+	struct reconcile_ctx ctx = {.ns = obj_namespace(dataset),
+				    .name = obj_name(dataset),
+				    .api = api,
+				    .dataset = dataset,
+				    .dataset_status = status};
 	return status_flush(&ctx, err);
 }
 
@@ -143,18 +149,20 @@ static int check_references(const json_t *dataset, struct error *err)
 	const json_t *mounts = json_at(dataset, "spec.mounts");
 	size_t i, refs = 0;
 	json_t *m;
-	json_array_foreach(mounts, i, m)
+	json_array_foreach (mounts, i, m)
 		refs += str_has_prefix(json_str(m, "mountPoint", ""), "dataset://");
 	if (refs == 0)
 		return 0;
 	if (refs > 1 || json_array_size(mounts) > 1)
 		return error_set(err, -EINVAL, "spec.mounts: a dataset:// mount must be the only one");
-	return error_set(err, -EOPNOTSUPP, "spec.mounts[0].mountPoint: a dataset:// mount needs ThinRuntime, which this version does not have");
+	return error_set(
+		err, -EOPNOTSUPP,
+		"spec.mounts[0].mountPoint: a dataset:// mount needs ThinRuntime, which this version does not have");
 }
 
 /* Tell once, in a condition and an Event, why this Dataset goes nowhere. */
-static int complain(const struct dataset_controller *d, const json_t *dataset, const char *type, const char *reason, const char *message,
-		    struct error *err)
+static int complain(const struct dataset_controller *d, const json_t *dataset, const char *type, const char *reason,
+		    const char *message, struct error *err)
 {
 	JSON_AUTO status = status_copy(dataset);
 	if (status == NULL)
@@ -173,7 +181,7 @@ static json_t *living_references(const struct engine_api *api, const json_t *dat
 	JSON_AUTO left = json_array();
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_at(dataset, "status.datasetRef"), i, ref) {
+	json_array_foreach (json_at(dataset, "status.datasetRef"), i, ref) {
 		struct str rest = str_from(json_string_value(ref)), ns;
 		if (!str_split_next(&rest, '/', &ns) || rest.p == NULL)
 			continue;
@@ -198,8 +206,9 @@ static int reconcile_deleted(struct dataset_controller *d, const json_t *dataset
 			return error_set(err, -ENOMEM, "pods of claim %s/%s: out of memory", ns, name);
 		if (*users != '\0') {
 			(void)snprintf(msg, sizeof msg,
-				       "Failed to delete dataset because err: can not delete dataset because Pod %s in Namespace %s is using it", users,
-				       ns); /* a cut message is still one */
+				       "Failed to delete dataset because err: can not delete dataset because Pod %s in "
+				       "Namespace %s is using it",
+				       users, ns); /* a cut message is still one */
 			return complain(d, dataset, "DeletionBlocked", "ErrorDeleteDataset", msg, err);
 		}
 	}
@@ -207,14 +216,16 @@ static int reconcile_deleted(struct dataset_controller *d, const json_t *dataset
 	if (refs == NULL)
 		return error_set(err, -ENOMEM, "references to dataset %s/%s: out of memory", ns, name);
 	if (json_array_size(refs) > 0) {
-		(void)snprintf(msg, sizeof msg, "Failed to delete dataset because err: dataset %s mounts it; delete that first",
+		(void)snprintf(msg, sizeof msg,
+			       "Failed to delete dataset because err: dataset %s mounts it; delete that first",
 			       json_string_value(json_array_get(refs, 0))); /* a cut message is still one */
 		return complain(d, dataset, "DeletionBlocked", "ErrorDeleteDataset", msg, err);
 	}
 	return drop_finalizer(d->o.api, dataset, err);
 }
 
-int dataset_reconcile(void *dataset_controller, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
+int dataset_reconcile(void *dataset_controller, const char *ns, const char *name, struct reconcile_result *ret,
+		      struct error *err)
 {
 	(void)ret; /* everything that matters here is watched */
 	struct dataset_controller *d = dataset_controller;
@@ -225,14 +236,16 @@ int dataset_reconcile(void *dataset_controller, const char *ns, const char *name
 		return reconcile_deleted(d, dataset, err);
 	if (!name_is_dns1035(name))
 		return complain(d, dataset, DATASET_NOT_READY, "ErrorCreateDataset",
-				"Failed to create dataset because err: the name must be a DNS-1035 label (a lower case letter, then letters, digits, '-')",
+				"Failed to create dataset because err: the name must be a DNS-1035 label (a lower case "
+				"letter, then letters, digits, '-')",
 				err);
 	if (!obj_has_finalizer(dataset, FINALIZER))
 		return add_finalizer(d->o.api, dataset, err);
 	struct error why = {0};
 	if (check_references(dataset, &why) < 0) {
 		char msg[640];
-		(void)snprintf(msg, sizeof msg, "Failed to validate dataset because err: %s", why.msg); /* a cut message is still one */
+		(void)snprintf(msg, sizeof msg, "Failed to validate dataset because err: %s",
+			       why.msg); /* a cut message is still one */
 		return complain(d, dataset, DATASET_NOT_READY, "ErrorCreateDataset", msg, err);
 	}
 	if (*json_str(dataset, "status.phase", "") != '\0')

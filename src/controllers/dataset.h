@@ -16,10 +16,12 @@ struct dataset_controller_options {
 	struct logger *log;
 };
 
-int dataset_controller_new(const struct dataset_controller_options *o, struct dataset_controller **ret, struct error *err);
+int dataset_controller_new(const struct dataset_controller_options *o, struct dataset_controller **ret,
+			   struct error *err);
 /** Register with @m: Datasets, and pods that name claims. Before manager_start(). @m owns @d from then on, also after a failure. */
 int dataset_controller_register(struct dataset_controller *d, struct manager *m, int workers, struct error *err);
 /** One pass: the reconcile function of a controller. */
-int dataset_reconcile(void *dataset_controller, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
+int dataset_reconcile(void *dataset_controller, const char *ns, const char *name, struct reconcile_result *ret,
+		      struct error *err);
 /** Free one that was never registered. Accepts NULL. */
 void dataset_controller_free(struct dataset_controller *d);

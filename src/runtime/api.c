@@ -6,11 +6,11 @@
 #include "api/dataset.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/manager.h"
 #include "runtime/objects.h"
+#include "json/json.h"
 
 #define MAX_INFORMERS 24
 
@@ -33,7 +33,7 @@ static void keep_only(json_t *obj, const char *path, const char *const *names)
 	const char *key;
 	json_t *v;
 	void *tmp;
-	json_object_foreach_safe(at, tmp, key, v) {
+	json_object_foreach_safe (at, tmp, key, v) {
 		bool wanted = false;
 		for (size_t i = 0; names[i] != NULL; i++)
 			wanted = wanted || strcmp(names[i], key) == 0;
@@ -70,7 +70,8 @@ static char *release_of(const json_t *pod)
 static struct informer *find(const struct runtime_api *a, const struct kube_resource *r)
 {
 	for (size_t i = 0; i < a->n; i++)
-		if (strcmp(a->informers[i].r->plural, r->plural) == 0 && strcmp(a->informers[i].r->group, r->group) == 0)
+		if (strcmp(a->informers[i].r->plural, r->plural) == 0 &&
+		    strcmp(a->informers[i].r->group, r->group) == 0)
 			return a->informers[i].inf;
 	return NULL;
 }
@@ -96,7 +97,7 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 	json_t *obj;
 	if (all == NULL || out == NULL)
 		return NULL;
-	json_array_foreach(all, i, obj) {
+	json_array_foreach (all, i, obj) {
 		const char *have = obj_label(obj, label);
 		if (have != NULL && (value == NULL || strcmp(have, value) == 0) && json_array_append(out, obj) < 0)
 			return NULL;
@@ -104,14 +105,15 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 	return TAKE(out);
 }
 
-static int api_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj, struct error *err)
+static int api_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj,
+		     struct error *err)
 {
 	struct runtime_api *a = ctx;
 	return kube_apply(manager_client(a->manager), r, ns, name, NULL, obj, NULL, err);
 }
 
-static int api_patch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub, const json_t *patch,
-		     struct error *err)
+static int api_patch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
+		     const json_t *patch, struct error *err)
 {
 	struct runtime_api *a = ctx;
 	return kube_patch(manager_client(a->manager), r, ns, name, sub, KUBE_PATCH_MERGE, patch, NULL, err);
@@ -131,7 +133,8 @@ static void api_event(void *ctx, const json_t *obj, const char *type, const char
 	event_emit(a->recorder, obj, type, reason, "%s", message);
 }
 
-static int add_informer(struct runtime_api *a, const struct kube_resource *r, void (*transform)(json_t *obj), struct error *err)
+static int add_informer(struct runtime_api *a, const struct kube_resource *r, void (*transform)(json_t *obj),
+			struct error *err)
 {
 	if (find(a, r) != NULL)
 		return 0;
@@ -150,15 +153,16 @@ static int add_informer(struct runtime_api *a, const struct kube_resource *r, vo
 	return 0;
 }
 
-int runtime_api_new(struct manager *m, struct event_recorder *recorder, struct logger *log, struct runtime_api **ret, struct error *err)
+int runtime_api_new(struct manager *m, struct event_recorder *recorder, struct logger *log, struct runtime_api **ret,
+		    struct error *err)
 {
 	static const struct {
 		const struct kube_resource *r;
 		void (*transform)(json_t *obj);
 	} read[] = {
-		{&KUBE_POD, trim_pod},	       {&KUBE_NODE, trim_node},	 {&KUBE_CONFIGMAP, trim_config_map},
-		{&KUBE_STATEFULSET, NULL},     {&KUBE_DAEMONSET, NULL},	 {&KUBE_PV, NULL},
-		{&KUBE_PVC, NULL},	       {&dataset_kind.resource, NULL},
+		{&KUBE_POD, trim_pod},     {&KUBE_NODE, trim_node},        {&KUBE_CONFIGMAP, trim_config_map},
+		{&KUBE_STATEFULSET, NULL}, {&KUBE_DAEMONSET, NULL},        {&KUBE_PV, NULL},
+		{&KUBE_PVC, NULL},         {&dataset_kind.resource, NULL},
 	};
 	struct runtime_api *a = calloc(1, sizeof *a);
 	if (a == NULL)

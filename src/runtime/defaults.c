@@ -5,13 +5,13 @@
 #include "api/dataset.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/json.h"
-#include "json/quantity.h"
 #include "kube/client.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
 #include "runtime/status.h"
 #include "runtime/workloads.h"
+#include "json/json.h"
+#include "json/quantity.h"
 
 #define CALCULATING "[Calculating]"
 
@@ -56,9 +56,9 @@ static json_t *mounts_without(const json_t *list, const json_t *other)
 	JSON_AUTO out = json_array();
 	size_t i, k;
 	json_t *m, *o;
-	json_array_foreach(list, i, m) {
+	json_array_foreach (list, i, m) {
 		bool found = false;
-		json_array_foreach(other, k, o)
+		json_array_foreach (other, k, o)
 			found = found || json_same(m, o);
 		CLEANUP(free_p) char *path = found ? NULL : mount_path(m);
 		if (!found && (path == NULL || json_array_append_new(out, json_string(path)) < 0))
@@ -67,10 +67,12 @@ static json_t *mounts_without(const json_t *list, const json_t *other)
 	return TAKE(out);
 }
 
-int engine_default_should_update_ufs(struct engine *e, struct reconcile_ctx *ctx, struct ufs_change *ret, struct error *err)
+int engine_default_should_update_ufs(struct engine *e, struct reconcile_ctx *ctx, struct ufs_change *ret,
+				     struct error *err)
 {
 	(void)e;
-	const json_t *want = json_at(ctx->dataset, "spec.mounts"), *have = json_object_get(ctx->dataset_status, "mounts");
+	const json_t *want = json_at(ctx->dataset, "spec.mounts"),
+		     *have = json_object_get(ctx->dataset_status, "mounts");
 	if (have == NULL)
 		return 0;
 	struct ufs_change c = {.added = mounts_without(want, have), .removed = mounts_without(have, want)};
@@ -84,10 +86,13 @@ int engine_default_should_update_ufs(struct engine *e, struct reconcile_ctx *ctx
 	return changed;
 }
 
-int engine_default_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change, struct error *err)
+int engine_default_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change,
+					struct error *err)
 {
 	(void)ctx, (void)change;
-	return error_set(err, -EOPNOTSUPP, "spec.mounts: engine '%s' cannot change the mounts of a bound Dataset; make a new one", e->ops->name);
+	return error_set(err, -EOPNOTSUPP,
+			 "spec.mounts: engine '%s' cannot change the mounts of a bound Dataset; make a new one",
+			 e->ops->name);
 }
 
 /* --- figures -------------------------------------------------------------------------------------------------------------------- */
@@ -103,7 +108,9 @@ static int known(int64_t value, int64_t *ret)
 int engine_default_used_storage_bytes(struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)
 {
 	(void)e;
-	return ctx->figures != NULL && known(ctx->figures->cached_bytes, ret) == 0 ? 0 : error_set(err, -ENODATA, "used bytes: not known yet");
+	return ctx->figures != NULL && known(ctx->figures->cached_bytes, ret) == 0
+		       ? 0
+		       : error_set(err, -ENODATA, "used bytes: not known yet");
 }
 
 int engine_default_free_storage_bytes(struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)
@@ -120,14 +127,18 @@ int engine_default_total_storage_bytes(struct engine *e, struct reconcile_ctx *c
 {
 	(void)e;
 	const struct engine_figures *f = ctx->figures;
-	return f != NULL && f->ufs_complete && known(f->ufs_bytes, ret) == 0 ? 0 : error_set(err, -ENODATA, "total bytes: not known yet");
+	return f != NULL && f->ufs_complete && known(f->ufs_bytes, ret) == 0
+		       ? 0
+		       : error_set(err, -ENODATA, "total bytes: not known yet");
 }
 
 int engine_default_total_file_nums(struct engine *e, struct reconcile_ctx *ctx, int64_t *ret, struct error *err)
 {
 	(void)e;
 	const struct engine_figures *f = ctx->figures;
-	return f != NULL && f->ufs_complete && known(f->ufs_files, ret) == 0 ? 0 : error_set(err, -ENODATA, "number of files: not known yet");
+	return f != NULL && f->ufs_complete && known(f->ufs_files, ret) == 0
+		       ? 0
+		       : error_set(err, -ENODATA, "number of files: not known yet");
 }
 
 int engine_default_sync_metadata(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
@@ -137,7 +148,8 @@ int engine_default_sync_metadata(struct engine *e, struct reconcile_ctx *ctx, st
 	int64_t bytes, files;
 	char total[32], num[32];
 	struct error unused = {0};
-	bool have = e->ops->total_storage_bytes(e, ctx, &bytes, &unused) == 0 && e->ops->total_file_nums(e, ctx, &files, &unused) == 0;
+	bool have = e->ops->total_storage_bytes(e, ctx, &bytes, &unused) == 0 &&
+		    e->ops->total_file_nums(e, ctx, &files, &unused) == 0;
 	const char *shown = json_str(ctx->dataset_status, "ufsTotal", "");
 	/* What was known stays until something newer is: a restarted worker that counts again must not blank the column. */
 	if (!have && *shown != '\0')
@@ -158,7 +170,7 @@ static void percent(int64_t part, int64_t whole, char out[static 32])
 	if (p > 100)
 		p = 100;
 	if (p > 99.9 && part < whole)
-		p = 99.9; /* "100.0%" means all of it */
+		p = 99.9;                     /* "100.0%" means all of it */
 	(void)snprintf(out, 32, "%.1f%%", p); /* at most 6 characters */
 }
 
@@ -171,7 +183,8 @@ static int put_ratios(json_t *states, const struct engine_figures *f)
 {
 	char hit[32] = "0.0%", local[32] = "0.0%", remote[32] = "0.0%";
 	int64_t all = 0;
-	if (f->hit_bytes >= 0 && f->miss_bytes >= 0 && !__builtin_add_overflow(f->hit_bytes, f->miss_bytes, &all) && all > 0) {
+	if (f->hit_bytes >= 0 && f->miss_bytes >= 0 && !__builtin_add_overflow(f->hit_bytes, f->miss_bytes, &all) &&
+	    all > 0) {
 		int64_t near = f->local_hit_bytes > 0 ? f->local_hit_bytes : 0;
 		percent(f->hit_bytes, all, hit);
 		percent(near, all, local);
@@ -188,7 +201,8 @@ static int put_cache_states(struct engine *e, struct reconcile_ctx *ctx)
 	const struct engine_figures *f = ctx->figures;
 	if (f == NULL)
 		return 0;
-	if (json_object_get(ctx->runtime_status, "cacheStates") == NULL && json_put(ctx->runtime_status, "cacheStates", json_object()) < 0)
+	if (json_object_get(ctx->runtime_status, "cacheStates") == NULL &&
+	    json_put(ctx->runtime_status, "cacheStates", json_object()) < 0)
 		return -ENOMEM;
 	json_t *states = json_object_get(ctx->runtime_status, "cacheStates");
 	char text[32];
@@ -219,14 +233,17 @@ static int put_mounts_condition(struct reconcile_ctx *ctx)
 	for (size_t i = 0; i < f->n_mounts && !failed; i++) {
 		failed = f->mounts[i].failed;
 		if (failed)
-			(void)snprintf(msg, sizeof msg, "mount %s: %s", f->mounts[i].path, f->mounts[i].message); /* cut is fine */
+			(void)snprintf(msg, sizeof msg, "mount %s: %s", f->mounts[i].path,
+				       f->mounts[i].message); /* cut is fine */
 	}
 	if (!failed && !f->ready)
 		return 0; /* still listing */
 	if (failed && !condition_is(ctx->dataset_status, CONDITION_MOUNTS, false))
 		ctx->api->event(ctx->api->ctx, ctx->dataset, "Warning", "MountFailed", msg);
-	if (dataset_condition_set(ctx->dataset_status, CONDITION_MOUNTS, !failed, failed ? "MountFailed" : "MountsReadable", msg) < 0 ||
-	    runtime_condition_set(ctx->runtime_status, CONDITION_MOUNTS, !failed, failed ? "MountFailed" : "MountsReadable", msg) < 0)
+	if (dataset_condition_set(ctx->dataset_status, CONDITION_MOUNTS, !failed,
+				  failed ? "MountFailed" : "MountsReadable", msg) < 0 ||
+	    runtime_condition_set(ctx->runtime_status, CONDITION_MOUNTS, !failed,
+				  failed ? "MountFailed" : "MountsReadable", msg) < 0)
 		return -ENOMEM;
 	return failed ? json_put_str(ctx->runtime_status, "workerReason", msg) : 0;
 }
@@ -234,7 +251,8 @@ static int put_mounts_condition(struct reconcile_ctx *ctx)
 /* status.selector (for the scale subresource), cacheAffinity and setupDuration. */
 static int put_facts(struct engine *e, struct reconcile_ctx *ctx)
 {
-	CLEANUP(free_p) char *selector =
+	CLEANUP(free_p)
+	char *selector =
 		str_printf("app=%s,release=%s,role=%s", e->ops->traits->app, ctx->name, e->ops->traits->worker_role);
 	JSON_AUTO affinity = placement_affinity(ctx);
 	if (selector == NULL || affinity == NULL || json_put_str(ctx->runtime_status, "selector", selector) < 0)
@@ -243,8 +261,8 @@ static int put_facts(struct engine *e, struct reconcile_ctx *ctx)
 	size_t i;
 	json_t *term, *v;
 	const char *key;
-	json_array_foreach(json_at(node, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"), i, term)
-		json_object_foreach(json_at(ctx->runtime, "spec.worker.nodeSelector"), key, v) {
+	json_array_foreach (json_at(node, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"), i, term)
+		json_object_foreach (json_at(ctx->runtime, "spec.worker.nodeSelector"), key, v) {
 			json_t *e1 = json_pack("{s:s,s:s,s:[O]}", "key", key, "operator", "In", "values", v);
 			if (e1 == NULL || json_push(term, "matchExpressions", e1) < 0)
 				return -ENOMEM;
@@ -289,11 +307,11 @@ static int add_runtime_entry(struct reconcile_ctx *ctx)
 {
 	size_t i;
 	json_t *r;
-	json_array_foreach(json_object_get(ctx->dataset_status, "runtimes"), i, r)
+	json_array_foreach (json_object_get(ctx->dataset_status, "runtimes"), i, r)
 		if (strcmp(json_str(r, "category", ""), ctx->category) == 0)
 			return 0;
-	json_t *entry = json_pack("{s:s,s:s,s:s,s:s}", "name", ctx->name, "namespace", ctx->ns, "category", ctx->category, "type",
-				  ctx->runtime_type);
+	json_t *entry = json_pack("{s:s,s:s,s:s,s:s}", "name", ctx->name, "namespace", ctx->ns, "category",
+				  ctx->category, "type", ctx->runtime_type);
 	int64_t masters = json_int(ctx->runtime, "spec.master.replicas", 0);
 	if (entry != NULL && masters > 0)
 		(void)json_put_int(entry, "masterReplicas", masters); /* informative; made again at the next binding */
@@ -305,22 +323,27 @@ static int put_phase_condition(struct reconcile_ctx *ctx, const char *phase)
 	if (strcmp(phase, DATASET_PHASE_BOUND) == 0) {
 		condition_drop(ctx->dataset_status, DATASET_NOT_READY);
 		condition_drop(ctx->dataset_status, DATASET_UPDATING);
-		return dataset_condition_set(ctx->dataset_status, DATASET_READY, true, "DatasetReady", "The ddc runtime is ready.");
+		return dataset_condition_set(ctx->dataset_status, DATASET_READY, true, "DatasetReady",
+					     "The ddc runtime is ready.");
 	}
 	if (strcmp(phase, DATASET_PHASE_FAILED) == 0)
-		return dataset_condition_set(ctx->dataset_status, DATASET_READY, false, "DatasetReady", "The ddc runtime is not ready.");
+		return dataset_condition_set(ctx->dataset_status, DATASET_READY, false, "DatasetReady",
+					     "The ddc runtime is not ready.");
 	if (strcmp(phase, DATASET_PHASE_UPDATING) == 0)
-		return dataset_condition_set(ctx->dataset_status, DATASET_UPDATING, true, "DatasetUpdating", "The ddc runtime is updating.");
+		return dataset_condition_set(ctx->dataset_status, DATASET_UPDATING, true, "DatasetUpdating",
+					     "The ddc runtime is updating.");
 	return 0;
 }
 
-int engine_default_update_dataset_status(struct engine *e, struct reconcile_ctx *ctx, const char *phase, struct error *err)
+int engine_default_update_dataset_status(struct engine *e, struct reconcile_ctx *ctx, const char *phase,
+					 struct error *err)
 {
 	(void)e;
 	int rc = dataset_phase_move(ctx->dataset_status, phase, err);
 	if (rc < 0)
 		return rc;
-	if (put_phase_condition(ctx, phase) < 0 || (strcmp(phase, DATASET_PHASE_BOUND) == 0 && add_runtime_entry(ctx) < 0))
+	if (put_phase_condition(ctx, phase) < 0 ||
+	    (strcmp(phase, DATASET_PHASE_BOUND) == 0 && add_runtime_entry(ctx) < 0))
 		return error_set(err, -ENOMEM, "status: out of memory");
 	return 0;
 }
@@ -349,7 +372,7 @@ int engine_default_sync_schedule_info_to_cache_nodes(struct engine *e, struct re
 	struct tier_totals totals;
 	json_t *l;
 	size_t i;
-	json_array_foreach(json_at(ctx->runtime, "spec.tieredstore.levels"), i, l) {
+	json_array_foreach (json_at(ctx->runtime, "spec.tieredstore.levels"), i, l) {
 		if (ts.levels.n == TIER_MAX_PATHS)
 			break;
 		levels[ts.levels.n++] = (struct tiered_store_level){.medium_type = json_str(l, "mediumtype", "SSD"),
@@ -363,10 +386,12 @@ int engine_default_sync_schedule_info_to_cache_nodes(struct engine *e, struct re
 	return rc < 0 ? rc : nodes_sync_labels(ctx, e->ops->traits, &totals, err);
 }
 
-int engine_default_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret, struct error *err)
+int engine_default_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation,
+				       json_t **ret, struct error *err)
 {
 	(void)ctx, (void)ret;
-	return error_set(err, -EOPNOTSUPP, "engine '%s' has no %s", e->ops->name, json_str(operation, "kind", "such operation"));
+	return error_set(err, -EOPNOTSUPP, "engine '%s' has no %s", e->ops->name,
+			 json_str(operation, "kind", "such operation"));
 }
 
 /* Pods that do not end (a node that is gone) hold a deletion no longer than this. */
@@ -384,11 +409,15 @@ static int remove_objects(const struct engine_traits *t, struct reconcile_ctx *c
 	const struct {
 		const struct kube_resource *r;
 		const char *suffix;
-	} all[] = {{&KUBE_STATEFULSET, t->master_suffix}, {&KUBE_STATEFULSET, t->worker_suffix}, {&KUBE_DAEMONSET, t->fuse_suffix}};
+	} all[] = {{&KUBE_STATEFULSET, t->master_suffix},
+		   {&KUBE_STATEFULSET, t->worker_suffix},
+		   {&KUBE_DAEMONSET, t->fuse_suffix}};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		CLEANUP(free_p) char *name = all[i].suffix != NULL ? workload_name(ctx, all[i].suffix) : NULL;
 		JSON_AUTO live = name != NULL ? ctx->api->get(ctx->api->ctx, all[i].r, ctx->ns, name) : NULL;
-		int rc = live != NULL && !obj_deleting(live) ? ctx->api->remove(ctx->api->ctx, all[i].r, ctx->ns, name, err) : 0;
+		int rc = live != NULL && !obj_deleting(live)
+				 ? ctx->api->remove(ctx->api->ctx, all[i].r, ctx->ns, name, err)
+				 : 0;
 		if (rc < 0)
 			return rc;
 	}

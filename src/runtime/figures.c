@@ -10,8 +10,8 @@
 #include "base/str.h"
 #include "json/json.h"
 
-#define MAX_WATCHES 10000
-#define MAX_THREADS 16
+#define MAX_WATCHES   10000
+#define MAX_THREADS   16
 #define BREAKER_AFTER 3 /* failures in a row until the world is told */
 
 struct watch {
@@ -19,7 +19,8 @@ struct watch {
 	json_t *targets;
 	figures_query query;
 	int64_t due_ns, interval_ns;
-	uint64_t serial;   /* grows with each figures_watch() that changed something: an answer to an older question counts as news only */
+	uint64_t
+		serial; /* grows with each figures_watch() that changed something: an answer to an older question counts as news only */
 	bool in_flight, forgotten, again;
 	int failures;
 	bool have;
@@ -80,9 +81,10 @@ static bool same_mounts(const struct engine_figures *a, const struct engine_figu
 	if (a->n_mounts != b->n_mounts)
 		return false;
 	for (size_t i = 0; i < a->n_mounts; i++)
-		if (!str_same(a->mounts[i].path, b->mounts[i].path) || !str_same(a->mounts[i].source, b->mounts[i].source) ||
-		    !str_same(a->mounts[i].message, b->mounts[i].message) || a->mounts[i].failed != b->mounts[i].failed ||
-		    a->mounts[i].listing != b->mounts[i].listing)
+		if (!str_same(a->mounts[i].path, b->mounts[i].path) ||
+		    !str_same(a->mounts[i].source, b->mounts[i].source) ||
+		    !str_same(a->mounts[i].message, b->mounts[i].message) ||
+		    a->mounts[i].failed != b->mounts[i].failed || a->mounts[i].listing != b->mounts[i].listing)
 			return false;
 	return true;
 }
@@ -90,9 +92,9 @@ static bool same_mounts(const struct engine_figures *a, const struct engine_figu
 static bool same_figures(const struct engine_figures *a, const struct engine_figures *b)
 {
 	return a->ready == b->ready && a->ufs_bytes == b->ufs_bytes && a->ufs_files == b->ufs_files &&
-	       a->ufs_complete == b->ufs_complete && a->capacity_bytes == b->capacity_bytes && a->cached_bytes == b->cached_bytes &&
-	       a->hit_bytes == b->hit_bytes && a->miss_bytes == b->miss_bytes && a->local_hit_bytes == b->local_hit_bytes &&
-	       same_mounts(a, b);
+	       a->ufs_complete == b->ufs_complete && a->capacity_bytes == b->capacity_bytes &&
+	       a->cached_bytes == b->cached_bytes && a->hit_bytes == b->hit_bytes && a->miss_bytes == b->miss_bytes &&
+	       a->local_hit_bytes == b->local_hit_bytes && same_mounts(a, b);
 }
 
 /* Unknown (-1) plus anything known is the known part. */
@@ -126,12 +128,13 @@ static void figures_add(struct engine_figures *all, struct engine_figures *part)
 }
 
 /* Ask every target in turn within one deadline. Those that fail are left out as long as one answers. */
-static int ask_all(figures_query query, const json_t *targets, int64_t deadline, struct engine_figures *ret, struct error *err)
+static int ask_all(figures_query query, const json_t *targets, int64_t deadline, struct engine_figures *ret,
+		   struct error *err)
 {
 	size_t i, answers = 0;
 	json_t *t;
 	int rc = -ENODATA;
-	json_array_foreach(targets, i, t) {
+	json_array_foreach (targets, i, t) {
 		struct engine_figures one = {0};
 		/* A share for each, so that one that hangs leaves time for the others. */
 		int64_t now = clock_mono_ns(), share = (deadline - now) / (int64_t)(json_array_size(targets) - i);
@@ -173,7 +176,8 @@ static int64_t jittered(int64_t ns)
 }
 
 /* Take an answer (or its failure) into the watch; true when the owner should be told. */
-static bool take_answer_locked(struct figures *f, struct watch *w, int rc, struct engine_figures *got, const struct error *err)
+static bool take_answer_locked(struct figures *f, struct watch *w, int rc, struct engine_figures *got,
+			       const struct error *err)
 {
 	bool news;
 	if (rc < 0) {
@@ -339,9 +343,11 @@ static struct watch *watch_add_locked(struct figures *f, const char *ns, const c
 	return w;
 }
 
-static int watch_set_locked(struct figures *f, struct watch *w, figures_query query, const json_t *targets, const char *state)
+static int watch_set_locked(struct figures *f, struct watch *w, figures_query query, const json_t *targets,
+			    const char *state)
 {
-	bool same = w->targets != NULL && json_equal(w->targets, targets) && str_same(w->state, state) && w->query == query;
+	bool same =
+		w->targets != NULL && json_equal(w->targets, targets) && str_same(w->state, state) && w->query == query;
 	if (same)
 		return 0;
 	json_t *copy = targets != NULL ? json_deep_copy(targets) : json_array();
@@ -364,7 +370,8 @@ static int watch_set_locked(struct figures *f, struct watch *w, figures_query qu
 	return 0;
 }
 
-int figures_watch(struct figures *f, const char *ns, const char *name, figures_query query, const json_t *targets, const char *state)
+int figures_watch(struct figures *f, const char *ns, const char *name, figures_query query, const json_t *targets,
+		  const char *state)
 {
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
 	JSON_AUTO none = json_array();
@@ -374,7 +381,9 @@ int figures_watch(struct figures *f, const char *ns, const char *name, figures_q
 	int rc = 0;
 	struct watch *w = map_get(f->watches, key);
 	if (w == NULL)
-		rc = map_size(f->watches) >= MAX_WATCHES ? -ENOSPC : (w = watch_add_locked(f, ns, name, key)) == NULL ? -ENOMEM : 0;
+		rc = map_size(f->watches) >= MAX_WATCHES                ? -ENOSPC
+		     : (w = watch_add_locked(f, ns, name, key)) == NULL ? -ENOMEM
+									: 0;
 	if (rc == 0)
 		rc = watch_set_locked(f, w, query, targets != NULL ? targets : none, state);
 	pthread_mutex_unlock(&f->lock);
@@ -395,7 +404,8 @@ void figures_forget(struct figures *f, const char *ns, const char *name)
 	pthread_mutex_unlock(&f->lock);
 }
 
-bool figures_get(struct figures *f, const char *ns, const char *name, struct engine_figures *ret, char ret_error[static 512])
+bool figures_get(struct figures *f, const char *ns, const char *name, struct engine_figures *ret,
+		 char ret_error[static 512])
 {
 	ret_error[0] = '\0';
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);

@@ -10,7 +10,9 @@ int guard_image(const struct engine_limits *l, const char *path, const char *ima
 	for (const char *const *p = l->allowed_images; p != NULL && *p != NULL; p++)
 		if (**p != '\0' && str_has_prefix(image, *p))
 			return 0;
-	return error_set(err, -EACCES, "%s: image '%s' may not run privileged; the operator allows images by --allowed-images", path, image);
+	return error_set(err, -EACCES,
+			 "%s: image '%s' may not run privileged; the operator allows images by --allowed-images", path,
+			 image);
 }
 
 /* Parts that would make prefix comparison lie. */
@@ -40,6 +42,8 @@ int guard_host_path(const struct engine_limits *l, const char *path, const char 
 	for (const char *const *p = l->allowed_host_paths; p != NULL && *p != NULL; p++)
 		if (**p == '/' && is_below(dir, *p))
 			return 0;
-	return error_set(err, -EACCES, "%s: directory '%s' of the host may not be used; the operator allows directories by --allowed-host-paths",
+	return error_set(err, -EACCES,
+			 "%s: directory '%s' of the host may not be used; the operator allows directories by "
+			 "--allowed-host-paths",
 			 path, dir);
 }

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
+#include "json/json.h"
 
 #define PREFIX_TIER "fluid.io/s-h-"
 #define DATASET_NUM "fluid.io/dataset-num"
@@ -33,7 +33,8 @@ static void keys_clear(struct label_keys *k)
 static char *typed_key(const struct reconcile_ctx *ctx, const char *fmt_prefix, const char *tail)
 {
 	char prefix[64];
-	(void)snprintf(prefix, sizeof prefix, "%s%s%s", fmt_prefix, ctx->runtime_type, tail); /* runtime types are short */
+	(void)snprintf(prefix, sizeof prefix, "%s%s%s", fmt_prefix, ctx->runtime_type,
+		       tail); /* runtime types are short */
 	return dataset_label_key(prefix, ctx->ns, ctx->name, dataset_uid(ctx));
 }
 
@@ -61,8 +62,8 @@ static int keys_make(const struct reconcile_ctx *ctx, struct label_keys *k, stru
 		.fuse = fuse_label_key(ctx),
 		.exclusive = exclusive_value(ctx),
 	};
-	if (k->common != NULL && k->runtime != NULL && k->memory != NULL && k->disk != NULL && k->total != NULL && k->fuse != NULL &&
-	    k->exclusive != NULL)
+	if (k->common != NULL && k->runtime != NULL && k->memory != NULL && k->disk != NULL && k->total != NULL &&
+	    k->fuse != NULL && k->exclusive != NULL)
 		return 0;
 	keys_clear(k);
 	return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
@@ -82,7 +83,7 @@ static size_t count_datasets(const json_t *labels, const char *without)
 	size_t n = 0;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)labels, key, v)
+	json_object_foreach ((json_t *)labels, key, v)
 		n += is_total_key(key) && strcmp(key, without) != 0;
 	return n;
 }
@@ -98,15 +99,16 @@ static int patch_labels(struct reconcile_ctx *ctx, const json_t *node, json_t *c
 {
 	if (json_object_size(changes) == 0)
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(node), "labels", changes);
+	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(node),
+				    "labels", changes);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "labels of node %s: out of memory", obj_name(node));
 	int rc = ctx->api->patch(ctx->api->ctx, &KUBE_NODE, "", obj_name(node), NULL, patch, err);
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int label_node(struct reconcile_ctx *ctx, const json_t *node, const struct label_keys *k, const struct tier_totals *t,
-		      struct error *err)
+static int label_node(struct reconcile_ctx *ctx, const json_t *node, const struct label_keys *k,
+		      const struct tier_totals *t, struct error *err)
 {
 	const json_t *have = json_at(node, "metadata.labels");
 	JSON_AUTO want = json_object();
@@ -128,7 +130,8 @@ static int label_node(struct reconcile_ctx *ctx, const json_t *node, const struc
 	return patch_labels(ctx, node, want, err);
 }
 
-static int unlabel_node(struct reconcile_ctx *ctx, const json_t *node, const struct label_keys *k, bool fuse_too, struct error *err)
+static int unlabel_node(struct reconcile_ctx *ctx, const json_t *node, const struct label_keys *k, bool fuse_too,
+			struct error *err)
 {
 	const json_t *have = json_at(node, "metadata.labels");
 	JSON_AUTO want = json_object();
@@ -155,7 +158,7 @@ static json_t *worker_nodes(struct reconcile_ctx *ctx, const char *sts)
 		return NULL;
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		const json_t *owner = obj_controller_ref(pod);
 		const char *node = json_str(pod, "spec.nodeName", "");
 		if (owner == NULL || *node == '\0' || strcmp(json_str(owner, "kind", ""), "StatefulSet") != 0 ||
@@ -167,7 +170,8 @@ static json_t *worker_nodes(struct reconcile_ctx *ctx, const char *sts)
 	return TAKE(set);
 }
 
-int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct tier_totals *totals, struct error *err)
+int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct tier_totals *totals,
+		      struct error *err)
 {
 	CLEANUP(keys_clear) struct label_keys k = {0};
 	int rc = keys_make(ctx, &k, err);
@@ -180,13 +184,13 @@ int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, 
 		return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
 	size_t i;
 	json_t *node;
-	json_array_foreach(labelled, i, node) {
+	json_array_foreach (labelled, i, node) {
 		if (json_object_get(want, obj_name(node)) == NULL && (rc = unlabel_node(ctx, node, &k, false, err)) < 0)
 			return rc;
 	}
 	const char *name;
 	json_t *unused;
-	json_object_foreach(want, name, unused) {
+	json_object_foreach (want, name, unused) {
 		JSON_AUTO n = ctx->api->get(ctx->api->ctx, &KUBE_NODE, "", name);
 		if (n != NULL && (rc = label_node(ctx, n, &k, totals, err)) < 0)
 			return rc;
@@ -208,12 +212,13 @@ int nodes_labelled(struct reconcile_ctx *ctx, json_t **ret, struct error *err)
 			return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
 		size_t i;
 		json_t *node;
-		json_array_foreach(nodes, i, node) {
+		json_array_foreach (nodes, i, node) {
 			bool seen = false;
 			for (size_t b = 0; b < m; b++)
 				seen = seen || obj_label(node, marks[b]) != NULL;
 			if (!seen && json_array_append(all, node) < 0)
-				return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns, ctx->name);
+				return error_set(err, -ENOMEM, "node labels of %s/%s: out of memory", ctx->ns,
+						 ctx->name);
 		}
 	}
 	*ret = TAKE(all);
@@ -233,7 +238,7 @@ int nodes_clear_labels(struct reconcile_ctx *ctx, struct error *err)
 	int rc = nodes_labelled(ctx, &nodes, err);
 	size_t i;
 	json_t *node;
-	json_array_foreach(nodes, i, node) {
+	json_array_foreach (nodes, i, node) {
 		rc = nodes_clear_one(ctx, node, err);
 		if (rc < 0)
 			return rc;

@@ -47,7 +47,8 @@ char *fuse_label_key(const struct reconcile_ctx *ctx);
  * Make node labels equal to where the pods of StatefulSet @worker are. Each node is one conditional patch; a conflict is -ESTALE.
  * @totals go into the labels' values.
  */
-int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct tier_totals *totals, struct error *err);
+int nodes_sync_labels(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct tier_totals *totals,
+		      struct error *err);
 /** Nodes that carry a label of this dataset, of its cache or of its fuse: new array of Node objects. */
 int nodes_labelled(struct reconcile_ctx *ctx, json_t **ret, struct error *err);
 /** Take every label of this dataset off one node. */
@@ -63,6 +64,7 @@ int placement_one_per_node(json_t *affinity, const struct reconcile_ctx *ctx, co
  * How many nodes can take a worker with @pod's template (selector, affinity, tolerations) now, those that hold one included.
  * @ret_why (of 256 bytes): what keeps the others out ("1 node(s) had an untolerated taint, ...").
  */
-int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec, char ret_why[static 256]);
+int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec,
+		    char ret_why[static 256]);
 /** Whether a node (its object) meets a NodeSelector's terms. */
 bool node_matches(const json_t *node, const json_t *node_selector);

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "kube/client.h"
 #include "json/json.h"
 #include "json/yaml.h"
-#include "kube/client.h"
 
 int skeleton_load(const char *name, json_t **ret, struct error *err)
 {
@@ -48,7 +48,7 @@ const char *dataset_uid(const struct reconcile_ctx *ctx)
 		return obj_uid(ctx->dataset);
 	size_t i;
 	json_t *ref;
-	json_array_foreach(json_at(ctx->runtime, "metadata.ownerReferences"), i, ref)
+	json_array_foreach (json_at(ctx->runtime, "metadata.ownerReferences"), i, ref)
 		if (strcmp(json_str(ref, "kind", ""), "Dataset") == 0)
 			return json_str(ref, "uid", "");
 	return "";
@@ -76,13 +76,15 @@ int object_label(json_t *obj, const char *key, const char *value)
 static int put_owner(json_t *obj, const struct reconcile_ctx *ctx)
 {
 	char version[128];
-	json_t *owner = json_pack("[{s:s,s:s,s:s,s:s,s:b,s:b}]", "apiVersion", kube_api_version(ctx->runtime_resource, version), "kind",
-				  ctx->runtime_resource->kind, "name", ctx->name, "uid", obj_uid(ctx->runtime), "controller", 1,
-				  "blockOwnerDeletion", 0);
+	json_t *owner =
+		json_pack("[{s:s,s:s,s:s,s:s,s:b,s:b}]", "apiVersion", kube_api_version(ctx->runtime_resource, version),
+			  "kind", ctx->runtime_resource->kind, "name", ctx->name, "uid", obj_uid(ctx->runtime),
+			  "controller", 1, "blockOwnerDeletion", 0);
 	return owner != NULL ? json_put(obj, "metadata.ownerReferences", owner) : -ENOMEM;
 }
 
-int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct engine_traits *t, const char *name, const char *role)
+int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct engine_traits *t, const char *name,
+		    const char *role)
 {
 	CLEANUP(free_p) char *id = dataset_id(ctx->ns, ctx->name, dataset_uid(ctx));
 	if (id == NULL)
@@ -105,7 +107,8 @@ int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct e
 	for (size_t i = 0; i < ARRAY_LEN(labels) && rc == 0; i++)
 		rc = object_label(obj, labels[i].key, labels[i].value);
 	if (rc == 0 && json_at(obj, "spec.template") != NULL) {
-		json_t *selector = json_pack("{s:{s:s,s:s,s:s}}", "matchLabels", "app", t->app, LABEL_RELEASE, ctx->name, "role", role);
+		json_t *selector = json_pack("{s:{s:s,s:s,s:s}}", "matchLabels", "app", t->app, LABEL_RELEASE,
+					     ctx->name, "role", role);
 		rc = selector != NULL ? json_put(obj, "spec.selector", selector) : -ENOMEM;
 	}
 	return rc == 0 ? put_owner(obj, ctx) : rc;
@@ -162,7 +165,7 @@ int list_append(json_t *obj, const char *path, const json_t *extra)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(extra, i, item) {
+	json_array_foreach (extra, i, item) {
 		json_t *copy = json_deep_copy(item);
 		if (copy == NULL || json_push(obj, path, copy) < 0)
 			return -ENOMEM;
@@ -170,20 +173,23 @@ int list_append(json_t *obj, const char *path, const json_t *extra)
 	return 0;
 }
 
-int pod_user_volumes(json_t *pod, json_t *c, const json_t *volumes, const json_t *mounts, const char *path, struct error *err)
+int pod_user_volumes(json_t *pod, json_t *c, const json_t *volumes, const json_t *mounts, const char *path,
+		     struct error *err)
 {
 	size_t i, k;
 	json_t *m, *v;
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach (mounts, i, m) {
 		const char *want = json_str(m, "name", "");
 		const json_t *found = NULL;
-		json_array_foreach(volumes, k, v)
+		json_array_foreach (volumes, k, v)
 			if (strcmp(json_str(v, "name", ""), want) == 0)
 				found = v;
 		if (found == NULL)
-			return error_set(err, -EINVAL, "%s[%zu].name: '%s' is not in spec.volumes; add the volume there", path, i, want);
+			return error_set(err, -EINVAL,
+					 "%s[%zu].name: '%s' is not in spec.volumes; add the volume there", path, i,
+					 want);
 		bool there = false;
-		json_array_foreach(json_at(pod, "spec.volumes"), k, v)
+		json_array_foreach (json_at(pod, "spec.volumes"), k, v)
 			there = there || strcmp(json_str(v, "name", ""), want) == 0;
 		json_t *copy = there ? NULL : json_deep_copy(found);
 		if (!there && (copy == NULL || json_push(pod, "spec.volumes", copy) < 0))
@@ -220,10 +226,12 @@ int object_apply(struct reconcile_ctx *ctx, const struct kube_resource *r, const
 	if (applied != NULL && strcmp(applied, hash) == 0)
 		return 0;
 	if (live != NULL && obj_deleting(live))
-		return error_set(err, -EAGAIN, "%s %s is still being deleted; waiting until it is gone", r->kind, obj_name(obj));
+		return error_set(err, -EAGAIN, "%s %s is still being deleted; waiting until it is gone", r->kind,
+				 obj_name(obj));
 	JSON_AUTO marked = json_deep_copy(obj);
-	if (marked == NULL || (json_at(marked, "metadata.annotations") == NULL &&
-			       json_put(marked, "metadata.annotations", json_object()) < 0) ||
+	if (marked == NULL ||
+	    (json_at(marked, "metadata.annotations") == NULL &&
+	     json_put(marked, "metadata.annotations", json_object()) < 0) ||
 	    json_object_set_new(json_at(marked, "metadata.annotations"), ANNOTATION_APPLIED, json_string(hash)) < 0)
 		return error_set(err, -ENOMEM, "apply %s %s: out of memory", r->kind, obj_name(obj));
 	int rc = ctx->api->apply(ctx->api->ctx, r, ns, obj_name(obj), marked, err);

@@ -29,7 +29,7 @@ extern const struct skeleton skeletons[];
 /** Hash of what we applied last, so that an unchanged object costs no write. */
 #define ANNOTATION_APPLIED "sluice.io/applied"
 /** On pod templates: hash of the configuration that the pod reads at its start. */
-#define ANNOTATION_CONFIG  "sluice.io/config"
+#define ANNOTATION_CONFIG "sluice.io/config"
 
 /** The one document of the skeleton @name. -ENOENT when there is none of that name, -EINVAL when it is no YAML. */
 int skeleton_load(const char *name, json_t **ret, struct error *err);
@@ -42,7 +42,8 @@ char *dataset_label_key(const char *prefix, const char *ns, const char *name, co
 const char *dataset_uid(const struct reconcile_ctx *ctx);
 
 /** Name, namespace, labels of @role (also on the pod template and the selector where there are), owner reference to the runtime. */
-int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct engine_traits *t, const char *name, const char *role);
+int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct engine_traits *t, const char *name,
+		    const char *role);
 /** Label on the object and on its pod template. */
 int object_label(json_t *obj, const char *key, const char *value);
 
@@ -53,7 +54,8 @@ int container_env(json_t *c, const struct string_map *env);
 int container_mount(json_t *c, const char *volume, const char *path, bool read_only, const char *propagation);
 int pod_host_path(json_t *pod, const char *volume, const char *path, const char *type);
 /** User volumes (whole objects) that @mounts (volumeMounts, may be NULL) name: appended to pod and container. -EINVAL when one is missing. */
-int pod_user_volumes(json_t *pod, json_t *c, const json_t *volumes, const json_t *mounts, const char *path, struct error *err);
+int pod_user_volumes(json_t *pod, json_t *c, const json_t *volumes, const json_t *mounts, const char *path,
+		     struct error *err);
 /** Append the items of @extra (may be NULL) to the list at @path. */
 int list_append(json_t *obj, const char *path, const json_t *extra);
 

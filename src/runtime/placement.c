@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
+#include "json/json.h"
 
 #define HOSTNAME "kubernetes.io/hostname"
 
@@ -17,8 +17,8 @@ static bool is_shared(const json_t *dataset)
 
 static json_t *term_exists(void)
 {
-	return json_pack("{s:{s:[{s:s,s:s}]},s:s}", "labelSelector", "matchExpressions", "key", LABEL_DATASET, "operator", "Exists",
-			 "topologyKey", HOSTNAME);
+	return json_pack("{s:{s:[{s:s,s:s}]},s:s}", "labelSelector", "matchExpressions", "key", LABEL_DATASET,
+			 "operator", "Exists", "topologyKey", HOSTNAME);
 }
 
 static int put_pod_anti_affinity(json_t *aff, bool shared)
@@ -29,8 +29,9 @@ static int put_pod_anti_affinity(json_t *aff, bool shared)
 	if (!shared)
 		return json_push(aff, "podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", term);
 	json_t *weighted = json_pack("{s:i,s:o}", "weight", 50, "podAffinityTerm", term);
-	json_t *exclusive = json_pack("{s:{s:[{s:s,s:s,s:[s]}]},s:s}", "labelSelector", "matchExpressions", "key", LABEL_PLACEMENT,
-				      "operator", "In", "values", "Exclusive", "topologyKey", HOSTNAME);
+	json_t *exclusive =
+		json_pack("{s:{s:[{s:s,s:s,s:[s]}]},s:s}", "labelSelector", "matchExpressions", "key", LABEL_PLACEMENT,
+			  "operator", "In", "values", "Exclusive", "topologyKey", HOSTNAME);
 	if (weighted == NULL || exclusive == NULL) {
 		json_decref(weighted);
 		json_decref(exclusive);
@@ -47,14 +48,16 @@ json_t *placement_affinity(const struct reconcile_ctx *ctx)
 	CLEANUP(free_p) char *fuse = fuse_label_key(ctx);
 	if (aff == NULL || fuse == NULL || put_pod_anti_affinity(aff, is_shared(ctx->dataset)) < 0)
 		return NULL;
-	json_t *near_fuse = json_pack("{s:i,s:{s:[{s:s,s:s,s:[s]}]}}", "weight", 100, "preference", "matchExpressions", "key", fuse,
-				      "operator", "In", "values", "true");
-	if (near_fuse == NULL || json_push(aff, "nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", near_fuse) < 0)
+	json_t *near_fuse = json_pack("{s:i,s:{s:[{s:s,s:s,s:[s]}]}}", "weight", 100, "preference", "matchExpressions",
+				      "key", fuse, "operator", "In", "values", "true");
+	if (near_fuse == NULL ||
+	    json_push(aff, "nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", near_fuse) < 0)
 		return NULL;
 	const json_t *required = json_at(ctx->dataset, "spec.nodeAffinity.required");
 	if (required != NULL) {
 		json_t *copy = json_deep_copy(required);
-		if (copy == NULL || json_put(aff, "nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", copy) < 0)
+		if (copy == NULL ||
+		    json_put(aff, "nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", copy) < 0)
 			return NULL;
 	}
 	return TAKE(aff);
@@ -62,16 +65,18 @@ json_t *placement_affinity(const struct reconcile_ctx *ctx)
 
 int placement_one_per_node(json_t *affinity, const struct reconcile_ctx *ctx, const struct engine_traits *t)
 {
-	json_t *term = json_pack("{s:{s:{s:s,s:s,s:s}},s:s}", "labelSelector", "matchLabels", "app", t->app, LABEL_RELEASE, ctx->name, "role",
-				 t->worker_role, "topologyKey", HOSTNAME);
-	return term != NULL ? json_push(affinity, "podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", term) : -ENOMEM;
+	json_t *term = json_pack("{s:{s:{s:s,s:s,s:s}},s:s}", "labelSelector", "matchLabels", "app", t->app,
+				 LABEL_RELEASE, ctx->name, "role", t->worker_role, "topologyKey", HOSTNAME);
+	return term != NULL
+		       ? json_push(affinity, "podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", term)
+		       : -ENOMEM;
 }
 
 static bool in_values(const json_t *values, const char *v)
 {
 	size_t i;
 	json_t *x;
-	json_array_foreach(values, i, x)
+	json_array_foreach (values, i, x)
 		if (str_same(json_string_value(x), v))
 			return true;
 	return false;
@@ -101,10 +106,10 @@ static bool term_holds(const json_t *node, const json_t *term)
 	const json_t *exprs = json_object_get(term, "matchExpressions"), *fields = json_object_get(term, "matchFields");
 	size_t i;
 	json_t *e;
-	json_array_foreach(exprs, i, e)
+	json_array_foreach (exprs, i, e)
 		if (!expression_holds(e, obj_label(node, json_str(e, "key", ""))))
 			return false;
-	json_array_foreach(fields, i, e)
+	json_array_foreach (fields, i, e)
 		if (!expression_holds(e, strcmp(json_str(e, "key", ""), "metadata.name") == 0 ? obj_name(node) : NULL))
 			return false;
 	return json_array_size(exprs) + json_array_size(fields) > 0; /* an empty term matches nothing */
@@ -114,7 +119,7 @@ bool node_matches(const json_t *node, const json_t *node_selector)
 {
 	size_t i;
 	json_t *term;
-	json_array_foreach(json_object_get(node_selector, "nodeSelectorTerms"), i, term)
+	json_array_foreach (json_object_get(node_selector, "nodeSelectorTerms"), i, term)
 		if (term_holds(node, term))
 			return true;
 	return false;
@@ -124,7 +129,7 @@ static bool tolerated(const json_t *taint, const json_t *tolerations)
 {
 	size_t i;
 	json_t *t;
-	json_array_foreach(tolerations, i, t) {
+	json_array_foreach (tolerations, i, t) {
 		const char *key = json_str(t, "key", ""), *effect = json_str(t, "effect", "");
 		if (*effect != '\0' && strcmp(effect, json_str(taint, "effect", "")) != 0)
 			continue;
@@ -141,9 +146,10 @@ static bool taints_tolerated(const json_t *node, const json_t *tolerations)
 {
 	size_t i;
 	json_t *taint;
-	json_array_foreach(json_at(node, "spec.taints"), i, taint) {
+	json_array_foreach (json_at(node, "spec.taints"), i, taint) {
 		const char *effect = json_str(taint, "effect", "");
-		if ((strcmp(effect, "NoSchedule") == 0 || strcmp(effect, "NoExecute") == 0) && !tolerated(taint, tolerations))
+		if ((strcmp(effect, "NoSchedule") == 0 || strcmp(effect, "NoExecute") == 0) &&
+		    !tolerated(taint, tolerations))
 			return false;
 	}
 	return !json_bool(node, "spec.unschedulable", false);
@@ -153,10 +159,11 @@ static bool selector_holds(const json_t *node, const json_t *pod_spec)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_object_get(pod_spec, "nodeSelector"), key, v)
+	json_object_foreach (json_object_get(pod_spec, "nodeSelector"), key, v)
 		if (!str_same(obj_label(node, key), json_string_value(v)))
 			return false;
-	const json_t *required = json_at(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+	const json_t *required =
+		json_at(pod_spec, "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
 	return required == NULL || node_matches(node, required);
 }
 
@@ -166,10 +173,11 @@ static bool taken(struct reconcile_ctx *ctx, const json_t *cache_pods, const cha
 	bool shared = is_shared(ctx->dataset);
 	size_t i;
 	json_t *pod;
-	json_array_foreach(cache_pods, i, pod) {
+	json_array_foreach (cache_pods, i, pod) {
 		const char *phase = json_str(pod, "status.phase", "");
-		if (strcmp(json_str(pod, "spec.nodeName", ""), node) != 0 || str_same(obj_label(pod, LABEL_RELEASE), ctx->name) ||
-		    strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0)
+		if (strcmp(json_str(pod, "spec.nodeName", ""), node) != 0 ||
+		    str_same(obj_label(pod, LABEL_RELEASE), ctx->name) || strcmp(phase, "Succeeded") == 0 ||
+		    strcmp(phase, "Failed") == 0)
 			continue;
 		if (!shared || str_same(obj_label(pod, LABEL_PLACEMENT), "Exclusive"))
 			return true;
@@ -177,7 +185,8 @@ static bool taken(struct reconcile_ctx *ctx, const json_t *cache_pods, const cha
 	return false;
 }
 
-int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec, char ret_why[static 256])
+int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec,
+		    char ret_why[static 256])
 {
 	(void)t; /* the rule of one worker a node makes nodes and workers the same count */
 	JSON_AUTO nodes = ctx->api->list(ctx->api->ctx, &KUBE_NODE, NULL, NULL, NULL);
@@ -186,7 +195,7 @@ int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, co
 		return -ENOMEM;
 	size_t i, fit = 0, no_selector = 0, no_taint = 0, no_room = 0;
 	json_t *node;
-	json_array_foreach(nodes, i, node) {
+	json_array_foreach (nodes, i, node) {
 		if (!selector_holds(node, pod_spec))
 			no_selector++;
 		else if (!taints_tolerated(node, json_object_get(pod_spec, "tolerations")))
@@ -197,7 +206,8 @@ int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, co
 			fit++;
 	}
 	(void)snprintf(ret_why, 256,
-		       "%zu/%zu nodes can take a worker: %zu did not match the node selector or affinity, %zu had an untolerated taint or are "
+		       "%zu/%zu nodes can take a worker: %zu did not match the node selector or affinity, %zu had an "
+		       "untolerated taint or are "
 		       "cordoned, %zu hold another dataset that excludes this one",
 		       fit, json_array_size(nodes), no_selector, no_taint, no_room); /* bounded by the format */
 	return (int)fit;

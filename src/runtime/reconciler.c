@@ -9,12 +9,12 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/figures.h"
 #include "runtime/objects.h"
 #include "runtime/shared.h"
 #include "runtime/status.h"
+#include "json/json.h"
 
 struct reconciler {
 	struct reconciler_options o;
@@ -94,7 +94,8 @@ static void map_claim_ref(void *ctx, struct controller *c, const json_t *obj)
 {
 	(void)ctx;
 	if (str_same(obj_annotation(obj, ANNOTATION_CREATED), "fluid"))
-		controller_enqueue(c, json_str(obj, "spec.claimRef.namespace", ""), json_str(obj, "spec.claimRef.name", ""));
+		controller_enqueue(c, json_str(obj, "spec.claimRef.namespace", ""),
+				   json_str(obj, "spec.claimRef.name", ""));
 }
 
 static void map_node(void *ctx, struct controller *c, const json_t *obj)
@@ -107,11 +108,12 @@ static void map_node(void *ctx, struct controller *c, const json_t *obj)
 	JSON_AUTO keys = json_array();
 	pthread_mutex_lock(&r->lock);
 	while (map_next(r->waiting, &pos, &key, &unused))
-		(void)json_array_append_new(keys, json_string(key)); /* one missed for want of memory: the next node event has it */
+		(void)json_array_append_new(
+			keys, json_string(key)); /* one missed for want of memory: the next node event has it */
 	pthread_mutex_unlock(&r->lock);
 	size_t i;
 	json_t *k;
-	json_array_foreach(keys, i, k) {
+	json_array_foreach (keys, i, k) {
 		struct str rest = str_from(json_string_value(k)), ns;
 		if (!str_split_next(&rest, '/', &ns))
 			continue;
@@ -130,24 +132,27 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 {
 	const struct runtime_controller *rt = r->o.runtime;
 	int rc = controller_new(m,
-				&(struct controller_options){
-					.name = rt->name,
-					.workers = workers,
-					.reconcile = reconciler_reconcile,
-					.ctx = r,
-					.free_ctx = free_reconciler},
+				&(struct controller_options){.name = rt->name,
+							     .workers = workers,
+							     .reconcile = reconciler_reconcile,
+							     .ctx = r,
+							     .free_ctx = free_reconciler},
 				&r->controller, err);
 	if (rc < 0) {
 		reconciler_free(r);
 		return rc;
 	}
-	if (r->o.ask_figures && (rc = figures_new(&(struct figures_options){.notify = figures_news, .ctx = r}, &r->pool, err)) < 0)
+	if (r->o.ask_figures &&
+	    (rc = figures_new(&(struct figures_options){.notify = figures_news, .ctx = r}, &r->pool, err)) < 0)
 		return rc;
 	const struct {
 		const struct kube_resource *r;
 		void (*map)(void *ctx, struct controller *c, const json_t *obj);
-	} watched[] = {{&dataset_kind.resource, map_same_key}, {&KUBE_PVC, map_same_key}, {&KUBE_POD, map_release},
-		       {&KUBE_PV, map_claim_ref},	       {&KUBE_NODE, map_node}};
+	} watched[] = {{&dataset_kind.resource, map_same_key},
+		       {&KUBE_PVC, map_same_key},
+		       {&KUBE_POD, map_release},
+		       {&KUBE_PV, map_claim_ref},
+		       {&KUBE_NODE, map_node}};
 	rc = controller_watch(r->controller, rt->resource);
 	if (rc == 0)
 		rc = controller_watch_owned(r->controller, &KUBE_STATEFULSET, rt->resource);
@@ -182,7 +187,8 @@ static struct engine *engine_swap(struct reconciler *r, const char *key, struct 
 	return fresh;
 }
 
-int runtime_default_get_or_create_engine(struct reconciler *r, struct reconcile_ctx *ctx, struct engine **ret, struct error *err)
+int runtime_default_get_or_create_engine(struct reconciler *r, struct reconcile_ctx *ctx, struct engine **ret,
+					 struct error *err)
 {
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ctx->ns, ctx->name);
 	if (key == NULL)
@@ -229,7 +235,8 @@ static void note_waiting(struct reconciler *r, const struct reconcile_ctx *ctx)
 		return; /* no object has such a name */
 	pthread_mutex_lock(&r->lock);
 	if (ctx->wait_for_nodes)
-		(void)map_set(r->waiting, key, r); /* the value only marks; without memory a node event is missed, not lost work */
+		(void)map_set(r->waiting, key,
+			      r); /* the value only marks; without memory a node event is missed, not lost work */
 	else
 		(void)map_remove(r->waiting, key);
 	pthread_mutex_unlock(&r->lock);
@@ -244,7 +251,8 @@ static int forget(struct reconciler *r, struct reconcile_ctx *ctx, struct error 
 	return r->o.runtime->steps->remove_engine(r, ctx, err);
 }
 
-int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
+int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret,
+			 struct error *err)
 {
 	struct reconciler *r = reconciler;
 	const struct runtime_controller *rt = r->o.runtime;

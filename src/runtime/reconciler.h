@@ -28,7 +28,8 @@ int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, 
  */
 int reconciler_register(struct reconciler *r, struct manager *m, int workers, struct error *err);
 /** One pass over ns/name: the reconcile function of a controller. */
-int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret, struct error *err);
+int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret,
+			 struct error *err);
 /** Free one that was never registered. Waits for questions to engines that are under way. Accepts NULL. */
 void reconciler_free(struct reconciler *r);
 

@@ -7,10 +7,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
 #include "runtime/status.h"
+#include "json/json.h"
 
 bool name_is_dns1035(const char *name)
 {
@@ -23,10 +23,10 @@ bool name_is_dns1035(const char *name)
 	return true;
 }
 
-static void warn(struct reconcile_ctx *ctx, const char *reason, const char *fmt, const char *what)
+static void warn(struct reconcile_ctx *ctx, const char *reason, const char *text, const char *what)
 {
 	char msg[640];
-	(void)snprintf(msg, sizeof msg, "%s%s", fmt, what); /* a cut message is still one */
+	(void)snprintf(msg, sizeof msg, "%s%s", text, what); /* a cut message is still one */
 	ctx->api->event(ctx->api->ctx, ctx->runtime, "Warning", reason, msg);
 }
 
@@ -49,13 +49,15 @@ static bool can_be_bound(const struct reconcile_ctx *ctx, char *other, size_t si
 	const json_t *list = json_object_get(ctx->dataset_status, "runtimes");
 	size_t i;
 	json_t *x;
-	json_array_foreach(list, i, x) {
+	json_array_foreach (list, i, x) {
 		if (strcmp(json_str(x, "category", ""), ctx->category) != 0)
 			continue;
-		if (strcmp(json_str(x, "name", ""), ctx->name) == 0 && strcmp(json_str(x, "namespace", ""), ctx->ns) == 0 &&
+		if (strcmp(json_str(x, "name", ""), ctx->name) == 0 &&
+		    strcmp(json_str(x, "namespace", ""), ctx->ns) == 0 &&
 		    strcmp(json_str(x, "type", ctx->runtime_type), ctx->runtime_type) == 0)
 			return true;
-		(void)snprintf(other, size, "%s %s/%s", json_str(x, "type", ""), json_str(x, "namespace", ""), json_str(x, "name", ""));
+		(void)snprintf(other, size, "%s %s/%s", json_str(x, "type", ""), json_str(x, "namespace", ""),
+			       json_str(x, "name", ""));
 		return false;
 	}
 	return true;
@@ -69,8 +71,9 @@ static int label_dataset(struct reconcile_ctx *ctx, struct error *err)
 	if (str_same(obj_label(ctx->dataset, LABEL_DATASET_ID), id))
 		return 0;
 	JSON_AUTO patch = json_pack("{s:{s:{s:s}}}", "metadata", "labels", LABEL_DATASET_ID, id);
-	int rc = patch != NULL ? ctx->api->patch(ctx->api->ctx, &dataset_kind.resource, ctx->ns, ctx->name, NULL, patch, err)
-			       : error_set(err, -ENOMEM, "label: out of memory");
+	int rc = patch != NULL
+			 ? ctx->api->patch(ctx->api->ctx, &dataset_kind.resource, ctx->ns, ctx->name, NULL, patch, err)
+			 : error_set(err, -ENOMEM, "label: out of memory");
 	return rc < 0 ? rc : 1;
 }
 
@@ -85,12 +88,14 @@ static json_t *owners_with_dataset(const struct reconcile_ctx *ctx)
 		if (strcmp(json_str(json_array_get(owners, i), "kind", ""), "Dataset") == 0 &&
 		    strcmp(json_str(json_array_get(owners, i), "uid", ""), obj_uid(ctx->dataset)) != 0)
 			(void)json_array_remove(owners, i); /* the index is in range */
-	json_array_foreach(owners, i, o)
+	json_array_foreach (owners, i, o)
 		if (strcmp(json_str(o, "uid", ""), obj_uid(ctx->dataset)) == 0)
 			return TAKE(owners);
 	char version[128];
-	if (json_array_append_new(owners, json_pack("{s:s,s:s,s:s,s:s}", "apiVersion", kube_api_version(&dataset_kind.resource, version), "kind",
-						    dataset_kind.resource.kind, "name", ctx->name, "uid", obj_uid(ctx->dataset))) < 0)
+	if (json_array_append_new(owners, json_pack("{s:s,s:s,s:s,s:s}", "apiVersion",
+						    kube_api_version(&dataset_kind.resource, version), "kind",
+						    dataset_kind.resource.kind, "name", ctx->name, "uid",
+						    obj_uid(ctx->dataset))) < 0)
 		return NULL;
 	return TAKE(owners);
 }
@@ -110,19 +115,22 @@ int runtime_default_add_owner_and_finalizer(struct reconciler *r, struct reconci
 	if (!missing && json_equal(owners, json_at(ctx->runtime, "metadata.ownerReferences")) &&
 	    str_same(obj_label(ctx->runtime, LABEL_DATASET_ID), id))
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s,s:O,s:O,s:{s:s}}}", "metadata", "resourceVersion", obj_resource_version(ctx->runtime),
-				    "ownerReferences", owners, "finalizers", finalizers, "labels", LABEL_DATASET_ID, id);
-	int rc = patch != NULL ? ctx->api->patch(ctx->api->ctx, ctx->runtime_resource, ctx->ns, ctx->name, NULL, patch, err)
-			       : error_set(err, -ENOMEM, "finalizer: out of memory");
+	JSON_AUTO patch = json_pack("{s:{s:s,s:O,s:O,s:{s:s}}}", "metadata", "resourceVersion",
+				    obj_resource_version(ctx->runtime), "ownerReferences", owners, "finalizers",
+				    finalizers, "labels", LABEL_DATASET_ID, id);
+	int rc = patch != NULL
+			 ? ctx->api->patch(ctx->api->ctx, ctx->runtime_resource, ctx->ns, ctx->name, NULL, patch, err)
+			 : error_set(err, -ENOMEM, "finalizer: out of memory");
 	return rc < 0 ? rc : 1;
 }
 
 int runtime_default_get_runtime_status(struct reconciler *r, struct reconcile_ctx *ctx, struct error *err)
 {
 	(void)r;
-	static const char *const numbers[] = {"desiredMasterNumberScheduled", "currentMasterNumberScheduled", "masterNumberReady",
-					      "desiredWorkerNumberScheduled", "currentWorkerNumberScheduled", "workerNumberReady",
-					      "desiredFuseNumberScheduled",   "currentFuseNumberScheduled",   "fuseNumberReady"};
+	static const char *const numbers[] = {
+		"desiredMasterNumberScheduled", "currentMasterNumberScheduled", "masterNumberReady",
+		"desiredWorkerNumberScheduled", "currentWorkerNumberScheduled", "workerNumberReady",
+		"desiredFuseNumberScheduled",   "currentFuseNumberScheduled",   "fuseNumberReady"};
 	static const char *const texts[] = {"valueFile", "masterPhase", "workerPhase", "fusePhase"};
 	json_t *live = json_object_get(ctx->runtime, "status");
 	JSON_AUTO s = live != NULL ? json_deep_copy(live) : json_object();
@@ -142,7 +150,8 @@ static int load_dataset_status(struct reconcile_ctx *ctx, struct error *err)
 		return 0;
 	json_t *live = json_object_get(ctx->dataset, "status");
 	JSON_AUTO s = live != NULL ? json_deep_copy(live) : json_object();
-	if (s == NULL || (json_object_get(s, "conditions") == NULL && json_object_set_new(s, "conditions", json_array()) < 0))
+	if (s == NULL ||
+	    (json_object_get(s, "conditions") == NULL && json_object_set_new(s, "conditions", json_array()) < 0))
 		return error_set(err, -ENOMEM, "status: out of memory");
 	ctx->dataset_status = TAKE(s);
 	return 0;
@@ -165,8 +174,12 @@ static int do_setup(struct engine *e, struct reconcile_ctx *ctx, struct error *e
 		return rc;
 	const json_t *mounts = condition_get(ctx->dataset_status, CONDITION_MOUNTS);
 	bool failed = condition_is(ctx->dataset_status, CONDITION_MOUNTS, false);
-	const char *text = failed ? json_str(mounts, "message", "") : why.msg[0] != '\0' ? why.msg : "the runtime is being set up";
-	return not_ready(ctx, failed ? "MountFailed" : "DatasetNotReady", text) < 0 ? error_set(err, -ENOMEM, "status: out of memory") : 0;
+	const char *text = failed               ? json_str(mounts, "message", "")
+			   : why.msg[0] != '\0' ? why.msg
+						: "the runtime is being set up";
+	return not_ready(ctx, failed ? "MountFailed" : "DatasetNotReady", text) < 0
+		       ? error_set(err, -ENOMEM, "status: out of memory")
+		       : 0;
 }
 
 static int do_sync(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
@@ -176,8 +189,8 @@ static int do_sync(struct engine *e, struct reconcile_ctx *ctx, struct error *er
 	if (rc < 0 && rc != -ESTALE && rc != -EAGAIN)
 		warn(ctx, "ErrorProcessRuntime", "Failed to sync the ddc due to ", why.msg);
 	else if (rc == 0 && why.msg[0] != '\0')
-		LOG(ctx->log, LOG_LVL_DEBUG, "runtime is not healthy", LOG_STR("namespace", ctx->ns), LOG_STR("name", ctx->name),
-		    LOG_STR("why", why.msg));
+		LOG(ctx->log, LOG_LVL_DEBUG, "runtime is not healthy", LOG_STR("namespace", ctx->ns),
+		    LOG_STR("name", ctx->name), LOG_STR("why", why.msg));
 	if (ctx->figures_error != NULL)
 		warn(ctx, "EngineDoesNotAnswer", "The cache system does not answer: ", ctx->figures_error);
 	if (rc < 0 && err != NULL)
@@ -185,14 +198,18 @@ static int do_sync(struct engine *e, struct reconcile_ctx *ctx, struct error *er
 	return rc;
 }
 
-int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
+				      struct error *err)
 {
 	(void)r;
 	struct error why = {0};
 	int rc = e->lifecycle->validate(e, ctx, &why);
 	if (rc == -EINVAL || rc == -EACCES || rc == -EOPNOTSUPP) {
-		warn(ctx, "ErrorValidateSpecFields", "Validation failed for spec fields of Dataset and Runtime: ", why.msg);
-		return refuse(ctx, "ErrorValidateSpecFields", why.msg) < 0 ? error_set(err, -ENOMEM, "status: out of memory") : 0;
+		warn(ctx, "ErrorValidateSpecFields",
+		     "Validation failed for spec fields of Dataset and Runtime: ", why.msg);
+		return refuse(ctx, "ErrorValidateSpecFields", why.msg) < 0
+			       ? error_set(err, -ENOMEM, "status: out of memory")
+			       : 0;
 	}
 	if (rc < 0) {
 		if (err != NULL)
@@ -222,12 +239,14 @@ static int drop_finalizer(struct reconcile_ctx *ctx, struct error *err)
 	JSON_AUTO left = json_array();
 	size_t i;
 	json_t *f;
-	json_array_foreach(live, i, f)
+	json_array_foreach (live, i, f)
 		if (!str_same(json_string_value(f), ctx->finalizer) && json_array_append(left, f) < 0)
 			return error_set(err, -ENOMEM, "finalizer: out of memory");
-	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(ctx->runtime), "finalizers", left);
-	int rc = patch != NULL ? ctx->api->patch(ctx->api->ctx, ctx->runtime_resource, ctx->ns, ctx->name, NULL, patch, err)
-			       : error_set(err, -ENOMEM, "finalizer: out of memory");
+	JSON_AUTO patch = json_pack("{s:{s:s,s:O}}", "metadata", "resourceVersion", obj_resource_version(ctx->runtime),
+				    "finalizers", left);
+	int rc = patch != NULL
+			 ? ctx->api->patch(ctx->api->ctx, ctx->runtime_resource, ctx->ns, ctx->name, NULL, patch, err)
+			 : error_set(err, -ENOMEM, "finalizer: out of memory");
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -251,7 +270,8 @@ static int wait_told(struct reconcile_ctx *ctx, const char *what)
 	return runtime_condition_set(ctx->runtime_status, "Deleted", false, "WaitingToDelete", what) < 0 ? -ENOMEM : 0;
 }
 
-int runtime_default_reconcile_deletion(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+int runtime_default_reconcile_deletion(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
+				       struct error *err)
 {
 	(void)r;
 	struct error why = {0};
@@ -280,8 +300,8 @@ static void drop_statuses(struct reconcile_ctx *ctx)
 	ctx->dataset_status = ctx->runtime_status = NULL;
 }
 
-static int reconcile_deleted(struct reconciler *r, const struct runtime_controller *rt, struct engine *e, struct reconcile_ctx *ctx,
-			     struct error *err)
+static int reconcile_deleted(struct reconciler *r, const struct runtime_controller *rt, struct engine *e,
+			     struct reconcile_ctx *ctx, struct error *err)
 {
 	if (!obj_has_finalizer(ctx->runtime, ctx->finalizer))
 		return 0;
@@ -302,8 +322,8 @@ static int reconcile_deleted(struct reconciler *r, const struct runtime_controll
 }
 
 /* The runtime is alive, and so is its Dataset. */
-static int reconcile_live(struct reconciler *r, const struct runtime_controller *rt, struct engine *e, struct reconcile_ctx *ctx,
-			  struct error *err)
+static int reconcile_live(struct reconciler *r, const struct runtime_controller *rt, struct engine *e,
+			  struct reconcile_ctx *ctx, struct error *err)
 {
 	if (ctx->dataset == NULL) {
 		warn(ctx, "ErrorProcessRuntime", "No dataset can be bound to the runtime, waiting.", "");
@@ -314,7 +334,8 @@ static int reconcile_live(struct reconciler *r, const struct runtime_controller 
 	char other[400];
 	if (!can_be_bound(ctx, other, sizeof other)) {
 		warn(ctx, "ErrorProcessRuntime",
-		     "the dataset can't be bound to the runtime, because it's already bound to another runtime ", other);
+		     "the dataset can't be bound to the runtime, because it's already bound to another runtime ",
+		     other);
 		return 0; /* its change wakes us */
 	}
 	int rc = rt->steps->add_owner_and_finalizer(r, ctx, err);
@@ -327,10 +348,12 @@ static int reconcile_live(struct reconciler *r, const struct runtime_controller 
 	return rt->steps->reconcile_runtime(r, e, ctx, err);
 }
 
-int shared_reconcile(struct reconciler *r, const struct runtime_controller *rt, struct reconcile_ctx *ctx, struct error *err)
+int shared_reconcile(struct reconciler *r, const struct runtime_controller *rt, struct reconcile_ctx *ctx,
+		     struct error *err)
 {
 	if (!name_is_dns1035(ctx->name)) {
-		warn(ctx, "ErrorProcessRuntime", "the name must be a DNS-1035 label (lower case letters, digits, '-'): ", ctx->name);
+		warn(ctx, "ErrorProcessRuntime",
+		     "the name must be a DNS-1035 label (lower case letters, digits, '-'): ", ctx->name);
 		return 0; /* a name never changes */
 	}
 	int rc = rt->steps->get_runtime_status(r, ctx, err);

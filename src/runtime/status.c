@@ -3,12 +3,21 @@
 #include "api/dataset.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/json.h"
-#include "json/patch.h"
 #include "kube/client.h"
 #include "sluice/engine.h"
+#include "json/json.h"
+#include "json/patch.h"
 
-enum phase { PHASE_NONE, PHASE_PENDING, PHASE_NOT_BOUND, PHASE_BOUND, PHASE_FAILED, PHASE_UPDATING, PHASE_MIGRATING, PHASES };
+enum phase {
+	PHASE_NONE,
+	PHASE_PENDING,
+	PHASE_NOT_BOUND,
+	PHASE_BOUND,
+	PHASE_FAILED,
+	PHASE_UPDATING,
+	PHASE_MIGRATING,
+	PHASES
+};
 
 static const char *const phase_name[PHASES] = {
 	DATASET_PHASE_NONE,   DATASET_PHASE_PENDING,  DATASET_PHASE_NOT_BOUND,      DATASET_PHASE_BOUND,
@@ -50,7 +59,7 @@ json_t *condition_get(const json_t *status, const char *type)
 {
 	size_t i;
 	json_t *c;
-	json_array_foreach(json_object_get(status, "conditions"), i, c)
+	json_array_foreach (json_object_get(status, "conditions"), i, c)
 		if (strcmp(json_str(c, "type", ""), type) == 0)
 			return c;
 	return NULL;
@@ -80,7 +89,8 @@ static json_t *condition_list(json_t *status)
 	return json_object_get(status, "conditions");
 }
 
-static int condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message, const char *seen_key)
+static int condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message,
+			 const char *seen_key)
 {
 	json_t *list = condition_list(status);
 	if (list == NULL)
@@ -88,19 +98,21 @@ static int condition_set(json_t *status, const char *type, bool value, const cha
 	const char *text = value ? "True" : "False";
 	json_t *c = condition_get(status, type);
 	bool same_status = c != NULL && strcmp(json_str(c, "status", ""), text) == 0;
-	if (same_status && strcmp(json_str(c, "reason", ""), reason) == 0 && strcmp(json_str(c, "message", ""), message) == 0)
+	if (same_status && strcmp(json_str(c, "reason", ""), reason) == 0 &&
+	    strcmp(json_str(c, "message", ""), message) == 0)
 		return 0;
 	char now[32];
 	clock_format_rfc3339(clock_wall_ns(), now);
-	json_t *fresh = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", text, "reason", reason, "message", message, seen_key,
-				  now, "lastTransitionTime", same_status ? json_str(c, "lastTransitionTime", now) : now);
+	json_t *fresh = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", text, "reason", reason,
+				  "message", message, seen_key, now, "lastTransitionTime",
+				  same_status ? json_str(c, "lastTransitionTime", now) : now);
 	if (fresh == NULL)
 		return -ENOMEM;
 	if (c == NULL)
 		return json_array_append_new(list, fresh) < 0 ? -ENOMEM : 0;
 	size_t i;
 	json_t *at;
-	json_array_foreach(list, i, at)
+	json_array_foreach (list, i, at)
 		if (at == c)
 			return json_array_set_new(list, i, fresh) < 0 ? -ENOMEM : 0;
 	json_decref(fresh);
@@ -130,7 +142,8 @@ const char *workload_phase(int64_t replicas, int64_t ready)
 }
 
 /* One conditional patch of @obj's status from what it was to @want; nothing when they are the same. */
-static int flush_one(struct reconcile_ctx *ctx, const struct kube_resource *r, const json_t *obj, json_t *want, struct error *err)
+static int flush_one(struct reconcile_ctx *ctx, const struct kube_resource *r, const json_t *obj, json_t *want,
+		     struct error *err)
 {
 	if (obj == NULL || want == NULL)
 		return 0;
@@ -142,7 +155,8 @@ static int flush_one(struct reconcile_ctx *ctx, const struct kube_resource *r, c
 		return error_wrap(err, rc, "status of %s %s/%s", r->kind, ctx->ns, ctx->name);
 	if (json_object_size(diff) == 0)
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s},s:O}", "metadata", "resourceVersion", obj_resource_version(obj), "status", diff);
+	JSON_AUTO patch =
+		json_pack("{s:{s:s},s:O}", "metadata", "resourceVersion", obj_resource_version(obj), "status", diff);
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "status of %s %s/%s: out of memory", r->kind, ctx->ns, ctx->name);
 	rc = ctx->api->patch(ctx->api->ctx, r, ctx->ns, ctx->name, "status", patch, err);

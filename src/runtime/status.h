@@ -11,10 +11,10 @@ struct error;
 struct reconcile_ctx;
 
 /* Condition types and reasons as Fluid writes them. */
-#define DATASET_READY        "Ready"
-#define DATASET_NOT_READY    "NotReady"
-#define DATASET_UPDATING     "Updating"
-#define CONDITION_MOUNTS     "MountsReady"   /* whether every source can be read; on Dataset and Runtime */
+#define DATASET_READY     "Ready"
+#define DATASET_NOT_READY "NotReady"
+#define DATASET_UPDATING  "Updating"
+#define CONDITION_MOUNTS  "MountsReady" /* whether every source can be read; on Dataset and Runtime */
 
 /** Set a condition of a Dataset's status. 0 or -ENOMEM. */
 int dataset_condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message);

@@ -7,11 +7,11 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/figures.h"
 #include "runtime/status.h"
 #include "sluice/engine.h"
+#include "json/json.h"
 
 void reconcile_again(struct reconcile_ctx *ctx, int64_t delay_ns)
 {
@@ -38,10 +38,14 @@ static int ask_figures(struct engine *e, struct reconcile_ctx *ctx, struct error
 	int rc = e->ops->figures_targets(e, ctx, &targets, err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(free_p) char *state = str_printf("%lld %lld", (long long)json_int(ctx->runtime_status, "workerNumberReady", 0),
-						 (long long)json_int(ctx->runtime_status, "fuseNumberReady", 0));
-	rc = state != NULL ? figures_watch(ctx->pool, ctx->ns, ctx->name, e->ops->query_figures, targets, state) : -ENOMEM;
-	return rc < 0 ? error_set(err, rc, "figures of %s: %s", e->id, rc == -ENOSPC ? "too many datasets" : "out of memory") : 0;
+	CLEANUP(free_p)
+	char *state = str_printf("%lld %lld", (long long)json_int(ctx->runtime_status, "workerNumberReady", 0),
+				 (long long)json_int(ctx->runtime_status, "fuseNumberReady", 0));
+	rc = state != NULL ? figures_watch(ctx->pool, ctx->ns, ctx->name, e->ops->query_figures, targets, state)
+			   : -ENOMEM;
+	return rc < 0 ? error_set(err, rc, "figures of %s: %s", e->id,
+				  rc == -ENOSPC ? "too many datasets" : "out of memory")
+		      : 0;
 }
 
 static int setup_master(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
@@ -120,7 +124,8 @@ static int sync_health(struct engine *e, struct reconcile_ctx *ctx, struct error
 	const char *phase = json_str(ctx->dataset_status, "phase", "");
 	if (rc < 0) {
 		struct error unused = {0};
-		if (rc != -ESTALE && rc != -EAGAIN) /* the error that counts is the first; a move that is not legal leaves the phase */
+		if (rc != -ESTALE &&
+		    rc != -EAGAIN) /* the error that counts is the first; a move that is not legal leaves the phase */
 			(void)e->ops->update_dataset_status(e, ctx, "Failed", &unused);
 		return rc;
 	}
@@ -216,10 +221,12 @@ static const struct engine_lifecycle template_lifecycle = {
 	.free = template_free,
 };
 
-int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id, struct engine **ret, struct error *err)
+int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *ctx, const char *id,
+			  struct engine **ret, struct error *err)
 {
 	if (f->ops->abi != SLUICE_ENGINE_ABI || f->ops->size < sizeof *f->ops)
-		return error_set(err, -ENOEXEC, "engine '%s' was built for contract %u, this is %u", f->name, f->ops->abi, SLUICE_ENGINE_ABI);
+		return error_set(err, -ENOEXEC, "engine '%s' was built for contract %u, this is %u", f->name,
+				 f->ops->abi, SLUICE_ENGINE_ABI);
 	struct engine *e = calloc(1, sizeof *e);
 	if (e == NULL)
 		return error_set(err, -ENOMEM, "engine %s: out of memory", id);

@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "json/quantity.h"
 #include "runtime/nodes.h"
+#include "json/quantity.h"
 
 static int parse_share(const char *text, double dflt, double *ret)
 {
@@ -17,13 +17,14 @@ static int parse_share(const char *text, double dflt, double *ret)
 	return *end == '\0' && *ret > 0 && *ret <= 1 ? 0 : -EINVAL;
 }
 
-static int add_path(struct tier_paths *ret, const struct tiered_store_level *l, size_t level, struct str path, struct error *err)
+static int add_path(struct tier_paths *ret, const struct tiered_store_level *l, size_t level, struct str path,
+		    struct error *err)
 {
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
 	if (path.n == 0 || path.p[0] != '/')
-		return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].path: '%.*s' must be an absolute path", level, (int)path.n,
-				 path.p);
+		return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].path: '%.*s' must be an absolute path",
+				 level, (int)path.n, path.p);
 	if (ret->n == TIER_MAX_PATHS)
 		return error_set(err, -EINVAL, "spec.tieredstore: more than %d paths", TIER_MAX_PATHS);
 	struct tier_path *t = &ret->v[ret->n];
@@ -33,7 +34,8 @@ static int add_path(struct tier_paths *ret, const struct tiered_store_level *l, 
 	ret->n++;
 	for (size_t i = 0; i + 1 < ret->n; i++)
 		if (strcmp(ret->v[i].path, t->path) == 0)
-			return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].path: '%s' is named twice", level, t->path);
+			return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].path: '%s' is named twice", level,
+					 t->path);
 	return 0;
 }
 
@@ -53,8 +55,10 @@ static int quota_of_list(struct tier_paths *ret, size_t first, const char *list,
 			return error_wrap(err, rc, "spec.tieredstore.levels[%zu].quotaList", level);
 	}
 	if (i != ret->n)
-		return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].quotaList: must have one quantity for each of the %zu paths",
-				 level, ret->n - first);
+		return error_set(
+			err, -EINVAL,
+			"spec.tieredstore.levels[%zu].quotaList: must have one quantity for each of the %zu paths",
+			level, ret->n - first);
 	return 0;
 }
 
@@ -85,18 +89,22 @@ static int add_level(struct tier_paths *ret, const struct tiered_store_level *l,
 	else if (l->quota != NULL)
 		rc = quota_shared(ret, first, l->quota, level, err);
 	else
-		rc = error_set(err, -EINVAL, "spec.tieredstore.levels[%zu]: either quota or quotaList must be set", level);
+		rc = error_set(err, -EINVAL, "spec.tieredstore.levels[%zu]: either quota or quotaList must be set",
+			       level);
 	if (rc < 0)
 		return rc;
 	double high, low;
-	if (parse_share(l->high, 0.95, &high) < 0 || parse_share(l->low, high < 0.8 ? high : 0.8, &low) < 0 || low > high)
-		return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu]: high and low must be numbers with 0 < low <= high <= 1",
+	if (parse_share(l->high, 0.95, &high) < 0 || parse_share(l->low, high < 0.8 ? high : 0.8, &low) < 0 ||
+	    low > high)
+		return error_set(err, -EINVAL,
+				 "spec.tieredstore.levels[%zu]: high and low must be numbers with 0 < low <= high <= 1",
 				 level);
 	for (size_t i = first; i < ret->n; i++) {
 		ret->v[i].high = high;
 		ret->v[i].low = low;
 		if (ret->v[i].quota_bytes <= 0)
-			return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].quota: must be more than 0", level);
+			return error_set(err, -EINVAL, "spec.tieredstore.levels[%zu].quota: must be more than 0",
+					 level);
 	}
 	return 0;
 }

@@ -5,11 +5,11 @@
 #include "api/dataset.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
-#include "json/quantity.h"
 #include "kube/client.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
+#include "json/json.h"
+#include "json/quantity.h"
 
 #define CSI_DRIVER       "fuse.csi.fluid.io"
 #define STORAGE_CLASS    "fluid"
@@ -46,8 +46,8 @@ static json_t *volume_metadata(const struct reconcile_ctx *ctx, const char *name
 	CLEANUP(free_p) char *common = dataset_label_key("s-", ctx->ns, ctx->name, dataset_uid(ctx));
 	if (id == NULL || common == NULL)
 		return NULL;
-	return json_pack("{s:s,s:{s:s,s:s},s:{s:s}}", "name", name, "labels", common, "true", LABEL_DATASET_ID, id, "annotations",
-			 ANNOTATION_CREATED, "fluid");
+	return json_pack("{s:s,s:{s:s,s:s},s:{s:s}}", "name", name, "labels", common, "true", LABEL_DATASET_ID, id,
+			 "annotations", ANNOTATION_CREATED, "fluid");
 }
 
 static json_t *volume_attributes(const struct reconcile_ctx *ctx, const struct engine_traits *t)
@@ -56,8 +56,9 @@ static json_t *volume_attributes(const struct reconcile_ctx *ctx, const struct e
 	CLEANUP(free_p) char *key = fuse_label_key(ctx);
 	if (path == NULL || key == NULL)
 		return NULL;
-	JSON_AUTO a = json_pack("{s:s,s:s,s:s,s:s,s:s}", "fluid_path", path, "mount_type", t->mount_type, "runtime_namespace", ctx->ns,
-				"runtime_name", ctx->name, "mount_pod_node_selector_key", key);
+	JSON_AUTO a =
+		json_pack("{s:s,s:s,s:s,s:s,s:s}", "fluid_path", path, "mount_type", t->mount_type, "runtime_namespace",
+			  ctx->ns, "runtime_name", ctx->name, "mount_pod_node_selector_key", key);
 	const char *skip = obj_annotation(ctx->runtime, SKIP_MOUNT_CHECK);
 	if (a != NULL && skip != NULL && json_object_set_new(a, SKIP_MOUNT_CHECK, json_string(skip)) < 0)
 		return NULL;
@@ -70,8 +71,9 @@ static json_t *volume_node_affinity(const struct reconcile_ctx *ctx)
 	JSON_AUTO terms = json_array();
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_at(ctx->runtime, "spec.fuse.nodeSelector"), key, v)
-		if (json_array_append_new(terms, json_pack("{s:s,s:s,s:[O]}", "key", key, "operator", "In", "values", v)) < 0)
+	json_object_foreach (json_at(ctx->runtime, "spec.fuse.nodeSelector"), key, v)
+		if (json_array_append_new(terms,
+					  json_pack("{s:s,s:s,s:[O]}", "key", key, "operator", "In", "values", v)) < 0)
 			return NULL;
 	return json_pack("{s:{s:[{s:O}]}}", "required", "nodeSelectorTerms", "matchExpressions", terms);
 }
@@ -83,11 +85,12 @@ static json_t *make_pv(const struct reconcile_ctx *ctx, const struct engine_trai
 	JSON_AUTO modes = access_modes(ctx);
 	if (meta == NULL || attributes == NULL || modes == NULL)
 		return NULL;
-	JSON_AUTO pv = json_pack("{s:s,s:s,s:O,s:{s:O,s:{s:s},s:s,s:{s:s,s:s,s:s,s:s},s:{s:s,s:s,s:O}}}", "apiVersion", "v1", "kind",
-				 "PersistentVolume", "metadata", meta, "spec", "accessModes", modes, "capacity", "storage", capacity(ctx),
-				 "storageClassName", STORAGE_CLASS, "claimRef", "apiVersion", "v1", "kind", "PersistentVolumeClaim",
-				 "namespace", ctx->ns, "name", ctx->name, "csi", "driver", CSI_DRIVER, "volumeHandle", name,
-				 "volumeAttributes", attributes);
+	JSON_AUTO pv =
+		json_pack("{s:s,s:s,s:O,s:{s:O,s:{s:s},s:s,s:{s:s,s:s,s:s,s:s},s:{s:s,s:s,s:O}}}", "apiVersion", "v1",
+			  "kind", "PersistentVolume", "metadata", meta, "spec", "accessModes", modes, "capacity",
+			  "storage", capacity(ctx), "storageClassName", STORAGE_CLASS, "claimRef", "apiVersion", "v1",
+			  "kind", "PersistentVolumeClaim", "namespace", ctx->ns, "name", ctx->name, "csi", "driver",
+			  CSI_DRIVER, "volumeHandle", name, "volumeAttributes", attributes);
 	if (pv != NULL && json_object_size(json_at(ctx->runtime, "spec.fuse.nodeSelector")) > 0 &&
 	    json_put(pv, "spec.nodeAffinity", volume_node_affinity(ctx)) < 0)
 		return NULL;
@@ -100,9 +103,9 @@ static json_t *make_pvc(const struct reconcile_ctx *ctx, const char *pv)
 	JSON_AUTO modes = access_modes(ctx);
 	if (meta == NULL || modes == NULL || json_object_set_new(meta, "namespace", json_string(ctx->ns)) < 0)
 		return NULL;
-	return json_pack("{s:s,s:s,s:O,s:{s:O,s:{s:{s:s}},s:s,s:s}}", "apiVersion", "v1", "kind", "PersistentVolumeClaim", "metadata", meta,
-			 "spec", "accessModes", modes, "resources", "requests", "storage", capacity(ctx), "storageClassName", STORAGE_CLASS,
-			 "volumeName", pv);
+	return json_pack("{s:s,s:s,s:O,s:{s:O,s:{s:{s:s}},s:s,s:s}}", "apiVersion", "v1", "kind",
+			 "PersistentVolumeClaim", "metadata", meta, "spec", "accessModes", modes, "resources",
+			 "requests", "storage", capacity(ctx), "storageClassName", STORAGE_CLASS, "volumeName", pv);
 }
 
 /* A volume of that name that is not this claim's: names are joined by '-', so that two datasets may meet in one. */
@@ -111,8 +114,8 @@ static int refuse_foreign_pv(const struct reconcile_ctx *ctx, const json_t *pv, 
 	const char *ns = json_str(pv, "spec.claimRef.namespace", ""), *name = json_str(pv, "spec.claimRef.name", "");
 	if (is_ours(pv) && strcmp(ns, ctx->ns) == 0 && strcmp(name, ctx->name) == 0)
 		return 0;
-	return error_set(err, -EEXIST, "PersistentVolume %s exists and belongs to %s %s/%s; rename one of the two", obj_name(pv),
-			 is_ours(pv) ? "the claim" : "somebody else, claim", ns, name);
+	return error_set(err, -EEXIST, "PersistentVolume %s exists and belongs to %s %s/%s; rename one of the two",
+			 obj_name(pv), is_ours(pv) ? "the claim" : "somebody else, claim", ns, name);
 }
 
 static int create_pv(struct reconcile_ctx *ctx, const struct engine_traits *t, const char *name, struct error *err)
@@ -138,11 +141,15 @@ int engine_default_create_volume(struct engine *e, struct reconcile_ctx *ctx, st
 		return rc;
 	JSON_AUTO live = ctx->api->get(ctx->api->ctx, &KUBE_PVC, ctx->ns, ctx->name);
 	if (live != NULL && !is_ours(live))
-		return error_set(err, -EEXIST, "PersistentVolumeClaim %s/%s exists and was not made for the Dataset; rename it or the Dataset",
-				 ctx->ns, ctx->name);
+		return error_set(
+			err, -EEXIST,
+			"PersistentVolumeClaim %s/%s exists and was not made for the Dataset; rename it or the Dataset",
+			ctx->ns, ctx->name);
 	if (live != NULL)
-		return obj_deleting(live) ? error_set(err, -EAGAIN, "PersistentVolumeClaim %s/%s is still being deleted", ctx->ns, ctx->name)
-					  : 0;
+		return obj_deleting(live)
+			       ? error_set(err, -EAGAIN, "PersistentVolumeClaim %s/%s is still being deleted", ctx->ns,
+					   ctx->name)
+			       : 0;
 	JSON_AUTO pvc = make_pvc(ctx, pv);
 	if (pvc == NULL)
 		return error_set(err, -ENOMEM, "PersistentVolumeClaim %s/%s: out of memory", ctx->ns, ctx->name);
@@ -153,7 +160,7 @@ static bool mounts_claim(const json_t *pod, const char *claim)
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v)
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v)
 		if (str_same(json_str(v, "persistentVolumeClaim.claimName", NULL), claim))
 			return true;
 	return false;
@@ -174,7 +181,7 @@ char *claim_users(const struct engine_api *api, const char *ns, const char *clai
 	struct strbuf b = STRBUF_INIT(4096);
 	size_t i, n = 0;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		if (!mounts_claim(pod, claim) || pod_has_ended(pod))
 			continue;
 		if (n < 5)
@@ -192,7 +199,8 @@ static void name_users(struct reconcile_ctx *ctx, struct error *err)
 {
 	CLEANUP(free_p) char *users = claim_users(ctx->api, ctx->ns, ctx->name);
 	if (users != NULL && *users != '\0')
-		(void)error_set(err, -EBUSY, "PersistentVolumeClaim %s/%s is in use by pod %s; delete it first", ctx->ns, ctx->name, users);
+		(void)error_set(err, -EBUSY, "PersistentVolumeClaim %s/%s is in use by pod %s; delete it first",
+				ctx->ns, ctx->name, users);
 	else
 		(void)error_set(err, -EBUSY, "PersistentVolumeClaim %s/%s is being deleted", ctx->ns, ctx->name);
 }

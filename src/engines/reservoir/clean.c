@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
 #include "runtime/workloads.h"
+#include "json/json.h"
 
 #define ROLE      "reservoir-clean"
 #define CLEAN_DIR "/clean"
@@ -26,9 +26,10 @@ static char *pod_name(const struct reconcile_ctx *ctx, const char *node)
 static int add_directory(json_t *pod, const struct reconcile_ctx *ctx, size_t i, const char *parent)
 {
 	char volume[32], at[48];
-	(void)snprintf(volume, sizeof volume, "dir-%zu", i);            /* at most 24 characters */
-	(void)snprintf(at, sizeof at, CLEAN_DIR "/%zu", i);             /* at most 27 characters */
-	CLEANUP(free_p) char *gone = str_printf("%s/%s", at, ctx->name); /* a name is a DNS label: it cannot lead elsewhere */
+	(void)snprintf(volume, sizeof volume, "dir-%zu", i); /* at most 24 characters */
+	(void)snprintf(at, sizeof at, CLEAN_DIR "/%zu", i);  /* at most 27 characters */
+	CLEANUP(free_p)
+	char *gone = str_printf("%s/%s", at, ctx->name); /* a name is a DNS label: it cannot lead elsewhere */
 	json_t *container = json_at(pod, "spec.containers[name=clean]");
 	if (gone == NULL || pod_host_path(pod, volume, parent, "DirectoryOrCreate") < 0 ||
 	    container_mount(container, volume, at, false, NULL) < 0)
@@ -36,16 +37,18 @@ static int add_directory(json_t *pod, const struct reconcile_ctx *ctx, size_t i,
 	return json_push(container, "command", json_string(gone));
 }
 
-static int make_pod(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s, const char *node,
-		    const char *name, json_t **ret, struct error *err)
+static int make_pod(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s,
+		    const char *node, const char *name, json_t **ret, struct error *err)
 {
 	JSON_AUTO pod = NULL;
 	int rc = skeleton_load("reservoir/clean.yaml", &pod, err);
 	if (rc < 0)
 		return rc;
 	CLEANUP(free_p) char *mounts = str_printf("%s/%s/%s", ctx->limits->mount_root, ctx->runtime_type, ctx->ns);
-	bool failed = mounts == NULL || object_identify(pod, ctx, t, name, ROLE) < 0 || json_put_str(pod, "spec.nodeName", node) < 0 ||
-		      json_put_str(pod, "spec.containers[name=clean].image", RESERVOIR_IMAGE) < 0 || add_directory(pod, ctx, 0, mounts) < 0;
+	bool failed = mounts == NULL || object_identify(pod, ctx, t, name, ROLE) < 0 ||
+		      json_put_str(pod, "spec.nodeName", node) < 0 ||
+		      json_put_str(pod, "spec.containers[name=clean].image", RESERVOIR_IMAGE) < 0 ||
+		      add_directory(pod, ctx, 0, mounts) < 0;
 	for (size_t i = 0; i < s->tiers.n && !failed; i++) {
 		CLEANUP(free_p) char *parent = str_printf("%s/%s", s->tiers.v[i].path, ctx->ns);
 		failed = parent == NULL || add_directory(pod, ctx, i + 1, parent) < 0;
@@ -83,13 +86,14 @@ static bool pod_is_over(const json_t *pod, const struct clean_cache_policy *poli
 static void tell_left_over(struct reconcile_ctx *ctx, const json_t *node, const char *why)
 {
 	char msg[512];
-	(void)snprintf(msg, sizeof msg, "cached data may be left on node %s: %s", obj_name(node), why); /* a cut message is still one */
+	(void)snprintf(msg, sizeof msg, "cached data may be left on node %s: %s", obj_name(node),
+		       why); /* a cut message is still one */
 	ctx->api->event(ctx->api->ctx, ctx->runtime, "Warning", "CacheNotCleaned", msg);
 }
 
 /* 1 when the node is done, 0 while its pod works. */
-static int clean_node(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s, const json_t *node,
-		      struct error *err)
+static int clean_node(struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s,
+		      const json_t *node, struct error *err)
 {
 	CLEANUP(free_p) char *name = pod_name(ctx, obj_name(node));
 	if (name == NULL)
@@ -114,7 +118,8 @@ static int clean_node(struct reconcile_ctx *ctx, const struct engine_traits *t, 
 	if (rc == 0)
 		rc = ctx->api->apply(ctx->api->ctx, &KUBE_POD, ctx->ns, name, pod, err);
 	if (rc == 0)
-		(void)error_set(err, -EBUSY, "waiting for pod %s to remove cached data from node %s", name, obj_name(node));
+		(void)error_set(err, -EBUSY, "waiting for pod %s to remove cached data from node %s", name,
+				obj_name(node));
 	return rc;
 }
 
@@ -124,8 +129,9 @@ static int remove_pods(struct reconcile_ctx *ctx, struct error *err)
 	JSON_AUTO pods = workload_pods(ctx, ROLE);
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
-		int rc = obj_deleting(pod) ? 0 : ctx->api->remove(ctx->api->ctx, &KUBE_POD, ctx->ns, obj_name(pod), err);
+	json_array_foreach (pods, i, pod) {
+		int rc =
+			obj_deleting(pod) ? 0 : ctx->api->remove(ctx->api->ctx, &KUBE_POD, ctx->ns, obj_name(pod), err);
 		if (rc < 0)
 			return rc;
 	}
@@ -146,10 +152,10 @@ int reservoir_clean_nodes(struct reconcile_ctx *ctx, const struct engine_traits 
 	size_t i;
 	json_t *node;
 	if (reservoir_check_tiers(ctx, &s, &why) < 0) {
-		json_array_foreach(nodes, i, node)
+		json_array_foreach (nodes, i, node)
 			tell_left_over(ctx, node, why.msg);
 	} else {
-		json_array_foreach(nodes, i, node) {
+		json_array_foreach (nodes, i, node) {
 			rc = clean_node(ctx, t, &s, node, err);
 			if (rc < 0)
 				break;

@@ -5,11 +5,11 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
-#include "json/json.h"
-#include "json/quantity.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
 #include "runtime/workloads.h"
+#include "json/json.h"
+#include "json/quantity.h"
 
 #define PORT_PATH "spec.template.spec.containers[name=reservoir-worker].ports[name=http].containerPort"
 
@@ -19,12 +19,14 @@ static json_t *config_mount(const struct mount *m)
 	CLEANUP(free_p) char *local = reservoir_local_name(m);
 	if (at == NULL || local == NULL)
 		return NULL;
-	CLEANUP(free_p) char *source = reservoir_local_dir(m) != NULL ? str_printf("file://%s/%s", RESERVOIR_UFS_ROOT, local)
-								      : strdup(m->mount_point);
+	CLEANUP(free_p)
+	char *source = reservoir_local_dir(m) != NULL ? str_printf("file://%s/%s", RESERVOIR_UFS_ROOT, local)
+						      : strdup(m->mount_point);
 	if (source == NULL)
 		return NULL;
 	JSON_AUTO j = json_pack("{s:s,s:s,s:{},s:b}", "path", at, "source", source, "options", "readOnly", 1);
-	if (j != NULL && m->name != NULL && *m->name != '\0' && json_object_set_new(j, "name", json_string(m->name)) < 0)
+	if (j != NULL && m->name != NULL && *m->name != '\0' &&
+	    json_object_set_new(j, "name", json_string(m->name)) < 0)
 		return NULL;
 	return TAKE(j);
 }
@@ -44,8 +46,10 @@ static json_t *config_tiers(const struct reconcile_ctx *ctx, const struct tier_p
 	for (size_t i = 0; i < tiers->n; i++) {
 		const struct tier_path *t = &tiers->v[i];
 		CLEANUP(free_p) char *dir = str_printf("%s/%s/%s", t->path, ctx->ns, ctx->name);
-		if (dir == NULL || json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:f,s:f}", "medium", t->medium, "path", dir, "quotaBytes",
-									 (json_int_t)t->quota_bytes, "high", t->high, "low", t->low)) < 0)
+		if (dir == NULL ||
+		    json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:f,s:f}", "medium", t->medium, "path", dir,
+							  "quotaBytes", (json_int_t)t->quota_bytes, "high", t->high,
+							  "low", t->low)) < 0)
 			return NULL;
 	}
 	return TAKE(list);
@@ -65,7 +69,8 @@ static json_int_t seconds_of(int64_t ns, int64_t dflt)
 	return ns > 0 ? (ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC : dflt;
 }
 
-int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, int port, json_t **ret, struct error *err)
+int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, int port, json_t **ret,
+		     struct error *err)
 {
 	const struct reservoir_runtime_spec *r = &s->runtime.spec;
 	JSON_AUTO mounts = config_mounts(&s->dataset.spec.mounts);
@@ -74,13 +79,16 @@ int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_spe
 	(void)snprintf(listen, sizeof listen, "127.0.0.1:%d", port); /* a port has at most 5 digits */
 	json_t *j = mounts == NULL || tiers == NULL
 			    ? NULL
-			    : json_pack("{s:{s:s,s:s},s:O,s:O,s:I,s:I,s:{s:i,s:i,s:I,s:I},s:{s:s,s:I},s:s,s:s}", "dataset", "namespace", ctx->ns,
-					"name", ctx->name, "mounts", mounts, "tiers", tiers, "blockSizeBytes",
-					bytes_of(r->block_size, INT64_C(4) << 20), "readAheadBytes", bytes_of(r->read_ahead, INT64_C(32) << 20),
-					"fetch", "concurrency", (int)r->fetch.concurrency, "retries", (int)r->fetch.retries, "timeoutSeconds",
-					seconds_of(r->fetch.timeout_ns, 30), "rateLimitBytesPerSecond", bytes_of(r->fetch.rate_limit, 0),
-					"freshness", "mode", r->freshness.mode != NULL ? r->freshness.mode : "TTL", "ttlSeconds",
-					seconds_of(r->freshness.ttl_ns, 60), "listen", listen, "socket", RESERVOIR_RUN_DIR "/cache.sock");
+			    : json_pack("{s:{s:s,s:s},s:O,s:O,s:I,s:I,s:{s:i,s:i,s:I,s:I},s:{s:s,s:I},s:s,s:s}",
+					"dataset", "namespace", ctx->ns, "name", ctx->name, "mounts", mounts, "tiers",
+					tiers, "blockSizeBytes", bytes_of(r->block_size, INT64_C(4) << 20),
+					"readAheadBytes", bytes_of(r->read_ahead, INT64_C(32) << 20), "fetch",
+					"concurrency", (int)r->fetch.concurrency, "retries", (int)r->fetch.retries,
+					"timeoutSeconds", seconds_of(r->fetch.timeout_ns, 30),
+					"rateLimitBytesPerSecond", bytes_of(r->fetch.rate_limit, 0), "freshness",
+					"mode", r->freshness.mode != NULL ? r->freshness.mode : "TTL", "ttlSeconds",
+					seconds_of(r->freshness.ttl_ns, 60), "listen", listen, "socket",
+					RESERVOIR_RUN_DIR "/cache.sock");
 	if (j == NULL)
 		return error_set(err, -ENOMEM, "reservoir.json: out of memory");
 	*ret = j;
@@ -93,8 +101,8 @@ static void mark_ports(const json_t *sts, const struct engine_limits *l, unsigne
 {
 	size_t i, k;
 	json_t *c, *p;
-	json_array_foreach(json_at(sts, "spec.template.spec.containers"), i, c)
-		json_array_foreach(json_object_get(c, "ports"), k, p) {
+	json_array_foreach (json_at(sts, "spec.template.spec.containers"), i, c)
+		json_array_foreach (json_object_get(c, "ports"), k, p) {
 			int64_t port = json_int(p, "containerPort", 0);
 			if (port >= l->port_min && port < l->port_max)
 				used[port - l->port_min] = 1;
@@ -115,16 +123,18 @@ int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err)
 	bool lost = false;
 	size_t i;
 	json_t *sts;
-	json_array_foreach(all, i, sts)
+	json_array_foreach (all, i, sts)
 		if (strcmp(obj_namespace(sts), ctx->ns) == 0 && strcmp(obj_name(sts), own) == 0)
 			mine = json_int(sts, PORT_PATH, 0);
-	json_array_foreach(all, i, sts) {
+	json_array_foreach (all, i, sts) {
 		if (strcmp(obj_namespace(sts), ctx->ns) == 0 && strcmp(obj_name(sts), own) == 0)
 			continue;
 		mark_ports(sts, l, used);
 		/* Two that chose at the same moment: the one whose id is smaller keeps it. */
-		CLEANUP(free_p) char *other = str_printf("%s/%s", obj_namespace(sts), json_str(sts, "metadata.labels.release", ""));
-		lost = lost || (mine != 0 && json_int(sts, PORT_PATH, 0) == mine && other != NULL && strcmp(other, id) < 0);
+		CLEANUP(free_p)
+		char *other = str_printf("%s/%s", obj_namespace(sts), json_str(sts, "metadata.labels.release", ""));
+		lost = lost ||
+		       (mine != 0 && json_int(sts, PORT_PATH, 0) == mine && other != NULL && strcmp(other, id) < 0);
 	}
 	if (mine >= l->port_min && mine < l->port_max && !lost) {
 		*ret = (int)mine;
@@ -138,5 +148,6 @@ int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err)
 		*ret = l->port_min + (int)at;
 		return 0;
 	}
-	return error_set(err, -ENOSPC, "no port from %d to %d is free; widen --runtime-node-port-range", l->port_min, l->port_max - 1);
+	return error_set(err, -ENOSPC, "no port from %d to %d is free; widen --runtime-node-port-range", l->port_min,
+			 l->port_max - 1);
 }

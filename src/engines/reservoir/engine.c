@@ -7,10 +7,10 @@
 #include "base/str.h"
 #include "engines/engines.h"
 #include "engines/reservoir/reservoir.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
 #include "runtime/workloads.h"
+#include "json/json.h"
 
 const struct engine_traits reservoir_traits = {
 	.app = "reservoir",
@@ -74,7 +74,8 @@ static int reservoir_setup_workers(struct engine *e, struct reconcile_ctx *ctx, 
 }
 
 /* A change of mounts is a new configuration, which sync_runtime has sent: it is served when the workers name exactly the new mounts. */
-static int reservoir_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change, struct error *err)
+static int reservoir_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *change,
+					  struct error *err)
 {
 	(void)e, (void)change;
 	struct reservoir_specs s;
@@ -89,7 +90,8 @@ static int reservoir_update_on_ufs_change(struct engine *e, struct reconcile_ctx
 		bool found = false;
 		for (size_t k = 0; k < f->n_mounts && at != NULL; k++)
 			found = found || (strcmp(f->mounts[k].path, at) == 0 &&
-					  (reservoir_local_dir(&want->v[i]) != NULL || str_same(f->mounts[k].source, want->v[i].mount_point)));
+					  (reservoir_local_dir(&want->v[i]) != NULL ||
+					   str_same(f->mounts[k].source, want->v[i].mount_point)));
 		served = found;
 	}
 	reservoir_specs_clear(&s);
@@ -106,12 +108,14 @@ static int reservoir_figures_targets(struct engine *e, struct reconcile_ctx *ctx
 	JSON_AUTO targets = json_array();
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		const char *ip = json_str(pod, "status.podIP", "");
 		if (*ip == '\0' || strcmp(json_str(pod, "status.phase", ""), "Running") != 0 || obj_deleting(pod) ||
 		    json_array_size(targets) == ENGINE_MAX_TARGETS)
 			continue;
-		CLEANUP(free_p) char *url = str_printf(strchr(ip, ':') != NULL ? "http://[%s]:%d/v1/status" : "http://%s:%d/v1/status", ip, port);
+		CLEANUP(free_p)
+		char *url = str_printf(strchr(ip, ':') != NULL ? "http://[%s]:%d/v1/status" : "http://%s:%d/v1/status",
+				       ip, port);
 		if (url == NULL || json_array_append_new(targets, json_string(url)) < 0)
 			return error_set(err, -ENOMEM, "figures: out of memory");
 	}
@@ -119,11 +123,12 @@ static int reservoir_figures_targets(struct engine *e, struct reconcile_ctx *ctx
 	return 0;
 }
 
-static int reservoir_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret,
-					 struct error *err)
+static int reservoir_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation,
+					 json_t **ret, struct error *err)
 {
 	(void)e, (void)ctx, (void)ret;
-	return error_set(err, -EOPNOTSUPP, "kind: ReservoirRuntime has no %s yet", json_str(operation, "kind", "such operation"));
+	return error_set(err, -EOPNOTSUPP, "kind: ReservoirRuntime has no %s yet",
+			 json_str(operation, "kind", "such operation"));
 }
 
 /* Pods first, then what they left on the nodes' disks, then the labels that tell where that is. */
@@ -171,7 +176,8 @@ ENGINE_REGISTER(reservoir);
 static const struct engine_factory reservoir_engines[] = {ENGINE_FACTORY(reservoir), {.name = NULL}};
 
 static const struct runtime_permission reservoir_permissions[] = {
-	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status", "get,list,watch,update,patch"},
+	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status",
+	 "get,list,watch,update,patch"},
 	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
 	{"", "configmaps,persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
 	{"", "pods", "get,list,watch,create,patch,delete"},

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
-#include "json/json.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 #define ANSWER_MAX (1u << 20)
 
@@ -35,7 +35,8 @@ static int get_bool(const json_t *root, const char *path, bool *ret, struct erro
 
 static int get_mount(const json_t *m, struct figures_mount *ret, struct error *err)
 {
-	const char *path = json_str(m, "path", NULL), *source = json_str(m, "source", NULL), *state = json_str(m, "state", NULL);
+	const char *path = json_str(m, "path", NULL), *source = json_str(m, "source", NULL),
+		   *state = json_str(m, "state", NULL);
 	if (path == NULL || source == NULL || state == NULL)
 		return field_error(err, "mounts", "a list of objects with path, source and state");
 	ret->failed = strcmp(state, "Failed") == 0;
@@ -45,7 +46,9 @@ static int get_mount(const json_t *m, struct figures_mount *ret, struct error *e
 	ret->path = strdup(path);
 	ret->source = strdup(source);
 	ret->message = strdup(json_str(m, "message", ""));
-	return ret->path != NULL && ret->source != NULL && ret->message != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
+	return ret->path != NULL && ret->source != NULL && ret->message != NULL
+		       ? 0
+		       : error_set(err, -ENOMEM, "out of memory");
 }
 
 static int get_mounts(const json_t *root, struct engine_figures *ret, struct error *err)
@@ -58,7 +61,7 @@ static int get_mounts(const json_t *root, struct engine_figures *ret, struct err
 	ret->mounts = calloc(n + 1, sizeof *ret->mounts);
 	if (ret->mounts == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	json_array_foreach(list, i, m) {
+	json_array_foreach (list, i, m) {
 		ret->n_mounts = i + 1; /* a half-read one is freed too */
 		int rc = get_mount(m, &ret->mounts[i], err);
 		if (rc < 0)
@@ -74,7 +77,8 @@ int reservoir_status_parse(const char *text, size_t n, struct engine_figures *re
 	if (rc < 0)
 		return rc;
 	struct engine_figures f = {0};
-	if ((rc = get_bool(root, "ready", &f.ready, err)) < 0 || (rc = get_bytes(root, "ufs.bytes", &f.ufs_bytes, err)) < 0 ||
+	if ((rc = get_bool(root, "ready", &f.ready, err)) < 0 ||
+	    (rc = get_bytes(root, "ufs.bytes", &f.ufs_bytes, err)) < 0 ||
 	    (rc = get_bytes(root, "ufs.files", &f.ufs_files, err)) < 0 ||
 	    (rc = get_bool(root, "ufs.complete", &f.ufs_complete, err)) < 0 ||
 	    (rc = get_bytes(root, "cache.capacityBytes", &f.capacity_bytes, err)) < 0 ||
@@ -93,15 +97,18 @@ int reservoir_query_figures(const char *target, int64_t deadline_mono_ns, struct
 {
 	struct http_client *client = NULL;
 	/* One question in seconds: a client of its own costs nothing and leaves no state behind. */
-	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1}, &client, err);
+	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1},
+				 &client, err);
 	if (rc < 0)
 		return rc;
 	int64_t left = deadline_mono_ns - clock_mono_ns();
 	struct http_answer a = {0};
 	rc = left <= 0 ? error_set(err, -ETIMEDOUT, "GET %s: no time left", target)
-		       : http_client_do(client,
-					&(struct http_call){.method = "GET", .url = target, .timeout_ns = left, .max_body = ANSWER_MAX}, &a,
-					err);
+		       : http_client_do(
+				 client,
+				 &(struct http_call){
+					 .method = "GET", .url = target, .timeout_ns = left, .max_body = ANSWER_MAX},
+				 &a, err);
 	if (rc == 0 && a.status != 200)
 		rc = error_set(err, -EPROTO, "GET %s: HTTP status %d", target, a.status);
 	else if (rc == 0 && (rc = reservoir_status_parse(a.body, a.body_n, ret, err)) < 0)

@@ -4,9 +4,9 @@
 
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
-#include "json/json.h"
 #include "runtime/objects.h"
 #include "runtime/volume.h"
+#include "json/json.h"
 
 #define WORKER "containers[name=reservoir-worker]"
 #define FUSE   "containers[name=reservoir-fuse]"
@@ -16,7 +16,7 @@ struct build {
 	const struct engine_traits *t;
 	const struct reservoir_specs *s;
 	int port;
-	json_t *config;       /* reservoir.json */
+	json_t *config; /* reservoir.json */
 	char config_hash[17];
 };
 
@@ -88,12 +88,14 @@ static int put_json(json_t *obj, const char *path, const json_t *value)
 }
 
 /* What every pod of the runtime gets from the specs. */
-static int common_pod(const struct build *b, json_t *pod, json_t *container, const struct pod_metadata *own, const json_t *resources,
-		      const struct string_map *env, const json_t *mounts, const char *path, struct error *err)
+static int common_pod(const struct build *b, json_t *pod, json_t *container, const struct pod_metadata *own,
+		      const json_t *resources, const struct string_map *env, const json_t *mounts, const char *path,
+		      struct error *err)
 {
 	const struct reservoir_runtime_spec *r = &b->s->runtime.spec;
 	if (pod_merge_metadata(pod, &r->pod_metadata) < 0 || pod_merge_metadata(pod, own) < 0 ||
-	    json_put_str(container, "image", RESERVOIR_IMAGE) < 0 || json_put_str(container, "imagePullPolicy", "IfNotPresent") < 0 ||
+	    json_put_str(container, "image", RESERVOIR_IMAGE) < 0 ||
+	    json_put_str(container, "imagePullPolicy", "IfNotPresent") < 0 ||
 	    put_json(container, "resources", resources) < 0 || container_env(container, env) < 0 ||
 	    put_json(pod, "spec.imagePullSecrets", r->image_pull_secrets) < 0 || shared_volumes(b, pod, container) < 0)
 		return no_memory(err, path);
@@ -102,7 +104,8 @@ static int common_pod(const struct build *b, json_t *pod, json_t *container, con
 
 static int put_port(const struct build *b, json_t *pod, json_t *container)
 {
-	json_t *port = json_pack("{s:s,s:i,s:i,s:s}", "name", "http", "containerPort", b->port, "hostPort", b->port, "protocol", "TCP");
+	json_t *port = json_pack("{s:s,s:i,s:i,s:s}", "name", "http", "containerPort", b->port, "hostPort", b->port,
+				 "protocol", "TCP");
 	if (port == NULL || json_push(container, "ports", port) < 0 ||
 	    json_put_int(container, "livenessProbe.httpGet.port", b->port) < 0 ||
 	    json_put_int(container, "readinessProbe.httpGet.port", b->port) < 0)
@@ -121,10 +124,12 @@ static int put_port(const struct build *b, json_t *pod, json_t *container)
 
 static int put_node_selector(json_t *pod, const struct string_map *selector)
 {
-	if (selector->n > 0 && json_at(pod, "spec.nodeSelector") == NULL && json_put(pod, "spec.nodeSelector", json_object()) < 0)
+	if (selector->n > 0 && json_at(pod, "spec.nodeSelector") == NULL &&
+	    json_put(pod, "spec.nodeSelector", json_object()) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < selector->n; i++)
-		if (json_object_set_new(json_at(pod, "spec.nodeSelector"), selector->v[i].key, json_string(selector->v[i].value)) < 0)
+		if (json_object_set_new(json_at(pod, "spec.nodeSelector"), selector->v[i].key,
+					json_string(selector->v[i].value)) < 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -142,7 +147,8 @@ static int put_worker_placement(const struct build *b, json_t *sts, json_t *pod)
 	    put_node_selector(pod, &b->s->runtime.spec.worker.node_selector) < 0)
 		return -ENOMEM;
 	return object_label(sts, LABEL_DATASET, id) < 0 ||
-			       object_label(sts, LABEL_PLACEMENT, dataset_is_shared(&b->s->dataset) ? "Shared" : "Exclusive") < 0
+			       object_label(sts, LABEL_PLACEMENT,
+					    dataset_is_shared(&b->s->dataset) ? "Shared" : "Exclusive") < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -155,14 +161,18 @@ static int make_worker(const struct build *b, json_t **ret, struct error *err)
 		return rc;
 	const struct reservoir_worker *w = &b->s->runtime.spec.worker;
 	json_t *pod = json_at(sts, "spec.template"), *container = json_at(pod, "spec." WORKER);
-	rc = common_pod(b, pod, container, &w->pod_metadata, w->resources, &w->env, w->volume_mounts, "spec.worker.volumeMounts", err);
+	rc = common_pod(b, pod, container, &w->pod_metadata, w->resources, &w->env, w->volume_mounts,
+			"spec.worker.volumeMounts", err);
 	if (rc < 0)
 		return rc;
 	CLEANUP(free_p) char *name = str_printf("%s%s", b->ctx->name, b->t->worker_suffix);
 	if (name == NULL || object_identify(sts, b->ctx, b->t, name, b->t->worker_role) < 0 ||
-	    json_put_str(sts, "spec.serviceName", name) < 0 || json_put_int(sts, "spec.replicas", b->s->runtime.spec.replicas) < 0 ||
-	    put_worker_placement(b, sts, pod) < 0 || put_port(b, pod, container) < 0 || local_directories(b, pod, container) < 0 ||
-	    json_object_set_new(json_at(pod, "metadata.annotations"), ANNOTATION_CONFIG, json_string(b->config_hash)) < 0)
+	    json_put_str(sts, "spec.serviceName", name) < 0 ||
+	    json_put_int(sts, "spec.replicas", b->s->runtime.spec.replicas) < 0 ||
+	    put_worker_placement(b, sts, pod) < 0 || put_port(b, pod, container) < 0 ||
+	    local_directories(b, pod, container) < 0 ||
+	    json_object_set_new(json_at(pod, "metadata.annotations"), ANNOTATION_CONFIG, json_string(b->config_hash)) <
+		    0)
 		return no_memory(err, "StatefulSet");
 	*ret = TAKE(sts);
 	return 0;
@@ -191,19 +201,21 @@ static int make_fuse(const struct build *b, json_t **ret, struct error *err)
 		return rc;
 	const struct reservoir_fuse *f = &b->s->runtime.spec.fuse;
 	json_t *pod = json_at(ds, "spec.template"), *container = json_at(pod, "spec." FUSE);
-	rc = common_pod(b, pod, container, &f->pod_metadata, f->resources, &f->env, f->volume_mounts, "spec.fuse.volumeMounts", err);
+	rc = common_pod(b, pod, container, &f->pod_metadata, f->resources, &f->env, f->volume_mounts,
+			"spec.fuse.volumeMounts", err);
 	if (rc < 0)
 		return rc;
 	CLEANUP(free_p) char *name = str_printf("%s%s", b->ctx->name, b->t->fuse_suffix);
-	if (name == NULL || object_identify(ds, b->ctx, b->t, name, b->t->fuse_role) < 0 || put_fuse_mount(b, pod, container) < 0 ||
-	    put_node_selector(pod, &f->node_selector) < 0 || list_append(pod, "spec.tolerations", f->tolerations) < 0)
+	if (name == NULL || object_identify(ds, b->ctx, b->t, name, b->t->fuse_role) < 0 ||
+	    put_fuse_mount(b, pod, container) < 0 || put_node_selector(pod, &f->node_selector) < 0 ||
+	    list_append(pod, "spec.tolerations", f->tolerations) < 0)
 		return no_memory(err, "DaemonSet");
 	*ret = TAKE(ds);
 	return 0;
 }
 
-int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s, int port, json_t **ret,
-		      struct error *err)
+int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s,
+		      int port, json_t **ret, struct error *err)
 {
 	struct build b = {.ctx = ctx, .t = t, .s = s, .port = port};
 	JSON_AUTO config = NULL;
@@ -216,7 +228,8 @@ int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_trait
 	b.config = config;
 	if (json_hash(config, b.config_hash) < 0)
 		return no_memory(err, "reservoir.json");
-	if ((rc = make_config_map(&b, &cm, err)) < 0 || (rc = make_worker(&b, &sts, err)) < 0 || (rc = make_fuse(&b, &ds, err)) < 0)
+	if ((rc = make_config_map(&b, &cm, err)) < 0 || (rc = make_worker(&b, &sts, err)) < 0 ||
+	    (rc = make_fuse(&b, &ds, err)) < 0)
 		return rc;
 	*ret = json_pack("[O,O,O]", cm, sts, ds);
 	return *ret != NULL ? 0 : no_memory(err, "objects");

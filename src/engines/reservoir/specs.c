@@ -4,15 +4,15 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
+#include "runtime/guard.h"
 #include "json/json.h"
 #include "json/quantity.h"
-#include "runtime/guard.h"
 
-#define ARENA_LIMIT   (4u << 20)
-#define MAX_TIERS     3
-#define BLOCK_MIN     (INT64_C(64) << 10)
-#define BLOCK_MAX     (INT64_C(64) << 20)
-#define AHEAD_MAX     (INT64_C(1) << 30)
+#define ARENA_LIMIT (4u << 20)
+#define MAX_TIERS   3
+#define BLOCK_MIN   (INT64_C(64) << 10)
+#define BLOCK_MAX   (INT64_C(64) << 20)
+#define AHEAD_MAX   (INT64_C(1) << 30)
 
 void reservoir_specs_clear(struct reservoir_specs *s)
 {
@@ -23,7 +23,9 @@ void reservoir_specs_clear(struct reservoir_specs *s)
 int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs *ret, struct error *err)
 {
 	*ret = (struct reservoir_specs){.arena = ARENA_INIT(ARENA_LIMIT)};
-	int rc = ctx->dataset != NULL ? schema_decode(dataset_kind.schema, ctx->dataset, &ret->arena, &ret->dataset, err) : 0;
+	int rc = ctx->dataset != NULL
+			 ? schema_decode(dataset_kind.schema, ctx->dataset, &ret->arena, &ret->dataset, err)
+			 : 0;
 	if (rc < 0)
 		(void)error_wrap(err, rc, "Dataset");
 	else if ((rc = schema_decode(reservoir_runtime_kind.schema, ctx->runtime, &ret->arena, &ret->runtime, err)) < 0)
@@ -84,7 +86,8 @@ static int check_scheme(const struct reconcile_ctx *ctx, const struct mount *m, 
 	}
 	if (str_has_prefix(m->mount_point, "http://") || str_has_prefix(m->mount_point, "https://"))
 		return 0;
-	return error_set(err, -EOPNOTSUPP, "%s.mountPoint: '%s': ReservoirRuntime reads local://, http:// and https:// only", path,
+	return error_set(err, -EOPNOTSUPP,
+			 "%s.mountPoint: '%s': ReservoirRuntime reads local://, http:// and https:// only", path,
 			 m->mount_point);
 }
 
@@ -96,15 +99,19 @@ static int check_mount(const struct reconcile_ctx *ctx, const struct mount *m, s
 	if (rc < 0)
 		return rc;
 	if (m->options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "%s.options.%s: is no option of this source; ReservoirRuntime has none yet", path,
+		return error_set(err, -EOPNOTSUPP,
+				 "%s.options.%s: is no option of this source; ReservoirRuntime has none yet", path,
 				 m->options.v[0].key);
 	if (m->encrypt_options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "%s.encryptOptions: no source of ReservoirRuntime takes secrets yet", path);
+		return error_set(err, -EOPNOTSUPP, "%s.encryptOptions: no source of ReservoirRuntime takes secrets yet",
+				 path);
 	CLEANUP(free_p) char *at = reservoir_mount_path(m);
 	if (at == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", path);
 	if (!path_is_plain(at) || (m->name != NULL && strchr(m->name, '/') != NULL))
-		return error_set(err, -EINVAL, "%s.path: '%s' must be '/' or plain names between slashes (name: without slashes)", path, at);
+		return error_set(err, -EINVAL,
+				 "%s.path: '%s' must be '/' or plain names between slashes (name: without slashes)",
+				 path, at);
 	return 0;
 }
 
@@ -123,7 +130,8 @@ static int check_mounts(const struct reconcile_ctx *ctx, const struct reservoir_
 		for (size_t k = 0; k < i; k++) {
 			CLEANUP(free_p) char *other = reservoir_mount_path(&mounts->v[k]);
 			if (str_same(at, other))
-				return error_set(err, -EINVAL, "spec.mounts[%zu].path: '%s' is taken by spec.mounts[%zu]", i, at, k);
+				return error_set(err, -EINVAL,
+						 "spec.mounts[%zu].path: '%s' is taken by spec.mounts[%zu]", i, at, k);
 		}
 	}
 	return 0;
@@ -134,21 +142,28 @@ static int check_dataset(const struct reservoir_specs *s, struct error *err)
 	const struct dataset_spec *d = &s->dataset.spec;
 	for (size_t i = 0; i < d->access_modes.n; i++)
 		if (strcmp(d->access_modes.v[i], "ReadOnlyMany") != 0)
-			return error_set(err, -EOPNOTSUPP, "spec.accessModes[%zu]: '%s': mounts of ReservoirRuntime are read-only (ReadOnlyMany)",
-					 i, d->access_modes.v[i]);
+			return error_set(
+				err, -EOPNOTSUPP,
+				"spec.accessModes[%zu]: '%s': mounts of ReservoirRuntime are read-only (ReadOnlyMany)",
+				i, d->access_modes.v[i]);
 	if (d->shared_options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "spec.sharedOptions.%s: is no option of these sources; ReservoirRuntime has none yet",
+		return error_set(err, -EOPNOTSUPP,
+				 "spec.sharedOptions.%s: is no option of these sources; ReservoirRuntime has none yet",
 				 d->shared_options.v[0].key);
 	if (d->shared_encrypt_options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "spec.sharedEncryptOptions: no source of ReservoirRuntime takes secrets yet");
+		return error_set(err, -EOPNOTSUPP,
+				 "spec.sharedEncryptOptions: no source of ReservoirRuntime takes secrets yet");
 	if (d->owner != NULL)
-		return error_set(err, -EOPNOTSUPP, "spec.owner: files of ReservoirRuntime belong to root and everybody may read them");
+		return error_set(err, -EOPNOTSUPP,
+				 "spec.owner: files of ReservoirRuntime belong to root and everybody may read them");
 	if (d->data_restore_location != NULL)
-		return error_set(err, -EOPNOTSUPP, "spec.dataRestoreLocation: ReservoirRuntime has no metadata to restore");
+		return error_set(err, -EOPNOTSUPP,
+				 "spec.dataRestoreLocation: ReservoirRuntime has no metadata to restore");
 	return 0;
 }
 
-static int check_quantity(const char *path, const char *text, int64_t min, int64_t max, int64_t multiple, struct error *err)
+static int check_quantity(const char *path, const char *text, int64_t min, int64_t max, int64_t multiple,
+			  struct error *err)
 {
 	int64_t v;
 	int rc = quantity_parse(text, &v, err);
@@ -167,7 +182,9 @@ static int check_quantity(const char *path, const char *text, int64_t min, int64
 static int check_fetch(const struct reservoir_runtime_spec *r, struct error *err)
 {
 	const struct reservoir_fetch *f = &r->fetch;
-	int rc = r->block_size != NULL ? check_quantity("spec.blockSize", r->block_size, BLOCK_MIN, BLOCK_MAX, 4096, err) : 0;
+	int rc = r->block_size != NULL
+			 ? check_quantity("spec.blockSize", r->block_size, BLOCK_MIN, BLOCK_MAX, 4096, err)
+			 : 0;
 	if (rc == 0 && r->read_ahead != NULL)
 		rc = check_quantity("spec.readAhead", r->read_ahead, 0, AHEAD_MAX, 1, err);
 	if (rc == 0 && f->rate_limit != NULL)
@@ -210,11 +227,13 @@ int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoi
 	for (size_t i = 0; i < ts->levels.n; i++) {
 		if (ts->levels.v[i].volume_type != NULL && strcmp(ts->levels.v[i].volume_type, "hostPath") != 0)
 			return error_set(err, -EOPNOTSUPP,
-					 "spec.tieredstore.levels[%zu].volumeType: '%s': the worker and the mount share the cache's directory, so it must "
+					 "spec.tieredstore.levels[%zu].volumeType: '%s': the worker and the mount "
+					 "share the cache's directory, so it must "
 					 "be hostPath",
 					 i, ts->levels.v[i].volume_type);
 		if (json_object_size(ts->levels.v[i].volume_source) > 0)
-			return error_set(err, -EOPNOTSUPP, "spec.tieredstore.levels[%zu].volumeSource: give a path instead", i);
+			return error_set(err, -EOPNOTSUPP,
+					 "spec.tieredstore.levels[%zu].volumeSource: give a path instead", i);
 	}
 	for (size_t i = 0; i < s->tiers.n; i++) {
 		int rc = guard_host_path(ctx->limits, "spec.tieredstore.levels[].path", s->tiers.v[i].path, err);
@@ -228,7 +247,7 @@ static int check_volumes(const struct reconcile_ctx *ctx, const json_t *volumes,
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(volumes, i, v) {
+	json_array_foreach (volumes, i, v) {
 		const json_t *host = json_object_get(v, "hostPath");
 		char path[64];
 		(void)snprintf(path, sizeof path, "spec.volumes[%zu].hostPath.path", i); /* at most 51 characters */
@@ -245,7 +264,8 @@ static int check_runtime(const struct reconcile_ctx *ctx, const struct reservoir
 	if (r->run_as != NULL)
 		return error_set(err, -EOPNOTSUPP, "spec.runAs: workers run as root; another user is not there yet");
 	if (r->fuse.options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "spec.fuse.options.%s: is no option of the mount; there are none yet",
+		return error_set(err, -EOPNOTSUPP,
+				 "spec.fuse.options.%s: is no option of the mount; there are none yet",
 				 r->fuse.options.v[0].key);
 	const struct {
 		const char *path;

@@ -16,7 +16,8 @@ static int setup(void **state)
 	assert_non_null(x);
 	x->api = fake_new();
 	struct error err = {0};
-	assert_int_equal(dataset_controller_new(&(struct dataset_controller_options){.api = &x->api->ops}, &x->d, &err), 0);
+	assert_int_equal(dataset_controller_new(&(struct dataset_controller_options){.api = &x->api->ops}, &x->d, &err),
+			 0);
 	*state = x;
 	return 0;
 }
@@ -50,7 +51,9 @@ static int settle(struct fixture *x, const char *name)
 static json_t *put_dataset(struct fixture *x, const char *name, const char *mounts)
 {
 	char text[512];
-	(void)snprintf(text, sizeof text, "{'kind':'Dataset','metadata':{'name':'%s','namespace':'default'},'spec':{'mounts':[%s]}}", name, mounts);
+	(void)snprintf(text, sizeof text,
+		       "{'kind':'Dataset','metadata':{'name':'%s','namespace':'default'},'spec':{'mounts':[%s]}}", name,
+		       mounts);
 	return fake_put(x->api, DATASET, text);
 }
 
@@ -95,7 +98,8 @@ static void test_refusals(void **state)
 		const char *name, *mounts, *message;
 	} cases[] = {
 		{"1bad", "{'mountPoint':'https://example.org/'}", "the name must be a DNS-1035 label"},
-		{"two", "{'mountPoint':'dataset://a/b'},{'mountPoint':'https://example.org/'}", "a dataset:// mount must be the only one"},
+		{"two", "{'mountPoint':'dataset://a/b'},{'mountPoint':'https://example.org/'}",
+		 "a dataset:// mount must be the only one"},
 		{"one", "{'mountPoint':'dataset://a/b'}", "needs ThinRuntime, which this version does not have"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -118,15 +122,18 @@ static void test_deletion_waits_for_pods(void **state)
 	put_dataset(x, "demo", "{'mountPoint':'https://example.org/'}");
 	(void)settle(x, "demo");
 	fake_put(x->api, &KUBE_PVC,
-		 "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default','annotations':{'CreatedBy':'fluid'}}}");
+		 "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default','annotations':{'"
+		 "CreatedBy':'fluid'}}}");
 	json_t *pod = fake_put(x->api, &KUBE_POD,
 			       "{'kind':'Pod','metadata':{'name':'reader','namespace':'default'},"
-			       "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'status':{'phase':'Running'}}");
+			       "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'status'"
+			       ":{'phase':'Running'}}");
 	struct error err = {0};
 	assert_int_equal(x->api->ops.remove(x->api, DATASET, "default", "demo", &err), 0);
 	(void)settle(x, "demo");
 	assert_non_null(dataset(x, "demo"));
-	assert_non_null(strstr(fake_condition(dataset(x, "demo"), "DeletionBlocked", "True"), "Pod reader in Namespace default is using it"));
+	assert_non_null(strstr(fake_condition(dataset(x, "demo"), "DeletionBlocked", "True"),
+			       "Pod reader in Namespace default is using it"));
 	assert_int_equal(json_array_size(x->api->events), 1);
 
 	fake_set(x->api, pod, "status.phase", json_string("Succeeded"));
@@ -139,10 +146,12 @@ static void test_deletion_ignores_foreign_claim(void **state)
 	struct fixture *x = *state;
 	put_dataset(x, "demo", "{'mountPoint':'https://example.org/'}");
 	(void)settle(x, "demo");
-	fake_put(x->api, &KUBE_PVC, "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default'}}");
+	fake_put(x->api, &KUBE_PVC,
+		 "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default'}}");
 	fake_put(x->api, &KUBE_POD,
 		 "{'kind':'Pod','metadata':{'name':'reader','namespace':'default'},"
-		 "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'status':{'phase':'Running'}}");
+		 "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'status':{'phase':'"
+		 "Running'}}");
 	struct error err = {0};
 	assert_int_equal(x->api->ops.remove(x->api, DATASET, "default", "demo", &err), 0);
 	(void)settle(x, "demo");
@@ -156,11 +165,13 @@ static void test_deletion_waits_for_references(void **state)
 	(void)demo;
 	(void)settle(x, "demo");
 	put_dataset(x, "other", "{'mountPoint':'dataset://default/demo'}");
-	fake_set(x->api, dataset(x, "demo"), "status.datasetRef", json_pack("[s,s]", "default/other", "default/long-gone"));
+	fake_set(x->api, dataset(x, "demo"), "status.datasetRef",
+		 json_pack("[s,s]", "default/other", "default/long-gone"));
 	struct error err = {0};
 	assert_int_equal(x->api->ops.remove(x->api, DATASET, "default", "demo", &err), 0);
 	(void)settle(x, "demo");
-	assert_non_null(strstr(fake_condition(dataset(x, "demo"), "DeletionBlocked", "True"), "dataset default/other mounts it"));
+	assert_non_null(strstr(fake_condition(dataset(x, "demo"), "DeletionBlocked", "True"),
+			       "dataset default/other mounts it"));
 	assert_int_equal(x->api->ops.remove(x->api, DATASET, "default", "other", &err), 0);
 	(void)settle(x, "other");
 	(void)settle(x, "demo");

@@ -36,8 +36,9 @@ static inline int fixture_setup(void **state)
 								     .limits = &x->limits},
 					&x->r, &err),
 			 0);
-	fake_put(x->api, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n1','labels':{'kubernetes.io/hostname':'n1'}},"
-				    "'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
+	fake_put(x->api, &KUBE_NODE,
+		 "{'kind':'Node','metadata':{'name':'n1','labels':{'kubernetes.io/hostname':'n1'}},"
+		 "'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
 	*state = x;
 	return 0;
 }
@@ -54,7 +55,9 @@ static inline int fixture_teardown(void **state)
 static inline json_t *put_dataset(struct fixture *x, const char *spec)
 {
 	char text[2048];
-	(void)snprintf(text, sizeof text, "{'apiVersion':'data.fluid.io/v1alpha1','kind':'Dataset','metadata':{'name':'demo','namespace':'default'},'spec':%s}",
+	(void)snprintf(text, sizeof text,
+		       "{'apiVersion':'data.fluid.io/"
+		       "v1alpha1','kind':'Dataset','metadata':{'name':'demo','namespace':'default'},'spec':%s}",
 		       spec);
 	return fake_put(x->api, DATASET, text);
 }
@@ -62,13 +65,17 @@ static inline json_t *put_dataset(struct fixture *x, const char *spec)
 static inline json_t *put_runtime(struct fixture *x, const char *spec)
 {
 	char text[2048];
-	(void)snprintf(text, sizeof text,
-		       "{'apiVersion':'data.fluid.io/v1alpha1','kind':'ReservoirRuntime','metadata':{'name':'demo','namespace':'default'},'spec':%s}", spec);
+	(void)snprintf(
+		text, sizeof text,
+		"{'apiVersion':'data.fluid.io/"
+		"v1alpha1','kind':'ReservoirRuntime','metadata':{'name':'demo','namespace':'default'},'spec':%s}",
+		spec);
 	return fake_put(x->api, RUNTIME, text);
 }
 
 #define SPEC_HTTP "{'mounts':[{'mountPoint':'https://example.org/pub/','name':'pub','path':'/'}],'placement':'Shared'}"
-#define SPEC_MEM  "{'replicas':1,'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/var/cache/sluice','quota':'2Gi'}]}}"
+#define SPEC_MEM                                                                                                       \
+	"{'replicas':1,'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/var/cache/sluice','quota':'2Gi'}]}}"
 
 static inline json_t *dataset(const struct fixture *x)
 {
@@ -103,7 +110,8 @@ static inline int settle(struct fixture *x)
 		if (json_array_size(x->api->writes) == before)
 			return i;
 	}
-	fail_msg("it never settles: %s", json_string_value(json_array_get(x->api->writes, json_array_size(x->api->writes) - 1)));
+	fail_msg("it never settles: %s",
+		 json_string_value(json_array_get(x->api->writes, json_array_size(x->api->writes) - 1)));
 	return -1;
 }
 
@@ -112,7 +120,7 @@ static inline json_t *clean_pod(const struct fixture *x)
 {
 	const char *key;
 	json_t *obj;
-	json_object_foreach(x->api->objects, key, obj)
+	json_object_foreach (x->api->objects, key, obj)
 		if (strncmp(key, "pods/default/demo-clean-", 24) == 0)
 			return obj;
 	return NULL;
@@ -122,9 +130,12 @@ static inline json_t *clean_pod(const struct fixture *x)
 static inline void worker_becomes_ready(struct fixture *x)
 {
 	fake_put(x->api, &KUBE_POD,
-		 "{'kind':'Pod','metadata':{'name':'demo-worker-0','namespace':'default','labels':{'app':'reservoir','release':'demo',"
-		 "'role':'reservoir-worker','fluid.io/dataset-id':'default-demo','fluid.io/dataset':'default-demo','fluid.io/dataset-placement':'Shared'},"
+		 "{'kind':'Pod','metadata':{'name':'demo-worker-0','namespace':'default','labels':{'app':'reservoir','"
+		 "release':'demo',"
+		 "'role':'reservoir-worker','fluid.io/dataset-id':'default-demo','fluid.io/"
+		 "dataset':'default-demo','fluid.io/dataset-placement':'Shared'},"
 		 "'ownerReferences':[{'kind':'StatefulSet','name':'demo-worker','controller':true}]},"
 		 "'spec':{'nodeName':'n1'},'status':{'phase':'Running','podIP':'127.0.0.1'}}");
-	fake_set(x->api, worker(x), "status", json_pack("{s:i,s:i,s:i}", "replicas", 1, "readyReplicas", 1, "availableReplicas", 1));
+	fake_set(x->api, worker(x), "status",
+		 json_pack("{s:i,s:i,s:i}", "replicas", 1, "readyReplicas", 1, "availableReplicas", 1));
 }

@@ -30,9 +30,11 @@ static void test_life(void **state)
 	assert_string_equal(json_str(dataset(x), "status.runtimes[0].type", ""), "reservoir");
 	assert_string_equal(json_str(dataset(x), "status.ufsTotal", ""), "[Calculating]");
 	json_t *pv = fake_live(x->api, &KUBE_PV, "", "default-demo");
-	assert_string_equal(json_str(pv, "spec.csi.volumeAttributes.fluid_path", ""), "/runtime-mnt/reservoir/default/demo/reservoir-fuse");
+	assert_string_equal(json_str(pv, "spec.csi.volumeAttributes.fluid_path", ""),
+			    "/runtime-mnt/reservoir/default/demo/reservoir-fuse");
 	assert_string_equal(json_str(pv, "spec.csi.volumeAttributes.mount_type", ""), "fuse.reservoir-fuse");
-	assert_string_equal(json_str(fake_live(x->api, &KUBE_PVC, "default", "demo"), "spec.volumeName", ""), "default-demo");
+	assert_string_equal(json_str(fake_live(x->api, &KUBE_PVC, "default", "demo"), "spec.volumeName", ""),
+			    "default-demo");
 	json_t *node = fake_live(x->api, &KUBE_NODE, "", "n1");
 	assert_string_equal(obj_label(node, "fluid.io/s-reservoir-default-demo"), "true");
 	assert_string_equal(obj_label(node, "fluid.io/s-h-reservoir-d-default-demo"), "2GiB");
@@ -58,12 +60,15 @@ static void test_deletion(void **state)
 	struct fixture *x = *state;
 	struct error err = {0};
 	bind_demo(x);
-	fake_set(x->api, fake_live(x->api, &KUBE_NODE, "", "n1"), "metadata.labels[\"fluid.io/f-default-demo\"]", json_string("true"));
+	fake_set(x->api, fake_live(x->api, &KUBE_NODE, "", "n1"), "metadata.labels[\"fluid.io/f-default-demo\"]",
+		 json_string("true"));
 	/* The claim is protected while a pod uses it. */
-	fake_set(x->api, fake_live(x->api, &KUBE_PVC, "default", "demo"), "metadata.finalizers", json_pack("[s]", "kubernetes.io/pvc-protection"));
+	fake_set(x->api, fake_live(x->api, &KUBE_PVC, "default", "demo"), "metadata.finalizers",
+		 json_pack("[s]", "kubernetes.io/pvc-protection"));
 	json_t *reader = fake_put(x->api, &KUBE_POD,
 				  "{'kind':'Pod','metadata':{'name':'reader','namespace':'default'},"
-				  "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'status':{'phase':'Running'}}");
+				  "'spec':{'volumes':[{'name':'d','persistentVolumeClaim':{'claimName':'demo'}}]},'"
+				  "status':{'phase':'Running'}}");
 	(void)reader;
 	assert_int_equal(x->api->ops.remove(x->api, RUNTIME, "default", "demo", &err), 0);
 	char now[32];
@@ -91,7 +96,8 @@ static void test_deletion(void **state)
 	assert_int_equal(json_array_size(command), ARRAY_LEN(want));
 	for (size_t i = 0; i < ARRAY_LEN(want); i++)
 		assert_string_equal(json_string_value(json_array_get(command, i)), want[i]);
-	assert_string_equal(json_str(clean, "spec.volumes[name=dir-0].hostPath.path", ""), "/runtime-mnt/reservoir/default");
+	assert_string_equal(json_str(clean, "spec.volumes[name=dir-0].hostPath.path", ""),
+			    "/runtime-mnt/reservoir/default");
 	assert_string_equal(json_str(clean, "spec.volumes[name=dir-1].hostPath.path", ""), "/var/cache/sluice/default");
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
 
@@ -119,7 +125,9 @@ static void test_pods_that_never_end_do_not_hold_for_ever(void **state)
 	fake_set(x->api, clean_pod(x), "metadata.creationTimestamp", json_string("2026-01-02T03:04:05Z"));
 	(void)settle(x);
 	assert_null(runtime(x));
-	assert_true(fake_has_event(x->api, "Warning CacheNotCleaned on ReservoirRuntime: cached data may be left on node n1: pod demo-clean-"));
+	assert_true(fake_has_event(
+		x->api,
+		"Warning CacheNotCleaned on ReservoirRuntime: cached data may be left on node n1: pod demo-clean-"));
 	assert_true(fake_has_event(x->api, "has not ended after 60 s"));
 }
 
@@ -128,7 +136,8 @@ static void test_node_that_is_gone_is_not_waited_for(void **state)
 	struct fixture *x = *state;
 	struct error err = {0};
 	bind_demo(x);
-	fake_set(x->api, fake_live(x->api, &KUBE_NODE, "", "n1"), "status.conditions[type=Ready].status", json_string("Unknown"));
+	fake_set(x->api, fake_live(x->api, &KUBE_NODE, "", "n1"), "status.conditions[type=Ready].status",
+		 json_string("Unknown"));
 	(void)json_object_del(x->api->objects, "pods/default/demo-worker-0");
 	assert_int_equal(x->api->ops.remove(x->api, RUNTIME, "default", "demo", &err), 0);
 	(void)settle(x);
@@ -165,9 +174,11 @@ static void test_scaling(void **state)
 	fake_set(x->api, runtime(x), "spec.replicas", json_integer(2));
 	(void)settle(x);
 	assert_int_equal(json_int(worker(x), "spec.replicas", 0), 2);
-	assert_string_equal(fake_condition(runtime(x), "WorkersScaledOut", "True"), "Workers scaled out from 1 replicas to 2 replicas.");
+	assert_string_equal(fake_condition(runtime(x), "WorkersScaledOut", "True"),
+			    "Workers scaled out from 1 replicas to 2 replicas.");
 	assert_true(fake_has_event(x->api, "Normal Succeed on ReservoirRuntime: Runtime scaled out"));
-	assert_non_null(strstr(fake_condition(runtime(x), "WorkersInitialized", "False"), "1/1 nodes can take a worker"));
+	assert_non_null(
+		strstr(fake_condition(runtime(x), "WorkersInitialized", "False"), "1/1 nodes can take a worker"));
 	assert_string_equal(json_str(runtime(x), "status.workerPhase", ""), "PartialReady");
 	/* A second node comes: the condition tells of now. */
 	fake_put(x->api, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n2'}}");
@@ -196,7 +207,8 @@ static void test_change_of_mounts(void **state)
 	char *before = strdup(json_str(worker(x), "spec.template.metadata.annotations[\"sluice.io/config\"]", ""));
 	fake_set(x->api, dataset(x), "spec.mounts[0].mountPoint", json_string("https://example.org/other/"));
 	(void)settle(x);
-	assert_string_not_equal(json_str(worker(x), "spec.template.metadata.annotations[\"sluice.io/config\"]", ""), before);
+	assert_string_not_equal(json_str(worker(x), "spec.template.metadata.annotations[\"sluice.io/config\"]", ""),
+				before);
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Updating");
 	free(before);
 }
@@ -207,7 +219,8 @@ static void test_refused_spec_stands_until_it_changes(void **state)
 	put_dataset(x, "{'mounts':[{'mountPoint':'s3://bucket/','name':'b'}]}");
 	put_runtime(x, SPEC_MEM);
 	(void)settle(x);
-	assert_non_null(strstr(fake_condition(dataset(x), "NotReady", "True"), "spec.mounts[0].mountPoint: 's3://bucket/'"));
+	assert_non_null(
+		strstr(fake_condition(dataset(x), "NotReady", "True"), "spec.mounts[0].mountPoint: 's3://bucket/'"));
 	assert_true(fake_has_event(x->api, "Warning ErrorValidateSpecFields on ReservoirRuntime"));
 	assert_null(worker(x));
 	fake_set(x->api, dataset(x), "spec.mounts[0].mountPoint", json_string("https://example.org/"));
@@ -222,8 +235,8 @@ static void test_bound_elsewhere(void **state)
 	put_dataset(x, SPEC_HTTP);
 	put_runtime(x, SPEC_MEM);
 	fake_set(x->api, dataset(x), "status",
-		 json_pack("{s:s,s:[],s:[{s:s,s:s,s:s,s:s}]}", "phase", "Bound", "conditions", "runtimes", "name", "demo", "namespace", "default",
-			   "category", "Accelerate", "type", "alluxio"));
+		 json_pack("{s:s,s:[],s:[{s:s,s:s,s:s,s:s}]}", "phase", "Bound", "conditions", "runtimes", "name",
+			   "demo", "namespace", "default", "category", "Accelerate", "type", "alluxio"));
 	(void)settle(x);
 	assert_true(fake_has_event(x->api, "already bound to another runtime alluxio default/demo"));
 	assert_null(worker(x));
@@ -281,7 +294,8 @@ static void test_foreign_claim_is_told(void **state)
 	struct fixture *x = *state;
 	put_dataset(x, SPEC_HTTP);
 	put_runtime(x, SPEC_MEM);
-	fake_put(x->api, &KUBE_PVC, "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default'}}");
+	fake_put(x->api, &KUBE_PVC,
+		 "{'kind':'PersistentVolumeClaim','metadata':{'name':'demo','namespace':'default'}}");
 	(void)settle(x);
 	worker_becomes_ready(x);
 	struct error err = {0};

@@ -3,15 +3,17 @@
 
 #include "fault.h"
 
-static const char STATUS[] =
-	"{\"ready\":false,\"mounts\":[{\"path\":\"/a\",\"source\":\"file:///b\",\"state\":\"Failed\",\"message\":\"404\"}],\"ufs\":{\"bytes\":1,"
-	"\"files\":1,\"complete\":true},\"cache\":{\"capacityBytes\":1,\"cachedBytes\":1},\"reads\":{\"hitBytes\":1,\"missBytes\":1}}";
+static const char STATUS[] = "{\"ready\":false,\"mounts\":[{\"path\":\"/a\",\"source\":\"file:///"
+			     "b\",\"state\":\"Failed\",\"message\":\"404\"}],\"ufs\":{\"bytes\":1,"
+			     "\"files\":1,\"complete\":true},\"cache\":{\"capacityBytes\":1,\"cachedBytes\":1},"
+			     "\"reads\":{\"hitBytes\":1,\"missBytes\":1}}";
 
 static void test_status(void **state)
 {
 	(void)state;
 	fault_hook_jansson();
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		struct engine_figures f = {0};
 		struct error err = {0};
 		int rc = reservoir_status_parse(STATUS, sizeof STATUS - 1, &f, &err);
@@ -38,16 +40,25 @@ static int make(const struct reconcile_ctx *ctx, json_t **ret)
 static void test_objects(void **state)
 {
 	struct fixture *x = *state;
-	JSON_AUTO d = json_deep_copy(put_dataset(x, "{'mounts':[{'mountPoint':'local:///data/x','name':'x'}],'tolerations':[{'operator':'Exists'}]}"));
-	JSON_AUTO r = json_deep_copy(put_runtime(x, "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c','quota':'1Gi'}]},"
-						    "'worker':{'env':{'A':'1'},'nodeSelector':{'a':'b'},'volumeMounts':[{'name':'v','mountPath':'/v'}]},"
-						    "'volumes':[{'name':'v','emptyDir':{}}]}"));
-	struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .runtime_type = "reservoir", .runtime_resource = RUNTIME, .api = &x->api->ops,
-				    .limits = &x->limits, .dataset = d, .runtime = r};
+	JSON_AUTO d = json_deep_copy(put_dataset(
+		x, "{'mounts':[{'mountPoint':'local:///data/x','name':'x'}],'tolerations':[{'operator':'Exists'}]}"));
+	JSON_AUTO r = json_deep_copy(put_runtime(
+		x, "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c','quota':'1Gi'}]},"
+		   "'worker':{'env':{'A':'1'},'nodeSelector':{'a':'b'},'volumeMounts':[{'name':'v','mountPath':'/v'}]},"
+		   "'volumes':[{'name':'v','emptyDir':{}}]}"));
+	struct reconcile_ctx ctx = {.ns = "default",
+				    .name = "demo",
+				    .runtime_type = "reservoir",
+				    .runtime_resource = RUNTIME,
+				    .api = &x->api->ops,
+				    .limits = &x->limits,
+				    .dataset = d,
+				    .runtime = r};
 	JSON_AUTO whole = NULL;
 	assert_int_equal(make(&ctx, &whole), 0);
 	fault_hook_jansson();
-	FAULT_LOOP {
+	FAULT_LOOP
+	{
 		JSON_AUTO objects = NULL;
 		int rc = make(&ctx, &objects);
 		FAULT_END;

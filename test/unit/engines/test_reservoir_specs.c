@@ -9,8 +9,14 @@ static int validate(struct fixture *x, struct error *err)
 {
 	JSON_AUTO d = json_deep_copy(dataset(x));
 	JSON_AUTO r = json_deep_copy(runtime(x));
-	struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .runtime_type = "reservoir", .runtime_resource = RUNTIME, .api = &x->api->ops,
-				    .limits = &x->limits, .dataset = d, .runtime = r};
+	struct reconcile_ctx ctx = {.ns = "default",
+				    .name = "demo",
+				    .runtime_type = "reservoir",
+				    .runtime_resource = RUNTIME,
+				    .api = &x->api->ops,
+				    .limits = &x->limits,
+				    .dataset = d,
+				    .runtime = r};
 	struct reservoir_specs s;
 	int rc = reservoir_specs_load(&ctx, &s, err);
 	if (rc < 0)
@@ -35,44 +41,58 @@ static void test_refusals(void **state)
 		{"{" WEB ",'accessModes':['ReadOnlyMany']}", "{" MEM "}", 0, ""},
 		{"{'mounts':[{'mountPoint':'local:///data/x','name':'w'}]}", "{" MEM "}", 0, ""},
 		{"{}", "{" MEM "}", -EINVAL, "spec.mounts: ReservoirRuntime needs at least one source"},
-		{"{" WEB ",'accessModes':['ReadWriteMany']}", "{" MEM "}", -EOPNOTSUPP, "spec.accessModes[0]: 'ReadWriteMany'"},
+		{"{" WEB ",'accessModes':['ReadWriteMany']}", "{" MEM "}", -EOPNOTSUPP,
+		 "spec.accessModes[0]: 'ReadWriteMany'"},
 		{"{" WEB ",'sharedOptions':{'a':'b'}}", "{" MEM "}", -EOPNOTSUPP, "spec.sharedOptions.a: is no option"},
 		{"{" WEB ",'owner':{'uid':1,'gid':1,'user':'u','group':'g'}}", "{" MEM "}", -EOPNOTSUPP, "spec.owner:"},
-		{"{" WEB ",'dataRestoreLocation':{'path':'local:///x'}}", "{" MEM "}", -EOPNOTSUPP, "spec.dataRestoreLocation:"},
-		{"{'mounts':[{'mountPoint':'s3://bucket/x','name':'w'}]}", "{" MEM "}", -EOPNOTSUPP, "spec.mounts[0].mountPoint: 's3://bucket/x'"},
+		{"{" WEB ",'dataRestoreLocation':{'path':'local:///x'}}", "{" MEM "}", -EOPNOTSUPP,
+		 "spec.dataRestoreLocation:"},
+		{"{'mounts':[{'mountPoint':'s3://bucket/x','name':'w'}]}", "{" MEM "}", -EOPNOTSUPP,
+		 "spec.mounts[0].mountPoint: 's3://bucket/x'"},
 		{"{'mounts':[{'mountPoint':'local:///etc','name':'w'}]}", "{" MEM "}", -EACCES,
 		 "spec.mounts[0].mountPoint: directory '/etc' of the host may not be used"},
 		{"{'mounts':[{'mountPoint':'local:///data/../etc','name':'w'}]}", "{" MEM "}", -EINVAL,
 		 "spec.mounts[0].mountPoint: '/data/../etc' must be an absolute path without '.' and '..'"},
-		{"{'mounts':[{'mountPoint':'local:///database','name':'w'}]}", "{" MEM "}", -EACCES, "directory '/database'"},
-		{"{'mounts':[{'mountPoint':'https://example.org/','name':'w','options':{'x':'y'}}]}", "{" MEM "}", -EOPNOTSUPP,
-		 "spec.mounts[0].options.x: is no option"},
-		{"{'mounts':[{'mountPoint':'https://example.org/','name':'w','encryptOptions':[{'name':'k','valueFrom':{'secretKeyRef':"
+		{"{'mounts':[{'mountPoint':'local:///database','name':'w'}]}", "{" MEM "}", -EACCES,
+		 "directory '/database'"},
+		{"{'mounts':[{'mountPoint':'https://example.org/','name':'w','options':{'x':'y'}}]}", "{" MEM "}",
+		 -EOPNOTSUPP, "spec.mounts[0].options.x: is no option"},
+		{"{'mounts':[{'mountPoint':'https://example.org/"
+		 "','name':'w','encryptOptions':[{'name':'k','valueFrom':{'secretKeyRef':"
 		 "{'name':'s','key':'k'}}}]}]}",
 		 "{" MEM "}", -EOPNOTSUPP, "spec.mounts[0].encryptOptions:"},
-		{"{'mounts':[{'mountPoint':'https://example.org/','path':'/a/../b'}]}", "{" MEM "}", -EINVAL, "spec.mounts[0].path: '/a/../b'"},
-		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a/b'}]}", "{" MEM "}", -EINVAL, "spec.mounts[0].path: '/a/b'"},
-		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a'},{'mountPoint':'https://example.org/','path':'/a'}]}", "{" MEM "}", -EINVAL,
-		 "spec.mounts[1].path: '/a' is taken by spec.mounts[0]"},
+		{"{'mounts':[{'mountPoint':'https://example.org/','path':'/a/../b'}]}", "{" MEM "}", -EINVAL,
+		 "spec.mounts[0].path: '/a/../b'"},
+		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a/b'}]}", "{" MEM "}", -EINVAL,
+		 "spec.mounts[0].path: '/a/b'"},
+		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a'},{'mountPoint':'https://example.org/"
+		 "','path':'/a'}]}",
+		 "{" MEM "}", -EINVAL, "spec.mounts[1].path: '/a' is taken by spec.mounts[0]"},
 		{"{" WEB "}", "{}", -EINVAL, "spec.tieredstore.levels: the cache needs a directory and a quota"},
 		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c'}]}}", -EINVAL,
 		 "spec.tieredstore.levels[0]: either quota or quotaList must be set"},
 		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/etc','quota':'1Gi'}]}}", -EACCES,
 		 "spec.tieredstore.levels[].path: directory '/etc'"},
-		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c','quota':'1Gi','volumeType':'emptyDir'}]}}", -EOPNOTSUPP,
-		 "spec.tieredstore.levels[0].volumeType: 'emptyDir'"},
-		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/a,/data/b,/data/c,/data/d','quota':'1Gi'}]}}", -EINVAL,
-		 "spec.tieredstore: at most 3 directories"},
+		{"{" WEB "}",
+		 "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/"
+		 "c','quota':'1Gi','volumeType':'emptyDir'}]}}",
+		 -EOPNOTSUPP, "spec.tieredstore.levels[0].volumeType: 'emptyDir'"},
+		{"{" WEB "}",
+		 "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/a,/data/b,/data/c,/data/"
+		 "d','quota':'1Gi'}]}}",
+		 -EINVAL, "spec.tieredstore: at most 3 directories"},
 		{"{" WEB "}", "{" MEM ",'runAs':{'uid':1,'gid':1,'user':'u','group':'g'}}", -EOPNOTSUPP, "spec.runAs:"},
 		{"{" WEB "}", "{" MEM ",'fuse':{'options':{'ro':''}}}", -EOPNOTSUPP, "spec.fuse.options.ro:"},
 		{"{" WEB "}", "{" MEM ",'worker':{'podMetadata':{'labels':{'app':'x'}}}}", -EINVAL,
 		 "spec.worker.podMetadata.labels[app]: this label is set by the controller"},
 		{"{" WEB "}", "{" MEM ",'volumes':[{'name':'v','hostPath':{'path':'/root'}}]}", -EACCES,
 		 "spec.volumes[0].hostPath.path: directory '/root'"},
-		{"{" WEB "}", "{" MEM ",'blockSize':'5000'}", -EINVAL, "spec.blockSize: '5000' must be from 64Ki to 64Mi, and a multiple of 4Ki"},
+		{"{" WEB "}", "{" MEM ",'blockSize':'5000'}", -EINVAL,
+		 "spec.blockSize: '5000' must be from 64Ki to 64Mi, and a multiple of 4Ki"},
 		{"{" WEB "}", "{" MEM ",'readAhead':'2Gi'}", -EINVAL, "spec.readAhead: '2Gi' must be from 0 to 1Gi"},
 		{"{" WEB "}", "{" MEM ",'fetch':{'concurrency':65}}", -EINVAL, "spec.fetch.concurrency: at most 64"},
-		{"{" WEB "}", "{" MEM ",'fetch':{'timeout':'10ms'}}", -EINVAL, "spec.fetch.timeout: must be from 1s to 1h"},
+		{"{" WEB "}", "{" MEM ",'fetch':{'timeout':'10ms'}}", -EINVAL,
+		 "spec.fetch.timeout: must be from 1s to 1h"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		put_dataset(x, cases[i].dataset);
@@ -127,7 +147,11 @@ static void test_examples(void **state)
 
 static int port_of(struct fixture *x, const char *name, struct error *err)
 {
-	struct reconcile_ctx ctx = {.ns = "default", .name = name, .runtime_type = "reservoir", .runtime_resource = RUNTIME, .api = &x->api->ops,
+	struct reconcile_ctx ctx = {.ns = "default",
+				    .name = name,
+				    .runtime_type = "reservoir",
+				    .runtime_resource = RUNTIME,
+				    .api = &x->api->ops,
 				    .limits = &x->limits};
 	int port = -1;
 	int rc = reservoir_port(&ctx, &port, err);
@@ -138,8 +162,10 @@ static json_t *put_sts(struct fixture *x, const char *name, int port)
 {
 	char text[512];
 	(void)snprintf(text, sizeof text,
-		       "{'kind':'StatefulSet','metadata':{'name':'%s-worker','namespace':'default','labels':{'fluid.io/managed-by':'fluid','release':'%s'}},"
-		       "'spec':{'template':{'spec':{'containers':[{'name':'reservoir-worker','ports':[{'name':'http','containerPort':%d}]}]}}}}",
+		       "{'kind':'StatefulSet','metadata':{'name':'%s-worker','namespace':'default','labels':{'fluid.io/"
+		       "managed-by':'fluid','release':'%s'}},"
+		       "'spec':{'template':{'spec':{'containers':[{'name':'reservoir-worker','ports':[{'name':'http','"
+		       "containerPort':%d}]}]}}}}",
 		       name, name, port);
 	return fake_put(x->api, &KUBE_STATEFULSET, text);
 }
@@ -150,13 +176,13 @@ static void test_port(void **state)
 	struct error err = {0};
 	int port = port_of(x, "demo", &err);
 	assert_in_range(port, 20000, 26000);
-	assert_int_equal(port_of(x, "demo", &err), port);        /* it does not wander */
+	assert_int_equal(port_of(x, "demo", &err), port); /* it does not wander */
 	put_sts(x, "other", port);
 	assert_int_equal(port_of(x, "demo", &err), port == 26000 ? 20000 : port + 1); /* another's is not taken */
 	put_sts(x, "demo", 23456);
-	assert_int_equal(port_of(x, "demo", &err), 23456);       /* one's own is kept */
+	assert_int_equal(port_of(x, "demo", &err), 23456); /* one's own is kept */
 	put_sts(x, "aaa", 23456);
-	assert_int_not_equal(port_of(x, "demo", &err), 23456);   /* two chose the same: the smaller id keeps it */
+	assert_int_not_equal(port_of(x, "demo", &err), 23456); /* two chose the same: the smaller id keeps it */
 	assert_int_equal(port_of(x, "aaa", &err), 23456);
 }
 
@@ -175,6 +201,7 @@ static void test_no_port_left(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_examples), T(test_port), T(test_no_port_left)};
+	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_examples), T(test_port),
+					   T(test_no_port_left)};
 	return cmocka_run_group_tests_name("engines/reservoir_specs", tests, NULL, NULL);
 }

@@ -4,26 +4,26 @@
  */
 #pragma once
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "json/json.h"
-#include "json/patch.h"
 #include "kube/client.h"
 #include "sluice/engine.h"
+#include "json/json.h"
+#include "json/patch.h"
 
 struct fake_api {
-	json_t *objects;   /* "plural/ns/name" → object */
-	json_t *events;    /* ["Warning Reason on Kind: message"] */
-	json_t *writes;    /* ["patch datasets/status default/demo"] */
+	json_t *objects; /* "plural/ns/name" → object */
+	json_t *events;  /* ["Warning Reason on Kind: message"] */
+	json_t *writes;  /* ["patch datasets/status default/demo"] */
 	int version, uid;
-	int conflicts;     /* so many of the next writes meet a conflict */
+	int conflicts; /* so many of the next writes meet a conflict */
 	struct engine_api ops;
 };
 
@@ -32,7 +32,8 @@ static inline void fake_key(char out[static 512], const struct kube_resource *r,
 	(void)snprintf(out, 512, "%s/%s/%s", r->plural, r->namespaced ? ns : "", name);
 }
 
-static inline json_t *fake_live(const struct fake_api *f, const struct kube_resource *r, const char *ns, const char *name)
+static inline json_t *fake_live(const struct fake_api *f, const struct kube_resource *r, const char *ns,
+				const char *name)
 {
 	char key[512];
 	fake_key(key, r, ns, name);
@@ -81,16 +82,17 @@ static inline void fake_set(struct fake_api *f, json_t *obj, const char *path, j
 {
 	assert_int_equal(json_put(obj, path, value), 0);
 	if (strncmp(path, "spec", 4) == 0)
-		assert_int_equal(json_put_int(obj, "metadata.generation", json_int(obj, "metadata.generation", 0) + 1), 0);
+		assert_int_equal(json_put_int(obj, "metadata.generation", json_int(obj, "metadata.generation", 0) + 1),
+				 0);
 	fake_touch(f, obj);
 }
 
-static inline void fake_note(struct fake_api *f, const char *verb, const struct kube_resource *r, const char *sub, const char *ns,
-			     const char *name)
+static inline void fake_note(struct fake_api *f, const char *verb, const struct kube_resource *r, const char *sub,
+			     const char *ns, const char *name)
 {
 	char text[640];
-	(void)snprintf(text, sizeof text, "%s %s%s%s %s%s%s", verb, r->plural, sub != NULL ? "/" : "", sub != NULL ? sub : "", ns,
-		       *ns != '\0' ? "/" : "", name);
+	(void)snprintf(text, sizeof text, "%s %s%s%s %s%s%s", verb, r->plural, sub != NULL ? "/" : "",
+		       sub != NULL ? sub : "", ns, *ns != '\0' ? "/" : "", name);
 	assert_int_equal(json_array_append_new(f->writes, json_string(text)), 0);
 }
 
@@ -100,15 +102,17 @@ static inline json_t *fake_get(void *ctx, const struct kube_resource *r, const c
 	return live != NULL ? json_deep_copy(live) : NULL;
 }
 
-static inline json_t *fake_list(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value)
+static inline json_t *fake_list(void *ctx, const struct kube_resource *r, const char *ns, const char *label,
+				const char *value)
 {
 	struct fake_api *f = ctx;
 	json_t *out = json_array();
 	size_t n = strlen(r->plural);
 	const char *key;
 	json_t *obj;
-	json_object_foreach(f->objects, key, obj) {
-		if (strncmp(key, r->plural, n) != 0 || key[n] != '/' || (ns != NULL && strcmp(obj_namespace(obj), ns) != 0))
+	json_object_foreach (f->objects, key, obj) {
+		if (strncmp(key, r->plural, n) != 0 || key[n] != '/' ||
+		    (ns != NULL && strcmp(obj_namespace(obj), ns) != 0))
 			continue;
 		const char *have = label != NULL ? obj_label(obj, label) : "";
 		if (have != NULL && (label == NULL || value == NULL || strcmp(have, value) == 0))
@@ -125,7 +129,8 @@ static inline int fake_conflict(struct fake_api *f, struct error *err)
 	return error_set(err, -ESTALE, "scripted conflict");
 }
 
-static inline int fake_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj, struct error *err)
+static inline int fake_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name,
+			     const json_t *obj, struct error *err)
 {
 	struct fake_api *f = ctx;
 	fake_note(f, "apply", r, NULL, ns, name);
@@ -138,7 +143,8 @@ static inline int fake_apply(void *ctx, const struct kube_resource *r, const cha
 		if (status != NULL)
 			assert_int_equal(json_object_set(fresh, "status", status), 0);
 		assert_int_equal(json_put_str(fresh, "metadata.uid", obj_uid(live)), 0);
-		assert_int_equal(json_put_int(fresh, "metadata.generation", json_int(live, "metadata.generation", 0) + 1), 0);
+		assert_int_equal(
+			json_put_int(fresh, "metadata.generation", json_int(live, "metadata.generation", 0) + 1), 0);
 	}
 	fake_store(f, r, fresh);
 	return 0;
@@ -153,8 +159,8 @@ static inline void fake_reap(struct fake_api *f, const struct kube_resource *r, 
 		(void)json_object_del(f->objects, key);
 }
 
-static inline int fake_patch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const char *sub,
-			     const json_t *patch, struct error *err)
+static inline int fake_patch(void *ctx, const struct kube_resource *r, const char *ns, const char *name,
+			     const char *sub, const json_t *patch, struct error *err)
 {
 	struct fake_api *f = ctx;
 	fake_note(f, "patch", r, sub, ns, name);
@@ -173,13 +179,15 @@ static inline int fake_patch(void *ctx, const struct kube_resource *r, const cha
 		return err != NULL ? err->code : -EINVAL;
 	bool spec = !json_equal(json_object_get(live, "spec"), json_object_get(fresh, "spec"));
 	if (spec)
-		assert_int_equal(json_put_int(fresh, "metadata.generation", json_int(live, "metadata.generation", 0) + 1), 0);
+		assert_int_equal(
+			json_put_int(fresh, "metadata.generation", json_int(live, "metadata.generation", 0) + 1), 0);
 	fake_store(f, r, fresh);
 	fake_reap(f, r, ns, name);
 	return 0;
 }
 
-static inline int fake_remove(void *ctx, const struct kube_resource *r, const char *ns, const char *name, struct error *err)
+static inline int fake_remove(void *ctx, const struct kube_resource *r, const char *ns, const char *name,
+			      struct error *err)
 {
 	struct fake_api *f = ctx;
 	fake_note(f, "delete", r, NULL, ns, name);
@@ -231,7 +239,7 @@ static inline bool fake_has_event(const struct fake_api *f, const char *text)
 {
 	size_t i;
 	json_t *e;
-	json_array_foreach(f->events, i, e)
+	json_array_foreach (f->events, i, e)
 		if (strstr(json_string_value(e), text) != NULL)
 			return true;
 	return false;
@@ -241,7 +249,7 @@ static inline size_t fake_count_writes(const struct fake_api *f, const char *tex
 {
 	size_t i, n = 0;
 	json_t *w;
-	json_array_foreach(f->writes, i, w)
+	json_array_foreach (f->writes, i, w)
 		n += strstr(json_string_value(w), text) != NULL;
 	return n;
 }
@@ -251,7 +259,7 @@ static inline const char *fake_condition(const json_t *obj, const char *type, co
 {
 	size_t i;
 	json_t *c;
-	json_array_foreach(json_at(obj, "status.conditions"), i, c)
+	json_array_foreach (json_at(obj, "status.conditions"), i, c)
 		if (strcmp(json_str(c, "type", ""), type) == 0 && strcmp(json_str(c, "status", ""), status) == 0)
 			return json_str(c, "message", "");
 	return "";

@@ -27,7 +27,12 @@ static int scripted(const char *target, int64_t deadline, struct engine_figures 
 		pthread_cond_wait(&changed, &lock);
 	in_flight--;
 	bool bad = fails || strcmp(target, "bad") == 0;
-	*ret = (struct engine_figures){.ready = true, .capacity_bytes = 10, .cached_bytes = cached, .ufs_bytes = 5, .hit_bytes = -1, .miss_bytes = 1};
+	*ret = (struct engine_figures){.ready = true,
+				       .capacity_bytes = 10,
+				       .cached_bytes = cached,
+				       .ufs_bytes = 5,
+				       .hit_bytes = -1,
+				       .miss_bytes = 1};
 	pthread_mutex_unlock(&lock);
 	return bad ? error_set(err, -ECONNREFUSED, "GET %s: refused", target) : 0;
 }
@@ -65,8 +70,12 @@ static int setup(void **state)
 	fails = hold = false;
 	struct figures *f = NULL;
 	struct error err = {0};
-	const struct figures_options o = {.threads = 3, .deadline_ns = NSEC_PER_SEC, .min_ns = NSEC_PER_MSEC, .max_ns = 4 * NSEC_PER_MSEC,
-					  .breaker_max_ns = 4 * NSEC_PER_MSEC, .notify = news};
+	const struct figures_options o = {.threads = 3,
+					  .deadline_ns = NSEC_PER_SEC,
+					  .min_ns = NSEC_PER_MSEC,
+					  .max_ns = 4 * NSEC_PER_MSEC,
+					  .breaker_max_ns = 4 * NSEC_PER_MSEC,
+					  .notify = news};
 	assert_int_equal(figures_new(&o, &f, &err), 0);
 	*state = f;
 	return 0;
@@ -113,7 +122,7 @@ static void test_failures_are_told_once_and_end(void **state)
 	pthread_mutex_lock(&lock);
 	fails = true;
 	pthread_mutex_unlock(&lock);
-	await(&told, 2); /* the breaker opened */
+	await(&told, 2);                                        /* the breaker opened */
 	assert_true(figures_get(f, "default", "a", &got, err)); /* the last answer stays */
 	assert_string_equal(err, "GET t: refused");
 	engine_figures_clear(&got);
@@ -188,7 +197,8 @@ static void test_without_targets_nobody_is_asked(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(test_only_news_is_told), T(test_failures_are_told_once_and_end), T(test_one_hung_engine_stops_nobody),
-					   T(test_several_targets_add_up), T(test_without_targets_nobody_is_asked)};
+	const struct CMUnitTest tests[] = {T(test_only_news_is_told), T(test_failures_are_told_once_and_end),
+					   T(test_one_hung_engine_stops_nobody), T(test_several_targets_add_up),
+					   T(test_without_targets_nobody_is_asked)};
 	return cmocka_run_group_tests_name("runtime/figures", tests, NULL, NULL);
 }

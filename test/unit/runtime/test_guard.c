@@ -10,9 +10,21 @@ static void test_host_path(void **state)
 		const char *dir;
 		int rc;
 	} cases[] = {
-		{"/data", 0},	       {"/data/x", 0},	    {"/data//x", 0},	     {"/var/cache/y", 0},   {"/var/cache", 0},
-		{"/dat", -EACCES},     {"/data2", -EACCES}, {"/", -EACCES},	     {"/etc", -EACCES},	    {"relative/x", -EINVAL},
-		{"", -EINVAL},	       {"data", -EINVAL},   {"/data/../etc", -EINVAL}, {"/data/./x", -EINVAL}, {"/data/..", -EINVAL},
+		{"/data", 0},
+		{"/data/x", 0},
+		{"/data//x", 0},
+		{"/var/cache/y", 0},
+		{"/var/cache", 0},
+		{"/dat", -EACCES},
+		{"/data2", -EACCES},
+		{"/", -EACCES},
+		{"/etc", -EACCES},
+		{"relative/x", -EINVAL},
+		{"", -EINVAL},
+		{"data", -EINVAL},
+		{"/data/../etc", -EINVAL},
+		{"/data/./x", -EINVAL},
+		{"/data/..", -EINVAL},
 		{"/data/..x", 0},
 	};
 	const struct engine_limits l = {.allowed_host_paths = allowed}, none = {0};
@@ -43,7 +55,10 @@ static void test_image(void **state)
 	static const struct {
 		const char *image;
 		int rc;
-	} cases[] = {{"sluice.local/host", 0}, {"registry.example.org/cache:1", 0}, {"sluice.local", -EACCES}, {"evil/sluice.local/host", -EACCES},
+	} cases[] = {{"sluice.local/host", 0},
+		     {"registry.example.org/cache:1", 0},
+		     {"sluice.local", -EACCES},
+		     {"evil/sluice.local/host", -EACCES},
 		     {"", -EACCES}};
 	const struct engine_limits l = {.allowed_images = allowed};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -56,7 +71,7 @@ static void test_image(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_host_path), cmocka_unit_test(test_root_allows_everything),
-					   cmocka_unit_test(test_image)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_host_path),
+					   cmocka_unit_test(test_root_allows_everything), cmocka_unit_test(test_image)};
 	return cmocka_run_group_tests_name("runtime/guard", tests, NULL, NULL);
 }

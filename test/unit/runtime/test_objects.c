@@ -19,7 +19,9 @@ static void test_names(void **state)
 		{"s-", NULL, "fluid.io/s-11111111-1111-1111-1111-111111111111"}, /* too long with its name */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		CLEANUP(free_p) char *key = dataset_label_key(cases[i].prefix, "default", cases[i].name != NULL ? cases[i].name : long_name, UID);
+		CLEANUP(free_p)
+		char *key = dataset_label_key(cases[i].prefix, "default",
+					      cases[i].name != NULL ? cases[i].name : long_name, UID);
 		assert_string_equal(key, cases[i].want);
 	}
 	CLEANUP(free_p) char *id = dataset_id("default", "demo", UID);
@@ -49,13 +51,16 @@ static void test_apply_sends_what_changed(void **state)
 	struct fake_api *f = fake_new();
 	struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .api = &f->ops};
 	struct error err = {0};
-	JSON_AUTO cm = json_pack("{s:s,s:{s:s,s:s},s:{s:s}}", "kind", "ConfigMap", "metadata", "name", "x", "namespace", "default", "data", "k", "1");
+	JSON_AUTO cm = json_pack("{s:s,s:{s:s,s:s},s:{s:s}}", "kind", "ConfigMap", "metadata", "name", "x", "namespace",
+				 "default", "data", "k", "1");
 	assert_int_equal(object_apply(&ctx, &KUBE_CONFIGMAP, cm, &err), 1);
 	assert_int_equal(object_apply(&ctx, &KUBE_CONFIGMAP, cm, &err), 0);
 	assert_int_equal(json_put_str(cm, "data.k", "2"), 0);
 	assert_int_equal(object_apply(&ctx, &KUBE_CONFIGMAP, cm, &err), 1);
 	/* One that is being deleted is waited for, not written to. */
-	assert_int_equal(json_put_str(fake_live(f, &KUBE_CONFIGMAP, "default", "x"), "metadata.deletionTimestamp", "2026-01-01T00:00:00Z"), 0);
+	assert_int_equal(json_put_str(fake_live(f, &KUBE_CONFIGMAP, "default", "x"), "metadata.deletionTimestamp",
+				      "2026-01-01T00:00:00Z"),
+			 0);
 	assert_int_equal(object_apply(&ctx, &KUBE_CONFIGMAP, cm, &err), -EAGAIN);
 	assert_int_equal(fake_count_writes(f, "apply"), 2);
 	fake_free(f);
@@ -67,14 +72,16 @@ static void test_user_volumes(void **state)
 	JSON_AUTO pod = json_object();
 	JSON_AUTO c = json_object();
 	JSON_AUTO volumes = json_pack("[{s:s},{s:s}]", "name", "a", "name", "b");
-	JSON_AUTO mounts = json_pack("[{s:s,s:s},{s:s,s:s}]", "name", "a", "mountPath", "/1", "name", "a", "mountPath", "/2");
+	JSON_AUTO mounts =
+		json_pack("[{s:s,s:s},{s:s,s:s}]", "name", "a", "mountPath", "/1", "name", "a", "mountPath", "/2");
 	JSON_AUTO missing = json_pack("[{s:s,s:s}]", "name", "z", "mountPath", "/1");
 	struct error err = {0};
 	assert_int_equal(pod_user_volumes(pod, c, volumes, mounts, "spec.worker.volumeMounts", &err), 0);
 	assert_int_equal(json_array_size(json_at(pod, "spec.volumes")), 1);
 	assert_int_equal(json_array_size(json_at(c, "volumeMounts")), 2);
 	assert_int_equal(pod_user_volumes(pod, c, volumes, missing, "spec.worker.volumeMounts", &err), -EINVAL);
-	assert_string_equal(err.msg, "spec.worker.volumeMounts[0].name: 'z' is not in spec.volumes; add the volume there");
+	assert_string_equal(err.msg,
+			    "spec.worker.volumeMounts[0].name: 'z' is not in spec.volumes; add the volume there");
 }
 
 static void test_env_replaces(void **state)
@@ -90,7 +97,7 @@ static void test_env_replaces(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_skeletons),
-					   cmocka_unit_test(test_apply_sends_what_changed), cmocka_unit_test(test_user_volumes),
-					   cmocka_unit_test(test_env_replaces)};
+					   cmocka_unit_test(test_apply_sends_what_changed),
+					   cmocka_unit_test(test_user_volumes), cmocka_unit_test(test_env_replaces)};
 	return cmocka_run_group_tests_name("runtime/objects", tests, NULL, NULL);
 }

@@ -38,8 +38,11 @@ static void test_node_matches(void **state)
 		{"[{'matchExpressions':[{'key':'disk','operator':'Gt','values':['1']}]}]", false},
 		{"[{'matchFields':[{'key':'metadata.name','operator':'In','values':['n1']}]}]", true},
 		{"[{'matchFields':[{'key':'metadata.name','operator':'In','values':['n2']}]}]", false},
-		{"[{'matchExpressions':[{'key':'disk','operator':'Exists'},{'key':'gpu','operator':'Exists'}]}]", false},
-		{"[{'matchExpressions':[{'key':'gpu','operator':'Exists'}]},{'matchExpressions':[{'key':'disk','operator':'Exists'}]}]", true},
+		{"[{'matchExpressions':[{'key':'disk','operator':'Exists'},{'key':'gpu','operator':'Exists'}]}]",
+		 false},
+		{"[{'matchExpressions':[{'key':'gpu','operator':'Exists'}]},{'matchExpressions':[{'key':'disk','"
+		 "operator':'Exists'}]}]",
+		 true},
 		{"[{'matchExpressions':[{'key':'disk','operator':'Near'}]}]", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -54,8 +57,11 @@ static void put_cache_pod(struct fake_api *f, const char *release, const char *n
 {
 	char text[512];
 	(void)snprintf(text, sizeof text,
-		       "{'kind':'Pod','metadata':{'name':'%s-worker-0','namespace':'default','labels':{'release':'%s','fluid.io/dataset':'x',"
-		       "'fluid.io/dataset-placement':'%s'},'ownerReferences':[{'kind':'StatefulSet','name':'%s-worker','controller':true}]},"
+		       "{'kind':'Pod','metadata':{'name':'%s-worker-0','namespace':'default','labels':{'release':'%s','"
+		       "fluid.io/dataset':'x',"
+		       "'fluid.io/"
+		       "dataset-placement':'%s'},'ownerReferences':[{'kind':'StatefulSet','name':'%s-worker','"
+		       "controller':true}]},"
 		       "'spec':{'nodeName':'%s'},'status':{'phase':'Running'}}",
 		       release, release, placement, release, node);
 	fake_put(f, &KUBE_POD, text);
@@ -67,11 +73,14 @@ static void test_count(void **state)
 	struct fake_api *f = fake_new();
 	fake_put(f, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'plain','labels':{'z':'1'}}}");
 	fake_put(f, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'other','labels':{'z':'2'}}}");
-	fake_put(f, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'cordoned','labels':{'z':'1'}},'spec':{'unschedulable':true}}");
 	fake_put(f, &KUBE_NODE,
-		 "{'kind':'Node','metadata':{'name':'tainted','labels':{'z':'1'}},'spec':{'taints':[{'key':'k','value':'v','effect':'NoSchedule'}]}}");
+		 "{'kind':'Node','metadata':{'name':'cordoned','labels':{'z':'1'}},'spec':{'unschedulable':true}}");
 	fake_put(f, &KUBE_NODE,
-		 "{'kind':'Node','metadata':{'name':'preferred','labels':{'z':'1'}},'spec':{'taints':[{'key':'k','effect':'PreferNoSchedule'}]}}");
+		 "{'kind':'Node','metadata':{'name':'tainted','labels':{'z':'1'}},'spec':{'taints':[{'key':'k','value':"
+		 "'v','effect':'NoSchedule'}]}}");
+	fake_put(f, &KUBE_NODE,
+		 "{'kind':'Node','metadata':{'name':'preferred','labels':{'z':'1'}},'spec':{'taints':[{'key':'k','"
+		 "effect':'PreferNoSchedule'}]}}");
 	put_cache_pod(f, "alone", "preferred", "Exclusive");
 	JSON_AUTO shared = parse("{'spec':{'placement':'Shared'}}");
 	JSON_AUTO exclusive = parse("{'spec':{}}");
@@ -102,7 +111,8 @@ static void test_count(void **state)
 	assert_int_equal(placement_count(&ctx, &TOY, pod, why), 2);
 	ctx.dataset = exclusive;
 	assert_int_equal(placement_count(&ctx, &TOY, pod, why), 1);
-	assert_string_equal(why, "1/5 nodes can take a worker: 0 did not match the node selector or affinity, 2 had an untolerated taint or are "
+	assert_string_equal(why, "1/5 nodes can take a worker: 0 did not match the node selector or affinity, 2 had an "
+				 "untolerated taint or are "
 				 "cordoned, 2 hold another dataset that excludes this one");
 	fake_free(f);
 }
@@ -112,12 +122,18 @@ static void test_labels(void **state)
 	(void)state;
 	struct fake_api *f = fake_new();
 	json_t *n1 = fake_put(f, &KUBE_NODE,
-			      "{'kind':'Node','metadata':{'name':'n1','labels':{'fluid.io/s-h-alluxio-t-default-else':'1GiB','fluid.io/dataset-num':'7'}}}");
+			      "{'kind':'Node','metadata':{'name':'n1','labels':{'fluid.io/"
+			      "s-h-alluxio-t-default-else':'1GiB','fluid.io/dataset-num':'7'}}}");
 	fake_put(f, &KUBE_NODE, "{'kind':'Node','metadata':{'name':'n2'}}");
 	put_cache_pod(f, "demo", "n1", "Exclusive");
 	(void)n1;
 	JSON_AUTO dataset = parse("{'metadata':{'uid':'u'},'spec':{}}");
-	struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .runtime_type = "toy", .runtime_resource = &RUNTIME, .api = &f->ops, .dataset = dataset};
+	struct reconcile_ctx ctx = {.ns = "default",
+				    .name = "demo",
+				    .runtime_type = "toy",
+				    .runtime_resource = &RUNTIME,
+				    .api = &f->ops,
+				    .dataset = dataset};
 	const struct tier_totals totals = {.memory_bytes = INT64_C(1) << 30, .has_memory = true};
 	struct error err = {0};
 	assert_int_equal(nodes_sync_labels(&ctx, &TOY, &totals, &err), 0);
@@ -142,7 +158,8 @@ static void test_labels(void **state)
 	assert_string_equal(obj_label(fake_live(f, &KUBE_NODE, "", "n2"), "fluid.io/dataset-num"), "1");
 
 	/* Everything goes, the fuse's label too; a foreign fluid_exclusive stays. */
-	fake_set(f, fake_live(f, &KUBE_NODE, "", "n1"), "metadata.labels[\"fluid.io/f-default-demo\"]", json_string("true"));
+	fake_set(f, fake_live(f, &KUBE_NODE, "", "n1"), "metadata.labels[\"fluid.io/f-default-demo\"]",
+		 json_string("true"));
 	fake_set(f, fake_live(f, &KUBE_NODE, "", "n1"), "metadata.labels.fluid_exclusive", json_string("default_else"));
 	assert_int_equal(nodes_clear_labels(&ctx, &err), 0);
 	assert_int_equal(json_object_size(json_at(fake_live(f, &KUBE_NODE, "", "n2"), "metadata.labels")), 0);
@@ -156,6 +173,7 @@ static void test_labels(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_node_matches), cmocka_unit_test(test_count), cmocka_unit_test(test_labels)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_node_matches), cmocka_unit_test(test_count),
+					   cmocka_unit_test(test_labels)};
 	return cmocka_run_group_tests_name("runtime/placement", tests, NULL, NULL);
 }

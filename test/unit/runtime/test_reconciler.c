@@ -37,11 +37,11 @@ static void toy_free(struct engine *e)
 	free(e->priv);
 }
 
-#define SCRIPTED(method, rc)                                                                                                    \
-	static int toy_##method(struct engine *e, struct reconcile_ctx *ctx, struct error *err)                                 \
-	{                                                                                                                       \
-		(void)e, (void)ctx;                                                                                             \
-		return answer(#method, rc, err);                                                                                \
+#define SCRIPTED(method, rc)                                                                                           \
+	static int toy_##method(struct engine *e, struct reconcile_ctx *ctx, struct error *err)                        \
+	{                                                                                                              \
+		(void)e, (void)ctx;                                                                                    \
+		return answer(#method, rc, err);                                                                       \
 	}
 
 SCRIPTED(should_setup_master, 1)
@@ -70,7 +70,8 @@ static int toy_assign_nodes_to_cache(struct engine *e, struct reconcile_ctx *ctx
 	return answer("assign_nodes_to_cache", 1, err);
 }
 
-static int toy_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *c, struct error *err)
+static int toy_update_on_ufs_change(struct engine *e, struct reconcile_ctx *ctx, const struct ufs_change *c,
+				    struct error *err)
 {
 	(void)e, (void)ctx;
 	assert_true(json_array_size(c->added) + json_array_size(c->removed) > 0);
@@ -102,8 +103,13 @@ ENGINE_DEFAULT(toy, free_storage_bytes);
 ENGINE_DEFAULT(toy, total_storage_bytes);
 ENGINE_DEFAULT(toy, total_file_nums);
 
-static const struct engine_traits toy_traits = {.app = "toy", .master_suffix = "-master", .worker_suffix = "-worker", .fuse_suffix = "-fuse",
-						.worker_role = "toy-worker", .fuse_role = "toy-fuse", .fuse_dir = "toy-fuse",
+static const struct engine_traits toy_traits = {.app = "toy",
+						.master_suffix = "-master",
+						.worker_suffix = "-worker",
+						.fuse_suffix = "-fuse",
+						.worker_role = "toy-worker",
+						.fuse_role = "toy-fuse",
+						.fuse_dir = "toy-fuse",
 						.mount_type = "fuse.toy"};
 static ENGINE_REGISTER(toy);
 static const struct engine_factory toy_engines[] = {ENGINE_FACTORY(toy), {.name = NULL}};
@@ -116,9 +122,14 @@ RUNTIME_STEP_DEFAULT(toy, add_owner_and_finalizer);
 RUNTIME_STEP_DEFAULT(toy, get_runtime_status);
 static const struct runtime_steps toy_steps = RUNTIME_CONTROLLER_STEPS(toy);
 
-static const struct runtime_controller toy_controller = {
-	.resource = &TOY, .name = "ToyRuntime", .finalizer = "toy-runtime-controller-finalizer", .category = "Accelerate", .runtime_type = "toy",
-	.default_engine = "toy", .engines = toy_engines, .steps = &toy_steps};
+static const struct runtime_controller toy_controller = {.resource = &TOY,
+							 .name = "ToyRuntime",
+							 .finalizer = "toy-runtime-controller-finalizer",
+							 .category = "Accelerate",
+							 .runtime_type = "toy",
+							 .default_engine = "toy",
+							 .engines = toy_engines,
+							 .steps = &toy_steps};
 
 struct fixture {
 	struct fake_api *api;
@@ -135,11 +146,16 @@ static int setup(void **state)
 	x->api = fake_new();
 	x->limits = (struct engine_limits){.mount_root = "/runtime-mnt"};
 	struct error err = {0};
-	assert_int_equal(reconciler_new(&(struct reconciler_options){.runtime = &toy_controller, .api = &x->api->ops, .limits = &x->limits}, &x->r, &err),
+	assert_int_equal(reconciler_new(&(struct reconciler_options){.runtime = &toy_controller,
+								     .api = &x->api->ops,
+								     .limits = &x->limits},
+					&x->r, &err),
 			 0);
 	fake_put(x->api, &dataset_kind.resource,
-		 "{'kind':'Dataset','metadata':{'name':'demo','namespace':'default'},'spec':{'mounts':[{'mountPoint':'https://example.org/'}]}}");
-	fake_put(x->api, &TOY, "{'kind':'ToyRuntime','metadata':{'name':'demo','namespace':'default'},'spec':{'replicas':1}}");
+		 "{'kind':'Dataset','metadata':{'name':'demo','namespace':'default'},'spec':{'mounts':[{'mountPoint':'"
+		 "https://example.org/'}]}}");
+	fake_put(x->api, &TOY,
+		 "{'kind':'ToyRuntime','metadata':{'name':'demo','namespace':'default'},'spec':{'replicas':1}}");
 	*state = x;
 	return 0;
 }
@@ -191,16 +207,21 @@ static void test_order_of_setup(void **state)
 	struct fixture *x = *state;
 	prepare(x);
 	passes(x, 1);
-	assert_string_equal(toy.calls, "validate should_setup_master setup_master check_master_ready should_check_ufs prepare_ufs should_setup_workers "
-				       "assign_nodes_to_cache setup_workers check_workers_ready check_and_update_runtime_status "
-				       "create_volume "
-				       "sync_metadata sync_replicas sync_runtime check_runtime_healthy check_and_update_runtime_status "
-				       "update_cache_of_dataset sync_schedule_info_to_cache_nodes ");
+	assert_string_equal(
+		toy.calls,
+		"validate should_setup_master setup_master check_master_ready should_check_ufs prepare_ufs "
+		"should_setup_workers "
+		"assign_nodes_to_cache setup_workers check_workers_ready check_and_update_runtime_status "
+		"create_volume "
+		"sync_metadata sync_replicas sync_runtime check_runtime_healthy check_and_update_runtime_status "
+		"update_cache_of_dataset sync_schedule_info_to_cache_nodes ");
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
 	assert_int_equal(fake_count_writes(x->api, "datasets/status"), 1); /* one status patch a pass */
 	passes(x, 1);
-	assert_string_equal(toy.calls, "validate create_volume sync_metadata sync_replicas sync_runtime check_runtime_healthy "
-				       "check_and_update_runtime_status update_cache_of_dataset sync_schedule_info_to_cache_nodes ");
+	assert_string_equal(
+		toy.calls,
+		"validate create_volume sync_metadata sync_replicas sync_runtime check_runtime_healthy "
+		"check_and_update_runtime_status update_cache_of_dataset sync_schedule_info_to_cache_nodes ");
 	assert_int_equal(fake_count_writes(x->api, "datasets/status"), 1);
 }
 
@@ -302,7 +323,8 @@ static void test_build_error(void **state)
 	toy.build_rc = -EIO;
 	assert_int_equal(pass(x, &err), -EIO);
 	assert_true(fake_has_event(x->api, "Process Runtime error build engine 'toy': spec.x: toy cannot be built"));
-	assert_string_equal(fake_condition(dataset(x), "NotReady", "True"), "build engine 'toy': spec.x: toy cannot be built");
+	assert_string_equal(fake_condition(dataset(x), "NotReady", "True"),
+			    "build engine 'toy': spec.x: toy cannot be built");
 	toy.build_rc = 0;
 	prepare(x);
 	passes(x, 1);

@@ -28,7 +28,8 @@ static void test_condition_times(void **state)
 	assert_int_equal(dataset_condition_set(s, "Ready", true, "R", "two"), 0); /* the status did */
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastTransitionTime", ""), "2026-01-02T03:04:07Z");
 	assert_int_equal(json_array_size(json_at(s, "conditions")), 1);
-	assert_true(condition_is(s, "Ready", true) && !condition_is(s, "Ready", false) && !condition_is(s, "None", false));
+	assert_true(condition_is(s, "Ready", true) && !condition_is(s, "Ready", false) &&
+		    !condition_is(s, "None", false));
 	condition_drop(s, "Ready");
 	assert_null(condition_get(s, "Ready"));
 	JSON_AUTO r = json_object();
@@ -42,7 +43,8 @@ static void test_phase_moves(void **state)
 	(void)state;
 	static const char *const phases[] = {"", "Pending", "NotBound", "Bound", "Failed", "Updating", "DataMigrating"};
 	/* Row: from; columns in the order above. */
-	static const char *const legal[] = {"y.yy...", ".yyy...", "..yy...", "..yyyyy", "..yyy..", "..yyyy.", "..yyy.y"};
+	static const char *const legal[] = {"y.yy...", ".yyy...", "..yy...", "..yyyyy",
+					    "..yyy..", "..yyyy.", "..yyy.y"};
 	for (size_t f = 0; f < 7; f++)
 		for (size_t t = 0; t < 7; t++) {
 			JSON_AUTO s = json_pack("{s:s}", "phase", phases[f]);
@@ -71,9 +73,15 @@ static void test_flush(void **state)
 {
 	(void)state;
 	struct fake_api *f = fake_new();
-	fake_put(f, &dataset_kind.resource, "{'kind':'Dataset','metadata':{'name':'d','namespace':'n'},'status':{'phase':'NotBound','conditions':[],'fileNum':'1'}}");
+	fake_put(f, &dataset_kind.resource,
+		 "{'kind':'Dataset','metadata':{'name':'d','namespace':'n'},'status':{'phase':'NotBound','conditions':["
+		 "],'fileNum':'1'}}");
 	JSON_AUTO d = f->ops.get(f, &dataset_kind.resource, "n", "d");
-	struct reconcile_ctx ctx = {.ns = "n", .name = "d", .api = &f->ops, .dataset = d, .dataset_status = json_deep_copy(json_at(d, "status"))};
+	struct reconcile_ctx ctx = {.ns = "n",
+				    .name = "d",
+				    .api = &f->ops,
+				    .dataset = d,
+				    .dataset_status = json_deep_copy(json_at(d, "status"))};
 	struct error err = {0};
 	assert_int_equal(status_flush(&ctx, &err), 0);
 	assert_int_equal(json_array_size(f->writes), 0); /* nothing changed, nothing sent */
