@@ -24,7 +24,7 @@
 
 struct job {
 	atomic_uint refs; /* the caller's and the thread's */
-	enum { JOB_OPEN, JOB_STAT, JOB_UMOUNT } what;
+	enum { JOB_OPEN, JOB_UMOUNT } what;
 	int fd, flags;
 	bool no_links;
 	char path[PATH_MAX];
@@ -82,14 +82,7 @@ static int do_umount(const struct job *j)
 
 static int perform(const struct job *j)
 {
-	switch (j->what) {
-	case JOB_OPEN:
-		return do_open(j);
-	case JOB_STAT:
-		return stat_fd(j->fd);
-	default:
-		return do_umount(j);
-	}
+	return j->what == JOB_OPEN ? do_open(j) : do_umount(j);
 }
 
 static void *job_main(void *arg)
@@ -194,16 +187,6 @@ int guarded_open(int dirfd, const char *rel, bool no_links, int64_t deadline)
 		return rc;
 	j->what = JOB_OPEN;
 	j->no_links = no_links;
-	return run(j, deadline);
-}
-
-int guarded_stat(int fd, int64_t deadline)
-{
-	struct job *j = NULL;
-	const int rc = job_new(fd, "", &j);
-	if (rc < 0)
-		return rc;
-	j->what = JOB_STAT;
 	return run(j, deadline);
 }
 

@@ -12,7 +12,5 @@
  * system for its attributes. An fd or -errno, -ENOTCONN when the FUSE server is dead; -ETIMEDOUT.
  */
 int guarded_open(int dirfd, const char *rel, bool no_links, int64_t deadline);
-/** Ask the file system of @fd (may be O_PATH) for its attributes. 0 or -errno, -ENOTCONN when the FUSE server is dead; -ETIMEDOUT. */
-int guarded_stat(int fd, int64_t deadline);
 /** umount2() of @name in @dirfd. 0 or -errno; -ETIMEDOUT. */
 int guarded_umount(int dirfd, const char *name, int flags, int64_t deadline);
