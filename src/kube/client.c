@@ -29,6 +29,11 @@ static int no_memory(struct error *err)
 	return error_set(err, -ENOMEM, "kube client: out of memory");
 }
 
+void kube_client_interrupt(struct kube_client *c)
+{
+	http_client_interrupt(c->http);
+}
+
 void kube_client_free(struct kube_client *c)
 {
 	if (c == NULL)

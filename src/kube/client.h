@@ -37,6 +37,8 @@ void kube_config_free(struct kube_config *cfg);
 int kube_client_new(const struct kube_config *cfg, const char *user_agent, struct kube_client **ret, struct error *err);
 /** Accepts NULL. */
 void kube_client_free(struct kube_client *c);
+/** Make every call under way look at its cancel flag now. Any thread. */
+void kube_client_interrupt(struct kube_client *c);
 
 /* In all calls: @ns is ignored for cluster-scoped resources, NULL or "" means all namespaces in a list; @sub is NULL or a subresource
  * ("status"); *@ret is a new tree and may be NULL when the caller does not want it. */

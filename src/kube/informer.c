@@ -413,6 +413,7 @@ void informer_stop(struct informer *inf)
 	pthread_mutex_lock(&inf->lock);
 	pthread_cond_broadcast(&inf->wake);
 	pthread_mutex_unlock(&inf->lock);
+	kube_client_interrupt(inf->client);
 }
 
 void informer_free(struct informer *inf)

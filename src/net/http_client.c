@@ -26,15 +26,24 @@ struct http_client {
 	char *user_agent, *ca_pem, *cert_pem, *key_pem, *unix_socket;
 	bool insecure, no_proxy;
 	size_t max_idle;
-	pthread_mutex_t lock; /* guards idle, n_idle */
-	CURL **idle;          /* the last one used comes first: its connection is the warmest */
+	pthread_mutex_t lock; /* guards idle, n_idle, active */
+	struct handle *idle;   /* the last one used comes first: its connection is the warmest */
 	size_t n_idle;
+	struct handle *active; /* calls under way */
+};
+
+/* One call at a time: the multi handle holds its connections and can be woken up from another thread. */
+struct handle {
+	struct handle *next, *prev;
+	CURLM *multi;
+	CURL *easy;
 };
 
 /* One call under way. */
 struct transfer {
 	const struct http_call *call;
-	CURL *easy;
+	struct handle *handle;
+	CURL *easy; /* the handle's */
 	struct http_header *headers;
 	size_t n_headers, header_text;
 	int status;
@@ -68,13 +77,36 @@ static void wipe(char *s)
 	free(s);
 }
 
+static void handle_free(struct handle *h)
+{
+	if (h->multi != NULL)
+		(void)curl_multi_cleanup(h->multi); /* fails only for a bad handle */
+	curl_easy_cleanup(h->easy);
+	free(h);
+}
+
+static struct handle *handle_new(void)
+{
+	struct handle *h = calloc(1, sizeof *h);
+	if (h == NULL)
+		return NULL;
+	h->multi = curl_multi_init();
+	h->easy = curl_easy_init();
+	if (h->multi == NULL || h->easy == NULL) {
+		handle_free(h);
+		return NULL;
+	}
+	return h;
+}
+
 void http_client_free(struct http_client *c)
 {
 	if (c == NULL)
 		return;
-	for (size_t i = 0; i < c->n_idle; i++)
-		curl_easy_cleanup(c->idle[i]);
-	free(c->idle);
+	for (struct handle *h; (h = c->idle) != NULL;) {
+		c->idle = h->next;
+		handle_free(h);
+	}
 	free(c->user_agent);
 	free(c->ca_pem);
 	free(c->cert_pem);
@@ -95,8 +127,7 @@ int http_client_new(const struct http_client_options *o, struct http_client **re
 	c->max_idle = o->max_idle == 0 ? IDLE_DEFAULT : o->max_idle;
 	c->insecure = o->insecure;
 	c->no_proxy = o->no_proxy;
-	c->idle = calloc(c->max_idle, sizeof(CURL *));
-	if (c->idle == NULL || copy_option(&c->user_agent, o->user_agent) < 0 ||
+	if (copy_option(&c->user_agent, o->user_agent) < 0 ||
 	    copy_option(&c->ca_pem, o->ca_pem) < 0 || copy_option(&c->cert_pem, o->cert_pem) < 0 ||
 	    copy_option(&c->key_pem, o->key_pem) < 0 || copy_option(&c->unix_socket, o->unix_socket) < 0) {
 		http_client_free(c);
@@ -106,24 +137,54 @@ int http_client_new(const struct http_client_options *o, struct http_client **re
 	return 0;
 }
 
-static CURL *take_handle(struct http_client *c)
+static struct handle *take_handle(struct http_client *c)
 {
 	pthread_mutex_lock(&c->lock);
-	CURL *easy = c->n_idle > 0 ? c->idle[--c->n_idle] : NULL;
+	struct handle *h = c->idle;
+	if (h != NULL) {
+		c->idle = h->next;
+		c->n_idle--;
+	}
 	pthread_mutex_unlock(&c->lock);
-	return easy != NULL ? easy : curl_easy_init();
+	if (h == NULL && (h = handle_new()) == NULL)
+		return NULL;
+	pthread_mutex_lock(&c->lock);
+	h->prev = NULL;
+	h->next = c->active;
+	if (h->next != NULL)
+		h->next->prev = h;
+	c->active = h;
+	pthread_mutex_unlock(&c->lock);
+	return h;
 }
 
-static void give_handle(struct http_client *c, CURL *easy)
+static void give_handle(struct http_client *c, struct handle *h)
 {
-	curl_easy_reset(easy); /* forgets the options, keeps the connections */
+	curl_easy_reset(h->easy);
 	pthread_mutex_lock(&c->lock);
-	const bool room = c->n_idle < c->max_idle;
-	if (room)
-		c->idle[c->n_idle++] = easy;
+	if (h->prev != NULL)
+		h->prev->next = h->next;
+	else
+		c->active = h->next;
+	if (h->next != NULL)
+		h->next->prev = h->prev;
+	const bool keep = c->n_idle < c->max_idle;
+	if (keep) {
+		h->next = c->idle;
+		c->idle = h;
+		c->n_idle++;
+	}
 	pthread_mutex_unlock(&c->lock);
-	if (!room)
-		curl_easy_cleanup(easy);
+	if (!keep)
+		handle_free(h);
+}
+
+void http_client_interrupt(struct http_client *c)
+{
+	pthread_mutex_lock(&c->lock);
+	for (struct handle *h = c->active; h != NULL; h = h->next)
+		(void)curl_multi_wakeup(h->multi); /* the only call another thread may make; without it the flag is seen within a second */
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* --- what curl calls --- */
@@ -512,6 +573,24 @@ static int transfer_result(struct transfer *t, struct http_answer *ret)
 	return 0;
 }
 
+/* As curl_easy_perform(), but http_client_interrupt() makes it look at the call's cancel flag at once. */
+static CURLcode run_transfer(struct handle *h)
+{
+	CURLMcode rc = curl_multi_add_handle(h->multi, h->easy);
+	CURLcode result = CURLE_OUT_OF_MEMORY;
+	for (int running = 1; rc == CURLM_OK && running > 0;) {
+		rc = curl_multi_perform(h->multi, &running);
+		if (rc == CURLM_OK && running > 0)
+			rc = curl_multi_poll(h->multi, NULL, 0, 1000, NULL);
+	}
+	int left;
+	const CURLMsg *m = rc == CURLM_OK ? curl_multi_info_read(h->multi, &left) : NULL;
+	if (m != NULL && m->msg == CURLMSG_DONE)
+		result = m->data.result;
+	(void)curl_multi_remove_handle(h->multi, h->easy); /* its connection stays with the multi handle */
+	return result;
+}
+
 static int perform(struct http_client *c, struct transfer *t, struct http_answer *ret, struct error *err)
 {
 	struct curl_slist *list = NULL;
@@ -526,7 +605,7 @@ static int perform(struct http_client *c, struct transfer *t, struct http_answer
 	SET(t->easy, CURLOPT_HTTPHEADER, list);
 	SET(t->easy, CURLOPT_URL, t->call->url);
 	t->moved_ns = clock_mono_ns();
-	const CURLcode code = curl_easy_perform(t->easy);
+	const CURLcode code = run_transfer(t->handle);
 	rc = code == CURLE_OK ? transfer_result(t, ret) : transfer_failed(t, code, err);
 	if (code == CURLE_OK && rc < 0)
 		(void)error_set(err, rc, "%s: out of memory", t->call->method);
@@ -537,11 +616,12 @@ static int perform(struct http_client *c, struct transfer *t, struct http_answer
 int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret, struct error *err)
 {
 	struct transfer t = {.call = call, .body = STRBUF_INIT(call->max_body == 0 ? BODY_DEFAULT : call->max_body)};
-	t.easy = take_handle(c);
-	if (t.easy == NULL)
+	t.handle = take_handle(c);
+	if (t.handle == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", call->method);
+	t.easy = t.handle->easy;
 	const int rc = perform(c, &t, ret, err);
-	give_handle(c, t.easy);
+	give_handle(c, t.handle);
 	clear_headers(t.headers, t.n_headers);
 	free(t.headers);
 	strbuf_clear(&t.body);

@@ -51,7 +51,7 @@ struct http_call {
 	/** Called once the head is there, before any on_data; a negative return ends the call. May be NULL. */
 	int (*on_head)(void *ctx, int status, const struct http_header *headers, size_t n);
 	void *ctx;
-	const atomic_bool *cancel; /* becomes true: the call ends within a second with -ECANCELED; may be NULL */
+	const atomic_bool *cancel;   /* becomes true: the call ends with -ECANCELED within a second, or at once by http_client_interrupt(); may be NULL */
 };
 
 struct http_answer {
@@ -69,6 +69,8 @@ struct http_answer {
  * the message naming method and URL (never credentials).
  */
 int http_client_do(struct http_client *c, const struct http_call *call, struct http_answer *ret, struct error *err);
+/** Make every call under way look at its cancel flag now. Any thread. */
+void http_client_interrupt(struct http_client *c);
 /** Value of header @name (any case), or NULL. */
 const char *http_answer_header(const struct http_answer *a, const char *name);
 void http_answer_clear(struct http_answer *a);
