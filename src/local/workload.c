@@ -32,6 +32,11 @@ static char *owner_uid(const json_t *pod)
 	return uid != NULL ? strdup(uid) : NULL;
 }
 
+static char *orphan_namespace(const json_t *pod)
+{
+	return obj_controller_ref(pod) == NULL ? strdup(obj_namespace(pod)) : NULL;
+}
+
 static char *node_name(const json_t *pod)
 {
 	return strdup(json_str(pod, "spec.nodeName", ""));
@@ -75,6 +80,8 @@ static int open_caches(struct workload *w)
 			return -ENOMEM;
 	}
 	int rc = informer_add_index(w->pods, INDEX_POD_OWNER, owner_uid);
+	if (rc == 0)
+		rc = informer_add_index(w->pods, INDEX_POD_ORPHAN, orphan_namespace);
 	if (rc == 0)
 		rc = informer_add_index(w->pods, INDEX_POD_NODE, node_name);
 	return rc == 0 ? informer_add_index(w->pods, INDEX_POD_MINDS, workload_pod_minds) : rc;

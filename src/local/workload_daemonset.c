@@ -292,6 +292,12 @@ static bool surge_wanted(const json_t *set)
 	       (json_is_string(v) && strcmp(json_string_value(v), "0") != 0 && strcmp(json_string_value(v), "0%") != 0);
 }
 
+static bool has_node(const json_t *set, const json_t *pod)
+{
+	(void)set;
+	return node_of(pod) != NULL;
+}
+
 static int reconcile(void *ctx, const char *ns, const char *name, struct reconcile_result *ret, struct error *err)
 {
 	struct workload *w = ctx;
@@ -304,6 +310,9 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 			"spec.updateStrategy.rollingUpdate.maxSurge is not supported by this cluster yet: set it to 0");
 		return 0;
 	}
+	int rc = workload_adopt_pods(w, &KUBE_DAEMONSET, set, has_node, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	CLEANUP(pass_clear)
 	struct daemon_pass p = {
 		.w = w,
@@ -315,7 +324,7 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 	if (p.pods == NULL || p.nodes == NULL)
 		return error_set(err, -ENOMEM, "DaemonSet %s: out of memory", name);
 	template_hash(json_at(set, "spec.template"), p.hash);
-	int rc = run(&p, err);
+	rc = run(&p, err);
 	ret->requeue_after_ns = p.wait_ns;
 	return rc < 0 ? rc : workload_patch_status(w, &KUBE_DAEMONSET, set, status_of(&p), err);
 }

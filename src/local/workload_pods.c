@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "local/workload_private.h"
 #include "json/json.h"
+#include "json/selector.h"
 
 static const json_t *condition_of(const json_t *pod, const char *type)
 {
@@ -72,7 +73,7 @@ void template_hash(const json_t *template, char out[static 16])
 static json_t *owner_reference(const struct kube_resource *kind, const json_t *owner)
 {
 	char api_version[128];
-	return json_pack("[{s:s, s:s, s:s, s:s, s:b, s:b}]", "apiVersion", kube_api_version(kind, api_version), "kind",
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "apiVersion", kube_api_version(kind, api_version), "kind",
 			 kind->kind, "name", obj_name(owner), "uid", obj_uid(owner), "controller", 1,
 			 "blockOwnerDeletion", 1);
 }
@@ -85,13 +86,54 @@ json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *
 		json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", name,
 			  "namespace", obj_namespace(owner), "spec", json_deep_copy(json_object_get(template, "spec")));
 	json_t *meta = json_object_get(pod, "metadata");
-	int rc = pod == NULL ? -1 : json_object_set_new(meta, "ownerReferences", owner_reference(owner_kind, owner));
+	int rc = pod == NULL ? -1
+			     : json_object_set_new(meta, "ownerReferences",
+						   json_pack("[o]", owner_reference(owner_kind, owner)));
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(taken); i++) {
 		const json_t *v = json_object_get(json_object_get(template, "metadata"), taken[i]);
 		if (v != NULL && !json_is_null(v))
 			rc = json_object_set_new(meta, taken[i], json_deep_copy(v));
 	}
 	return rc == 0 ? TAKE(pod) : NULL;
+}
+
+static int adopt(struct workload *w, const struct kube_resource *kind, const json_t *owner, const json_t *pod,
+		 struct error *err)
+{
+	const json_t *before = json_at(pod, "metadata.ownerReferences");
+	JSON_AUTO refs = before != NULL ? json_deep_copy(before) : json_array();
+	if (refs == NULL || json_array_append_new(refs, owner_reference(kind, owner)) < 0)
+		return error_set(err, -ENOMEM, "adopt pod %s: out of memory", obj_name(pod));
+	JSON_AUTO patch = json_pack("{s:{s:s, s:O}}", "metadata", "resourceVersion", obj_resource_version(pod),
+				    "ownerReferences", refs);
+	if (patch == NULL)
+		return error_set(err, -ENOMEM, "adopt pod %s: out of memory", obj_name(pod));
+	int rc = kube_patch(w->client, &KUBE_POD, obj_namespace(pod), obj_name(pod), NULL, KUBE_PATCH_MERGE, patch,
+			    NULL, err);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int workload_adopt_pods(struct workload *w, const struct kube_resource *kind, const json_t *owner,
+			bool (*fits)(const json_t *owner, const json_t *pod), struct error *err)
+{
+	struct label_selector *sel = NULL;
+	JSON_AUTO orphans = informer_list_by(w->pods, INDEX_POD_ORPHAN, obj_namespace(owner));
+	size_t i;
+	json_t *pod;
+	int adopted = 0;
+	int rc = label_selector_from_json(json_at(owner, "spec.selector"), &sel, err);
+	if (rc < 0)
+		return rc;
+	json_array_foreach (orphans, i, pod) {
+		if (obj_deleting(pod) || pod_finished(pod) ||
+		    !label_selector_matches(sel, json_at(pod, "metadata.labels")) || !fits(owner, pod))
+			continue;
+		if ((rc = adopt(w, kind, owner, pod, err)) < 0)
+			break;
+		adopted++;
+	}
+	label_selector_free(sel);
+	return rc < 0 ? rc : adopted;
 }
 
 int workload_create_pod(struct workload *w, const json_t *owner, const json_t *pod, struct error *err)

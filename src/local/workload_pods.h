@@ -25,6 +25,12 @@ void template_hash(const json_t *template, char out[static 16]);
  */
 json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *owner, const char *name);
 
+/**
+ * Make @owner the controller of pods that nobody controls, that its selector matches and @fits accepts (left behind by an owner
+ * that was deleted as "orphan"). How many, or a negative code; the change of each brings the owner's key again.
+ */
+int workload_adopt_pods(struct workload *w, const struct kube_resource *kind, const json_t *owner,
+			bool (*fits)(const json_t *owner, const json_t *pod), struct error *err);
 /** Create @pod and tell by an Event on @owner. An equal name already there is success: the cache is only late. */
 int workload_create_pod(struct workload *w, const json_t *owner, const json_t *pod, struct error *err);
 /** Delete exactly this pod (by uid) and tell by an Event on @owner. Already gone is success. */

@@ -17,9 +17,10 @@ struct map;
 struct served;
 
 /* Indexes of the shared pod informer. */
-#define INDEX_POD_OWNER "workload/owner" /* uid of the controlling owner */
-#define INDEX_POD_NODE  "workload/node"  /* spec.nodeName; "" while unscheduled */
-#define INDEX_POD_MINDS "workload/minds" /* spec.nodeName of pods that mind who runs beside them */
+#define INDEX_POD_OWNER  "workload/owner"  /* uid of the controlling owner */
+#define INDEX_POD_ORPHAN "workload/orphan" /* namespace of pods without a controlling owner */
+#define INDEX_POD_NODE   "workload/node"   /* spec.nodeName; "" while unscheduled */
+#define INDEX_POD_MINDS  "workload/minds"  /* spec.nodeName of pods that mind who runs beside them */
 
 /** What all of them share. Made before the manager starts, read only afterwards; freed with the manager. */
 struct workload {

@@ -81,12 +81,30 @@ static json_t *make_pod(const struct set_pass *p, int64_t ordinal)
 	return TAKE(pod);
 }
 
+static bool is_child(const json_t *set, const json_t *pod)
+{
+	return ordinal_of(set, pod) >= 0;
+}
+
+/* Whether somebody else's pod has the name. */
+static bool name_is_taken(const struct set_pass *p, const char *name)
+{
+	JSON_AUTO there = informer_get(p->w->pods, obj_namespace(p->set), name);
+	return there != NULL && !str_same(json_str(obj_controller_ref(there), "uid", NULL), obj_uid(p->set));
+}
+
 static int create_ordinal(struct set_pass *p, int64_t ordinal, struct error *err)
 {
 	JSON_AUTO pod = make_pod(p, ordinal);
 	if (pod == NULL)
 		return error_set(err, -ENOMEM, "pod %lld of StatefulSet %s: out of memory", (long long)ordinal,
 				 obj_name(p->set));
+	if (name_is_taken(p, obj_name(pod))) {
+		event_emit(p->w->events, p->set, "Warning", "FailedCreate",
+			   "pod %s is there already and belongs to somebody else: delete or rename it", obj_name(pod));
+		return error_set(err, -EEXIST, "pod %s/%s belongs to somebody else", obj_namespace(p->set),
+				 obj_name(pod));
+	}
 	return workload_create_pod(p->w, p->set, pod, err);
 }
 
@@ -260,8 +278,11 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 						       json_int(set, "status.replicas", 0)),
 					     err);
 	}
+	int rc = workload_adopt_pods(w, &KUBE_STATEFULSET, set, is_child, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	CLEANUP(pass_clear) struct set_pass p = {.w = w, .set = set};
-	int rc = pass_begin(&p, err);
+	rc = pass_begin(&p, err);
 	if (rc < 0)
 		return rc;
 	struct error status_err = {0};

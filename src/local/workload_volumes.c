@@ -306,6 +306,11 @@ static int reconcile_volume(void *ctx, const char *ns, const char *name, struct 
 		if (rc == 0 && strcmp(uid, obj_uid(claim)) == 0)
 			return 0; /* its arrival in the cache brings us back */
 	}
+	const bool deletes = strcmp(json_str(pv, "spec.persistentVolumeReclaimPolicy", "Retain"), "Delete") == 0;
+	if (deletes && strcmp(json_str(pv, "status.phase", ""), "Released") != 0)
+		event_emit(w->events, pv, "Warning", "VolumeFailedDelete",
+			   "reclaim policy Delete is not carried out by this cluster: delete the volume when its data "
+			   "is no longer wanted");
 	return set_pv_phase(w, pv, "Released", err);
 }
 

@@ -292,6 +292,30 @@ static void statefulset_says_what_it_does_not_do(void **state)
 	assert_int_equal(count(&KUBE_POD, ns, "app=vct"), 0);
 }
 
+static void orphaned_pods_are_adopted(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_STATEFULSET, ns, SET("web", "1", "", ""));
+	expect(&KUBE_STATEFULSET, ns, "web", "status.readyReplicas", "1");
+	JSON_AUTO before = await(&KUBE_POD, ns, "web-0", "metadata.name", "web-0");
+	delete (&KUBE_STATEFULSET, ns, "web", "Orphan");
+	expect(&KUBE_STATEFULSET, ns, "web", NULL, NULL);
+	expect(&KUBE_POD, ns, "web-0", "metadata.ownerReferences[0].uid", "");
+	create(&KUBE_STATEFULSET, ns, SET("web", "1", "", ""));
+	expect(&KUBE_STATEFULSET, ns, "web", "status.readyReplicas", "1");
+	JSON_AUTO set = await(&KUBE_STATEFULSET, ns, "web", "metadata.name", "web");
+	JSON_AUTO after = await(&KUBE_POD, ns, "web-0", "metadata.ownerReferences[0].uid", obj_uid(set));
+	assert_string_equal(obj_uid(before), obj_uid(after));
+
+	create(&KUBE_POD, ns,
+	       "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-1\"},\"spec\":{" CONTAINERS "}}");
+	merge(&KUBE_STATEFULSET, ns, "web", NULL, "{\"spec\":{\"replicas\":2}}");
+	expect_event(ns, "web", "FailedCreate", "pod web-1 is there already and belongs to somebody else");
+	delete (&KUBE_POD, ns, "web-1", NULL);
+	expect(&KUBE_STATEFULSET, ns, "web", "status.readyReplicas", "2");
+}
+
 /* --- DaemonSet --- */
 
 #define DAEMON(name, spec)                                                                                             \
@@ -732,6 +756,7 @@ int main(void)
 		cmocka_unit_test(a_hundred_pods_find_their_place),
 		cmocka_unit_test(statefulset_on_delete_waits_for_the_user),
 		cmocka_unit_test(statefulset_says_what_it_does_not_do),
+		cmocka_unit_test(orphaned_pods_are_adopted),
 		cmocka_unit_test(daemonset_follows_the_nodes),
 		cmocka_unit_test(scheduler_says_why_and_tries_again),
 		cmocka_unit_test(anti_affinity_makes_the_second_wait_for_the_first),
