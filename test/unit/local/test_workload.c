@@ -691,6 +691,44 @@ static void *beat(void *arg)
 	return NULL;
 }
 
+static int controllers_start(struct error *err)
+{
+	int rc = manager_new(&(struct manager_options){.client = w.c}, &w.m, err);
+	if (rc == 0)
+		rc = workload_controllers_register(w.m, &(struct workload_options){.node_grace_ns = 3 * NSEC_PER_SEC},
+						   err);
+	return rc == 0 ? manager_start(w.m, err) : rc;
+}
+
+static void what_happened_meanwhile_is_made_up_for(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	struct error err = {0};
+	make_config(ns, "owner", NULL, "");
+	make_config(ns, "child", "owner", "");
+	make_config(ns, "waits", NULL, "");
+	make_config(ns, "blocks", "waits", "");
+	create(&KUBE_STATEFULSET, ns, SET("web", "2", "", ""));
+	expect(&KUBE_STATEFULSET, ns, "web", "status.readyReplicas", "2");
+	manager_free(w.m);
+	w.m = NULL;
+	delete (&KUBE_CONFIGMAP, ns, "owner", "Background"); /* nobody sees it go */
+	delete (&KUBE_CONFIGMAP, ns, "waits", "Foreground");
+	delete (&KUBE_POD, ns, "web-0", NULL);
+	expect(&KUBE_POD, ns, "web-0", NULL, NULL);
+	merge(&KUBE_STATEFULSET, ns, "web", NULL, "{\"spec\":{\"replicas\":3}}");
+	create(&KUBE_PV, "", PV("pv-meanwhile", "meanwhile", "1Gi", ""));
+	create(&KUBE_PVC, ns, PVC("meanwhile", "meanwhile", ""));
+	if (controllers_start(&err) < 0)
+		fail_msg("%s", err.msg);
+	expect(&KUBE_CONFIGMAP, ns, "child", NULL, NULL);
+	expect(&KUBE_CONFIGMAP, ns, "waits", NULL, NULL);
+	expect(&KUBE_CONFIGMAP, ns, "blocks", NULL, NULL);
+	expect(&KUBE_STATEFULSET, ns, "web", "status.readyReplicas", "3");
+	expect(&KUBE_PVC, ns, "meanwhile", "status.phase", "Bound");
+}
+
 static int world_begin(void **state)
 {
 	(void)state;
@@ -709,12 +747,7 @@ static int world_begin(void **state)
 		rc = kube_client_new(cfg, NULL, &w.c, &err);
 	kube_config_free(cfg);
 	if (rc == 0)
-		rc = manager_new(&(struct manager_options){.client = w.c}, &w.m, &err);
-	if (rc == 0)
-		rc = workload_controllers_register(w.m, &(struct workload_options){.node_grace_ns = 3 * NSEC_PER_SEC},
-						   &err);
-	if (rc == 0)
-		rc = manager_start(w.m, &err);
+		rc = controllers_start(&err);
 	if (rc == 0)
 		rc = informer_new(w.c, &KUBE_POD, NULL, &w.agent, &err);
 	if (rc == 0)
@@ -769,6 +802,7 @@ int main(void)
 		cmocka_unit_test(owner_that_never_was_counts_as_gone),
 		cmocka_unit_test(custom_resources_are_collected_too),
 		cmocka_unit_test(namespace_goes_with_all_that_is_in_it),
+		cmocka_unit_test(what_happened_meanwhile_is_made_up_for),
 		cmocka_unit_test(silent_node_is_unknown_and_tainted),
 		cmocka_unit_test(endpoints_follow_the_pods),
 	};
