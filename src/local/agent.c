@@ -91,8 +91,7 @@ static int look_at_machine(struct agent *a, struct error *err)
 	a->host_name = strdup(name);
 	if (a->host_name != NULL && a->node_name == NULL)
 		a->node_name = strdup(name);
-	a->devices = image_devices();
-	if (a->host_name == NULL || a->node_name == NULL || a->devices == NULL)
+	if (a->host_name == NULL || a->node_name == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	a->capabilities = capabilities();
 	a->oom_score_adj = oom_score();
@@ -288,7 +287,6 @@ void agent_free(struct agent *a)
 	shared_mounts_free(a->shared);
 	http_client_free(a->http);
 	kube_client_free(a->client);
-	json_decref(a->devices);
 	close_fd(&a->lock_fd);
 	free(a->node_name);
 	free(a->host_name);

@@ -10,10 +10,12 @@
 /* Fields that would change what the pod is. Everything not named here either works or has no meaning on one machine. */
 static const char *const refused_pod[] = {
 	"spec.runtimeClassName", "spec.shareProcessNamespace", "spec.securityContext.sysctls", "spec.securityContext.seLinuxOptions",
-	"spec.securityContext.windowsOptions", "spec.ephemeralContainers", "spec.resourceClaims",
+	"spec.securityContext.windowsOptions", "spec.ephemeralContainers", "spec.resourceClaims", "spec.activeDeadlineSeconds",
+	"spec.setHostnameAsFQDN",
 };
 static const char *const refused_container[] = {
 	"tty", "stdin", "volumeDevices", "securityContext.seLinuxOptions", "securityContext.windowsOptions", "restartPolicy",
+	"restartPolicyRules", "lifecycle.stopSignal",
 };
 
 static bool is_set(const json_t *v)

@@ -19,6 +19,7 @@
 #include "local/agent_cgroup.h"
 #include "local/agent_env.h"
 #include "local/agent_image.h"
+#include "local/agent_log.h"
 #include "local/agent_mount.h"
 #include "local/agent_oci.h"
 #include "local/agent_private.h"
@@ -31,6 +32,7 @@
 #define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
 #define BACKOFF_FORGET_NS (600 * NSEC_PER_SEC)
 #define TERMINATION_MESSAGE_MAX 4096
+#define TERMINATION_LINES 80
 
 int container_log_path(const struct agent *a, const char *ns, const char *pod, const char *uid, const char *container, int n,
 		       struct path *ret, struct error *err)
@@ -81,6 +83,7 @@ static int build_config(struct pod_run *p, struct container_run *c, const char *
 	JSON_AUTO image = NULL;
 	JSON_AUTO mounts = NULL;
 	JSON_AUTO files = NULL;
+	JSON_AUTO devices = oci_privileged(spec) ? image_devices() : NULL;
 	struct path binary, group;
 	const struct env_input in = {.pod = p->obj, .container = spec, .node_name = a->node_name, .address = AGENT_ADDRESS,
 				     .path = IMAGE_HOST_PATH, .hostname = pod_hostname(p), .lookup = lookup, .ctx = p};
@@ -97,7 +100,7 @@ static int build_config(struct pod_run *p, struct container_run *c, const char *
 		return error_set(err, -ENOMEM, "out of memory");
 	(void)snprintf(group.p + strlen(group.p), sizeof group.p - strlen(group.p), "/%s", id);
 	const struct oci_input oci = {.pod = p->obj, .container = spec, .args = args, .env = env, .image_mounts = image,
-				      .volume_mounts = mounts, .devices = a->devices, .cgroups_path = group.p,
+				      .volume_mounts = mounts, .devices = devices, .cgroups_path = group.p,
 				      .hostname = pod_host_network(p->obj) ? NULL : pod_hostname(p), .capabilities = a->capabilities,
 				      .oom_score_adj = a->oom_score_adj, .cgroup_v2 = a->cgroup_v2};
 	return oci_config(&oci, ret, err);
@@ -147,6 +150,7 @@ static void new_attempt(struct pod_run *p, struct container_run *c, const char *
 	c->started_ns = clock_mono_ns();
 	c->stopping = c->hooked = c->killed = c->unhealthy = false;
 	c->wait_reason[0] = c->wait_message[0] = '\0';
+	(void)str_copy(c->image, sizeof c->image, json_str(container_spec(p, c), "image", ""));
 	c->phase = CONTAINER_WAITING;
 	pthread_mutex_unlock(&p->lock);
 	/* Longer each time it ends soon; from the first start on, so that the second one is immediate. */
@@ -288,7 +292,42 @@ static void printable(char *s)
 			*s = '?';
 }
 
-/* What the container left in its termination log, or the end of its output where it asks for that. */
+struct tail {
+	char *out;
+	size_t size, n;
+};
+
+/* Keeps the end: what came before is pushed out. */
+static int keep_tail(void *ctx, const char *data, size_t n)
+{
+	struct tail *t = ctx;
+	const size_t room = t->size - 1;
+	if (n > room) {
+		data += n - room;
+		n = room;
+	}
+	const size_t keep = t->n < room - n ? t->n : room - n;
+	memmove(t->out, t->out + t->n - keep, keep);
+	memcpy(t->out + keep, data, n);
+	t->n = keep + n;
+	t->out[t->n] = '\0';
+	return 0;
+}
+
+static void end_of_log(const struct pod_run *p, const struct container_run *c, char *out, size_t size)
+{
+	struct path path;
+	if (container_log_path(p->agent, p->ns, p->name, p->uid, c->name, c->restarts, &path, NULL) < 0)
+		return;
+	struct log_reader *r = log_reader_new(path.p, &(struct log_options){.tail_lines = TERMINATION_LINES, .limit_bytes = -1});
+	struct tail t = {.out = out, .size = size};
+	if (r != NULL)
+		(void)log_reader_read(r, keep_tail, &t, NULL); /* without it there is no message */
+	log_reader_free(r);
+	printable(out);
+}
+
+/* What the container left in its termination log. */
 static void termination_message(const struct pod_run *p, const struct container_run *c, char *out, size_t size)
 {
 	struct path path;
@@ -311,6 +350,9 @@ bool container_observe(struct pod_run *p, struct container_run *c)
 		return false;
 	char message[sizeof c->end.message];
 	termination_message(p, c, message, sizeof message);
+	const char *policy = json_str(container_spec(p, c), "terminationMessagePolicy", "File");
+	if (message[0] == '\0' && s == RUNTIME_EXITED && e.code != 0 && strcmp(policy, "FallbackToLogsOnError") == 0)
+		end_of_log(p, c, message, sizeof message);
 	if (s == RUNTIME_EXITED) {
 		const char *reason = e.oom_killed ? "OOMKilled" : e.code == 0 ? "Completed" : "Error";
 		ended(p, c, e.code, reason, message, e.finished_wall_ns);

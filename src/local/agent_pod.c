@@ -226,16 +226,19 @@ static int step_init(struct pod_run *p, int64_t *again, struct error *err)
 	return 0;
 }
 
-static void stop_unhealthy(struct pod_run *p, struct container_run *c, int64_t *again)
+/* One whose liveness probe failed, or whose image is another one now. */
+static void stop_unfit(struct pod_run *p, struct container_run *c, int64_t *again)
 {
 	pthread_mutex_lock(&p->lock);
 	const bool unhealthy = c->unhealthy;
 	const int64_t own = c->unhealthy_grace;
 	pthread_mutex_unlock(&p->lock);
-	if (!unhealthy && !c->stopping)
+	const bool changed = strcmp(c->image, json_str(container_spec(p, c), "image", "")) != 0;
+	if (!unhealthy && !changed && !c->stopping)
 		return;
 	char why[400];
-	(void)snprintf(why, sizeof why, "Container %s failed its probe, will be restarted", c->name);
+	(void)snprintf(why, sizeof why, changed ? "Container %s definition changed, will be restarted"
+						: "Container %s failed its probe, will be restarted", c->name);
 	if (!container_stop(p, c, own >= 0 ? own * NSEC_PER_SEC : grace_ns(p), why))
 		sooner(again, c->kill_at_ns > clock_mono_ns() ? c->kill_at_ns - clock_mono_ns() : LOOK_NS);
 }
@@ -263,7 +266,7 @@ static int step_running(struct pod_run *p, int64_t *again, struct error *err)
 		struct container_run *c = &p->containers[i];
 		(void)container_observe(p, c);
 		if (c->phase == CONTAINER_RUNNING)
-			stop_unhealthy(p, c, again);
+			stop_unfit(p, c, again);
 		if (c->phase == CONTAINER_RUNNING)
 			continue;
 		if (c->phase == CONTAINER_ENDED && !is_restarted(p, c))

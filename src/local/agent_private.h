@@ -30,7 +30,7 @@ struct container_end {
 	bool valid;
 	char id[CONTAINER_ID_MAX + 1];
 	int code;
-	char reason[40], message[480];
+	char reason[40], message[2048];
 	int64_t started_wall_ns, finished_wall_ns;
 };
 
@@ -42,6 +42,7 @@ struct container_run {
 	char id[CONTAINER_ID_MAX + 1];   /* [lock] of the newest attempt, "" before the first */
 	int restarts;
 	int64_t started_wall_ns, started_ns;
+	char image[300];                 /* of the newest attempt */
 	struct container_end end;        /* of the newest attempt, when ENDED */
 	struct container_end last;       /* of the one before */
 	char wait_reason[40], wait_message[480];
@@ -122,7 +123,6 @@ struct agent {
 	struct shared_mounts *shared;
 	struct agent_csi *csi;
 	struct volume_host volumes;
-	json_t *devices;              /* read only after start */
 	uint64_t capabilities;
 	int oom_score_adj;
 	bool cgroup_v2;

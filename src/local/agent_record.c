@@ -33,7 +33,7 @@ static void end_read(const json_t *j, struct container_end *e)
 
 int record_save(const struct pod_run *p, const struct container_run *c, struct error *err)
 {
-	JSON_AUTO r = json_pack("{s:s, s:s, s:s, s:b, s:i, s:I, s:I}", "id", c->id, "podUID", p->uid, "container", c->name, "init",
+	JSON_AUTO r = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:I, s:I}", "id", c->id, "image", c->image, "podUID", p->uid, "container", c->name, "init",
 				c->init, "restarts", c->restarts, "startedNs", (json_int_t)c->started_wall_ns, "backoffNs",
 				(json_int_t)c->backoff_ns);
 	if (r != NULL && c->phase == CONTAINER_ENDED)
@@ -129,6 +129,7 @@ static void sweep_bundle(struct agent *a, const char *id)
 static void take_record(struct container_run *c, const char *id, const json_t *r)
 {
 	(void)str_copy(c->id, sizeof c->id, id);
+	(void)str_copy(c->image, sizeof c->image, json_str(r, "image", ""));
 	c->restarts = (int)json_int(r, "restarts", 0);
 	c->started_wall_ns = json_int(r, "startedNs", 0);
 	c->started_ns = clock_mono_ns() - (clock_wall_ns() - c->started_wall_ns);

@@ -17,10 +17,14 @@ static void rotate_one(struct agent *a, const struct pod_run *p, const char *nam
 	struct stat st;
 	struct error err = {0};
 	int rc = container_log_path(a, p->ns, p->name, p->uid, name, attempt, &path, &err);
-	if (rc < 0 || stat(path.p, &st) < 0 || st.st_size < LOG_SIZE_MAX)
+	if (rc < 0)
+		return;
+	/* Absent: an agent died between renaming it and having it opened anew. */
+	const bool absent = stat(path.p, &st) < 0;
+	if (!absent && st.st_size < LOG_SIZE_MAX)
 		return;
 	rc = path_set(&old, &err, "%s.1", path.p);
-	if (rc == 0 && rename(path.p, old.p) < 0)
+	if (rc == 0 && !absent && rename(path.p, old.p) < 0)
 		rc = error_set(&err, -errno, "rename '%s': %s", path.p, strerror(errno));
 	rc = rc ?: runtime_reopen_log(&a->paths, id, &err);
 	if (rc < 0)

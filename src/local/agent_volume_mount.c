@@ -135,8 +135,9 @@ static int mount_one(const struct mount_call *c, const json_t *m, size_t index, 
 	CLEANUP(free_p) char *absolute = str_printf("%s%s", *dest == '/' ? "" : "/", dest);
 	if (rc < 0)
 		return rc;
-	json_t *options = json_pack("[s, s]", "rbind", prop);
-	(void)json_array_append_new(options, json_string(read_only ? "ro" : "rw"));
+	/* "ro" leaves mounts inside writable, as Kubernetes has it unless asked for more. */
+	const bool recursive = strcmp(json_str(m, "recursiveReadOnly", "Disabled"), "Disabled") != 0;
+	json_t *options = json_pack("[s, s, s]", "rbind", prop, !read_only ? "rw" : recursive ? "rro" : "ro");
 	if (absolute == NULL ||
 	    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", absolute, "type", "bind", "source",
 						  source.p, "options", options)) < 0)
