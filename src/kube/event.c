@@ -111,7 +111,8 @@ static void cut_message(char *s, size_t max)
 	s[n] = '\0';
 }
 
-static struct item *item_new(const json_t *obj, const char *type, const char *reason, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static struct item *item_new(const json_t *obj, const char *type,
+								   const char *reason, const char *fmt, va_list ap)
 {
 	CLEANUP(item_free_p) struct item *it = calloc(1, sizeof *it);
 	if (it == NULL)

@@ -227,8 +227,7 @@ static void statefulset_runs_scales_and_updates(void **state)
 	      "{\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"v\":\"2\"}}}}}");
 	JSON_AUTO after = await(&KUBE_POD, ns, "web-0", "metadata.labels.v", "2");
 	assert_string_not_equal(obj_uid(before), obj_uid(after));
-	JSON_AUTO done = await(&KUBE_STATEFULSET, ns, "web", "status.currentRevision",
-			       obj_label(after, "controller-revision-hash"));
+	expect(&KUBE_STATEFULSET, ns, "web", "status.currentRevision", obj_label(after, "controller-revision-hash"));
 	assert_string_not_equal(obj_label(before, "controller-revision-hash"),
 				obj_label(after, "controller-revision-hash"));
 
