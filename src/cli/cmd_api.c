@@ -56,7 +56,10 @@ static int api_run(int argc, char **argv)
 {
 	const char *data_dir = DEFAULT_DATA_DIR, *listen = "127.0.0.1:0", *kubeconfig = NULL;
 	const struct option_spec specs[] = {
-		{"data-dir", OPT_STRING, &data_dir}, {"listen", OPT_STRING, &listen}, {"kubeconfig", OPT_STRING, &kubeconfig}, {0},
+		{"data-dir", OPT_STRING, &data_dir},
+		{"listen", OPT_STRING, &listen},
+		{"kubeconfig", OPT_STRING, &kubeconfig},
+		{0},
 	};
 	int words = 0;
 	int rc = options_parse(&cmd_api, argc, argv, specs, &words);
@@ -66,7 +69,8 @@ static int api_run(int argc, char **argv)
 	uint16_t port = 0;
 	if (words > 0 || parse_listen(listen, address, sizeof address, &port) < 0) {
 		(void)fprintf(stderr, "sluice api: %s '%s'; 'sluice help api' says how it is used\n",
-			      words > 0 ? "there is no argument" : "--listen wants ADDR:PORT, not", words > 0 ? argv[1] : listen);
+			      words > 0 ? "there is no argument" : "--listen wants ADDR:PORT, not",
+			      words > 0 ? argv[1] : listen);
 		return 2;
 	}
 	CLEANUP(free_p) char *path = kubeconfig != NULL ? strdup(kubeconfig) : str_printf("%s/kubeconfig", data_dir);

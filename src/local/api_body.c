@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
+#include "local/api_internal.h"
 #include "json/json.h"
 #include "json/yaml.h"
-#include "local/api_internal.h"
 
 #define ERRORS_MAX (8u << 10)
 
@@ -23,7 +23,9 @@ static enum body_type body_type(struct api_request *r)
 		const char *name;
 		enum body_type type;
 	} known[] = {
-		{"application/json", BODY_JSON}, {"application/yaml", BODY_YAML}, {"application/vnd.kubernetes.protobuf", BODY_PROTOBUF},
+		{"application/json", BODY_JSON},
+		{"application/yaml", BODY_YAML},
+		{"application/vnd.kubernetes.protobuf", BODY_PROTOBUF},
 		{"application/x-www-form-urlencoded", BODY_JSON}, /* what curl says when nobody told it */
 	};
 	size_t n = strcspn(type, "; ");
@@ -36,13 +38,16 @@ static enum body_type body_type(struct api_request *r)
 static int fail_media_type(struct api_request *r)
 {
 	return api_fail(r, 415, "UnsupportedMediaType", NULL,
-			"the body of the request was in an unknown format - accepted media types include: application/json, application/yaml,"
+			"the body of the request was in an unknown format - accepted media types include: "
+			"application/json, application/yaml,"
 			" application/vnd.kubernetes.protobuf");
 }
 
 static int fail_malformed(struct api_request *r, const struct kind *kind, const struct error *err)
 {
-	return api_fail_bad(r, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s (%.64s)",
+	return api_fail_bad(r,
+			    "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json "
+			    "parse error: %s (%.64s)",
 			    kind->resource.kind, err->msg, r->http->body);
 }
 
@@ -78,8 +83,8 @@ static int report_end(struct report *rep)
 	if (r->validation == API_VALIDATE_STRICT && rep->n > 0) {
 		char version[128];
 		const char *text = rep->all.p != NULL ? rep->all.p : "";
-		rc = api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s", res->kind,
-				  kube_api_version(res, version), res->kind, text);
+		rc = api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+				  res->kind, kube_api_version(res, version), res->kind, text);
 	}
 	strbuf_clear(&rep->all);
 	return rc;
@@ -116,7 +121,8 @@ static int parse_yaml(const char *text, size_t n, json_t **ret, struct error *er
 }
 
 /** The object in the envelope, with its apiVersion and kind. */
-static int parse_protobuf(struct api_request *r, const struct schema *schema, const char *want_kind, json_t **ret, struct error *err)
+static int parse_protobuf(struct api_request *r, const struct schema *schema, const char *want_kind, json_t **ret,
+			  struct error *err)
 {
 	CLEANUP(free_p) char *version = NULL;
 	CLEANUP(free_p) char *kind = NULL;
@@ -126,7 +132,8 @@ static int parse_protobuf(struct api_request *r, const struct schema *schema, co
 	if (rc < 0)
 		return rc;
 	if (kind[0] != '\0' && strcmp(kind, want_kind) != 0)
-		return error_set(err, -EPROTOTYPE, "%s in version \"%s\" cannot be handled as a %s", kind, version, want_kind);
+		return error_set(err, -EPROTOTYPE, "%s in version \"%s\" cannot be handled as a %s", kind, version,
+				 want_kind);
 	rc = protobuf_decode(schema, raw, n, ret, err);
 	if (rc < 0)
 		return rc;
@@ -144,13 +151,18 @@ static int check_kind(struct api_request *r, const struct kind *kind, json_t *ob
 	char version[128];
 	(void)kube_api_version(res, version);
 	if (!json_is_object(obj))
-		return api_fail_bad(r, "the object provided is unrecognized (must be of type %s): it is no JSON object", res->kind);
+		return api_fail_bad(r, "the object provided is unrecognized (must be of type %s): it is no JSON object",
+				    res->kind);
 	const char *has_kind = json_str(obj, "kind", ""), *has_version = json_str(obj, "apiVersion", "");
 	if (has_kind[0] != '\0' && strcmp(has_kind, res->kind) != 0)
-		return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: converting (%s.%s) to (%s.%s): unknown conversion", has_kind,
-				    has_version, res->kind, has_version, has_kind, res->group[0] != '\0' ? res->group : "core", res->kind);
+		return api_fail_bad(r,
+				    "%s in version \"%s\" cannot be handled as a %s: converting (%s.%s) to (%s.%s): "
+				    "unknown conversion",
+				    has_kind, has_version, res->kind, has_version, has_kind,
+				    res->group[0] != '\0' ? res->group : "core", res->kind);
 	if (has_version[0] != '\0' && strcmp(has_version, version) != 0)
-		return api_fail_bad(r, "the API version in the data (%s) does not match the expected API version (%s)", has_version, version);
+		return api_fail_bad(r, "the API version in the data (%s) does not match the expected API version (%s)",
+				    has_version, version);
 	int rc = json_object_set_new(obj, "kind", json_string(res->kind));
 	if (rc == 0)
 		rc = json_object_set_new(obj, "apiVersion", json_string(version));
@@ -200,7 +212,8 @@ int api_body_parse(struct api_request *r, bool yaml, json_t **ret)
 	int rc = yaml ? 0 : check_duplicates(r);
 	if (rc < 0)
 		return rc;
-	rc = yaml ? parse_yaml(r->http->body, r->http->body_n, ret, &err) : json_parse(r->http->body, r->http->body_n, ret, &err);
+	rc = yaml ? parse_yaml(r->http->body, r->http->body_n, ret, &err)
+		  : json_parse(r->http->body, r->http->body_n, ret, &err);
 	return rc == 0 ? 0 : api_fail_bad(r, "error decoding patch: %s", err.msg);
 }
 

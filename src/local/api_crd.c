@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_names.h"
+#include "json/json.h"
 
 #define CLEANUP_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
@@ -54,12 +54,12 @@ static int put_condition(json_t *crd, const char *type, const char *status, cons
 	api_now(now);
 	json_t *list = json_at(crd, "status.conditions"), *c;
 	size_t i;
-	json_array_foreach(list, i, c)
+	json_array_foreach (list, i, c)
 		if (strcmp(json_str(c, "type", ""), type) == 0 && strcmp(json_str(c, "status", ""), status) == 0)
 			return 0; /* it holds since it was set */
-	json_t *fresh = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "lastTransitionTime", now, "reason", reason, "message",
-				  message);
-	json_array_foreach(list, i, c)
+	json_t *fresh = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "lastTransitionTime",
+				  now, "reason", reason, "message", message);
+	json_array_foreach (list, i, c)
 		if (strcmp(json_str(c, "type", ""), type) == 0)
 			return json_array_set_new(list, i, fresh);
 	return json_push(crd, "status.conditions", fresh);
@@ -75,14 +75,14 @@ static int fill_status(json_t *crd)
 	rc |= put_condition(crd, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted");
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_at(crd, "spec.versions"), i, v) {
+	json_array_foreach (json_at(crd, "spec.versions"), i, v) {
 		if (!json_bool(v, "storage", false))
 			continue;
 		const char *name = json_str(v, "name", "");
 		size_t k;
 		json_t *stored;
 		bool known = false;
-		json_array_foreach(json_at(crd, "status.storedVersions"), k, stored)
+		json_array_foreach (json_at(crd, "status.storedVersions"), k, stored)
 			known |= str_same(json_string_value(stored), name);
 		if (!known)
 			rc |= json_push(crd, "status.storedVersions", json_string(name));
@@ -95,16 +95,19 @@ static int check_versions(struct api_request *r, const json_t *crd)
 	const json_t *versions = json_at(crd, "spec.versions");
 	size_t i, storage = 0;
 	json_t *v;
-	json_array_foreach(versions, i, v) {
+	json_array_foreach (versions, i, v) {
 		storage += json_bool(v, "storage", false);
 		if (!api_name_dns_label_1035(json_str(v, "name", "")))
-			return fail_crd(r, crd, "spec.versions[*].name", "FieldValueInvalid", "Invalid value: a DNS-1035 label is required");
+			return fail_crd(r, crd, "spec.versions[*].name", "FieldValueInvalid",
+					"Invalid value: a DNS-1035 label is required");
 	}
 	if (storage != 1)
-		return fail_crd(r, crd, "spec.versions", "FieldValueInvalid", "Invalid value: must have exactly one version marked as storage version");
+		return fail_crd(r, crd, "spec.versions", "FieldValueInvalid",
+				"Invalid value: must have exactly one version marked as storage version");
 	if (strcmp(json_str(crd, "spec.conversion.strategy", "None"), "None") != 0)
 		return fail_crd(r, crd, "spec.conversion.strategy", "FieldValueNotSupported",
-				"Unsupported value: \"Webhook\": conversion by webhooks is not served here; supported values: \"None\"");
+				"Unsupported value: \"Webhook\": conversion by webhooks is not served here; supported "
+				"values: \"None\"");
 	return 0;
 }
 
@@ -113,19 +116,24 @@ static int check_names(struct api_request *r, const json_t *crd, const json_t *o
 	static const char *const fixed[] = {"spec.group", "spec.scope", "spec.names.plural", "spec.names.kind"};
 	const char *plural = json_str(crd, "spec.names.plural", ""), *group = json_str(crd, "spec.group", "");
 	if (!api_name_dns_label_1035(plural))
-		return fail_crd(r, crd, "spec.names.plural", "FieldValueInvalid", "Invalid value: a DNS-1035 label is required");
+		return fail_crd(r, crd, "spec.names.plural", "FieldValueInvalid",
+				"Invalid value: a DNS-1035 label is required");
 	if (!api_name_dns_subdomain(group) || strchr(group, '.') == NULL)
-		return fail_crd(r, crd, "spec.group", "FieldValueInvalid", "Invalid value: should be a domain with at least one dot");
+		return fail_crd(r, crd, "spec.group", "FieldValueInvalid",
+				"Invalid value: should be a domain with at least one dot");
 	if (json_str(crd, "spec.names.kind", "")[0] == '\0')
 		return fail_crd(r, crd, "spec.names.kind", "FieldValueRequired", "Required value");
 	CLEANUP(free_p) char *want = str_printf("%s.%s", plural, group);
 	if (want == NULL)
 		return api_fail_memory(r);
 	if (strcmp(json_str(crd, "metadata.name", ""), want) != 0)
-		return fail_crd(r, crd, "metadata.name", "FieldValueInvalid", "Invalid value: must be spec.names.plural+\".\"+spec.group");
-	CLEANUP(api_kind_unref_p) struct api_kind *builtin = api_registry_find(r->server->registry, group, NULL, plural);
+		return fail_crd(r, crd, "metadata.name", "FieldValueInvalid",
+				"Invalid value: must be spec.names.plural+\".\"+spec.group");
+	CLEANUP(api_kind_unref_p)
+	struct api_kind *builtin = api_registry_find(r->server->registry, group, NULL, plural);
 	if (builtin != NULL && !builtin->custom)
-		return fail_crd(r, crd, "spec.names.plural", "FieldValueInvalid", "Invalid value: a built-in kind has this name");
+		return fail_crd(r, crd, "spec.names.plural", "FieldValueInvalid",
+				"Invalid value: a built-in kind has this name");
 	for (size_t i = 0; old != NULL && i < ARRAY_LEN(fixed); i++)
 		if (strcmp(json_str(old, fixed[i], ""), json_str(crd, fixed[i], "")) != 0)
 			return fail_crd(r, crd, fixed[i], "FieldValueInvalid", "Invalid value: field is immutable");
@@ -156,9 +164,11 @@ void api_crd_changed(struct api_server *s, const json_t *crd, bool removed)
 {
 	struct error err = {0};
 	if (removed)
-		api_registry_remove_crd(s->registry, json_str(crd, "spec.group", ""), json_str(crd, "spec.names.plural", ""));
+		api_registry_remove_crd(s->registry, json_str(crd, "spec.group", ""),
+					json_str(crd, "spec.names.plural", ""));
 	else if (api_registry_add_crd(s->registry, crd, &err) < 0)
-		LOG(NULL, LOG_LVL_ERROR, "custom kind is not served", LOG_STR("name", json_str(crd, "metadata.name", "")), LOG_STR("err", err.msg));
+		LOG(NULL, LOG_LVL_ERROR, "custom kind is not served",
+		    LOG_STR("name", json_str(crd, "metadata.name", "")), LOG_STR("err", err.msg));
 }
 
 static int load_one(void *ctx, const struct objstore_item *item)

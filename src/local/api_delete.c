@@ -5,9 +5,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "local/api_internal.h"
 #include "json/json.h"
 #include "json/selector.h"
-#include "local/api_internal.h"
 
 #define DELETE_TRIES 10
 
@@ -20,16 +20,21 @@ static int check_preconditions(struct api_request *r, const json_t *obj, const j
 {
 	const char *name = json_str(obj, "metadata.name", "");
 	const char *uid = json_str(options, "preconditions.uid", ""), *has_uid = json_str(obj, "metadata.uid", "");
-	const char *rv = json_str(options, "preconditions.resourceVersion", ""), *has_rv = json_str(obj, "metadata.resourceVersion", "");
+	const char *rv = json_str(options, "preconditions.resourceVersion", ""),
+		   *has_rv = json_str(obj, "metadata.resourceVersion", "");
 	const char *kind = r->kind->k->resource.kind;
 	if (uid[0] != '\0' && strcmp(uid, has_uid) != 0)
 		return api_fail(r, 409, "Conflict", json_pack("{s:s, s:s}", "name", name, "kind", kind),
-				"Operation cannot be fulfilled on %s \"%s\": the UID in the precondition (%s) does not match the UID in record (%s)."
-				" The object might have been deleted and then recreated", kind, name, uid, has_uid);
+				"Operation cannot be fulfilled on %s \"%s\": the UID in the precondition (%s) does not "
+				"match the UID in record (%s)."
+				" The object might have been deleted and then recreated",
+				kind, name, uid, has_uid);
 	if (rv[0] != '\0' && strcmp(rv, has_rv) != 0)
 		return api_fail(r, 409, "Conflict", json_pack("{s:s, s:s}", "name", name, "kind", kind),
-				"Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in the precondition (%s) does not match the"
-				" ResourceVersion in record (%s). The object might have been modified", kind, name, rv, has_rv);
+				"Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in the precondition "
+				"(%s) does not match the"
+				" ResourceVersion in record (%s). The object might have been modified",
+				kind, name, rv, has_rv);
 	return 0;
 }
 
@@ -39,8 +44,8 @@ static int check_protected(struct api_request *r, const char *name)
 	static const char *const kept[] = {"default", "kube-system", "kube-public"};
 	for (size_t i = 0; i < ARRAY_LEN(kept) && is_kind(r, "", "namespaces"); i++)
 		if (strcmp(kept[i], name) == 0)
-			return api_fail(r, 403, "Forbidden", api_details(r, name), "namespaces \"%s\" is forbidden: this namespace may not be deleted",
-					name);
+			return api_fail(r, 403, "Forbidden", api_details(r, name),
+					"namespaces \"%s\" is forbidden: this namespace may not be deleted", name);
 	return 0;
 }
 
@@ -48,7 +53,7 @@ static bool has_finalizer(const json_t *obj, const char *name)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f)
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f)
 		if (str_same(json_string_value(f), name))
 			return true;
 	return false;
@@ -81,8 +86,10 @@ static int set_propagation(struct api_request *r, json_t *obj, const json_t *opt
 	bool is_orphan = strcmp(policy, "Orphan") == 0, foreground = strcmp(policy, "Foreground") == 0;
 	if (!is_orphan && !foreground && strcmp(policy, "Background") != 0)
 		return api_fail(r, 422, "Invalid", NULL,
-				"DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"%s\": supported values: \"Foreground\","
-				" \"Background\", \"Orphan\", \"nil\"", policy);
+				"DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: "
+				"\"%s\": supported values: \"Foreground\","
+				" \"Background\", \"Orphan\", \"nil\"",
+				policy);
 	if (set_finalizer(obj, "orphan", is_orphan) < 0 || set_finalizer(obj, "foregroundDeletion", foreground) < 0)
 		return api_fail_memory(r);
 	return 0;
@@ -94,7 +101,8 @@ static int64_t grace_of(const struct api_request *r, const json_t *obj, const js
 	if (!is_kind(r, "", "pods"))
 		return 0;
 	const char *phase = json_str(obj, "status.phase", "");
-	if (json_str(obj, "spec.nodeName", "")[0] == '\0' || strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0)
+	if (json_str(obj, "spec.nodeName", "")[0] == '\0' || strcmp(phase, "Succeeded") == 0 ||
+	    strcmp(phase, "Failed") == 0)
 		return 0; /* nobody runs it */
 	int64_t own = json_int(obj, "spec.terminationGracePeriodSeconds", 30);
 	int64_t grace = json_int(options, "gracePeriodSeconds", own);
@@ -192,8 +200,8 @@ int api_delete(struct api_request *r)
 		return api_reply_object(r, 200, obj);
 	json_t *details = api_details(r, r->name);
 	(void)json_object_set(details, "uid", json_at(uid, "metadata.uid"));
-	JSON_AUTO status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1", "metadata", "status", "Success", "details",
-				     details);
+	JSON_AUTO status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1", "metadata",
+				     "status", "Success", "details", details);
 	api_reply_json(r, 200, status);
 	return 0;
 }
@@ -225,7 +233,7 @@ static int delete_each(struct api_request *r, const json_t *list, const json_t *
 	json_t *entry;
 	const char *ns = r->ns;
 	int rc = 0;
-	json_array_foreach(list, i, entry) {
+	json_array_foreach (list, i, entry) {
 		JSON_AUTO obj = NULL;
 		r->ns = json_string_value(json_array_get(entry, 0));
 		rc = api_delete_object(r, json_string_value(json_array_get(entry, 1)), options, &obj);
@@ -247,7 +255,8 @@ int api_delete_collection(struct api_request *r)
 	struct error err = {0};
 	if (rc == 0 && label_selector_parse(api_query(r, "labelSelector"), &labels, &err) < 0)
 		rc = api_fail_bad(r, "%s", err.msg);
-	if (rc == 0 && api_query(r, "fieldSelector")[0] != '\0' && field_selector_parse(api_query(r, "fieldSelector"), &fields, &err) < 0)
+	if (rc == 0 && api_query(r, "fieldSelector")[0] != '\0' &&
+	    field_selector_parse(api_query(r, "fieldSelector"), &fields, &err) < 0)
 		rc = api_fail_bad(r, "%s", err.msg);
 	JSON_AUTO list = json_array();
 	if (rc == 0) {
@@ -262,8 +271,8 @@ int api_delete_collection(struct api_request *r)
 		rc = delete_each(r, list, options);
 	if (rc < 0)
 		return rc;
-	JSON_AUTO status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1", "metadata", "status", "Success", "details",
-				     api_details(r, ""));
+	JSON_AUTO status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1", "metadata",
+				     "status", "Success", "details", api_details(r, ""));
 	api_reply_json(r, 200, status);
 	return 0;
 }

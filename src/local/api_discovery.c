@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_internal.h"
+#include "json/json.h"
 
 #define AGGREGATED_TYPE "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -27,7 +27,8 @@ static const struct kube_resource *res(const struct kinds *k, size_t i)
 static bool first_of(const struct kinds *k, size_t i, bool version)
 {
 	for (size_t j = 0; j < i; j++)
-		if (strcmp(res(k, j)->group, res(k, i)->group) == 0 && (!version || strcmp(res(k, j)->version, res(k, i)->version) == 0))
+		if (strcmp(res(k, j)->group, res(k, i)->group) == 0 &&
+		    (!version || strcmp(res(k, j)->version, res(k, i)->version) == 0))
 			return false;
 	return true;
 }
@@ -45,8 +46,9 @@ static json_t *verbs_of(unsigned verbs)
 	static const struct {
 		enum kind_verb verb;
 		const char *name;
-	} all[] = {{VERB_CREATE, "create"}, {VERB_DELETE, "delete"}, {VERB_DELETECOLLECTION, "deletecollection"}, {VERB_GET, "get"},
-		   {VERB_LIST, "list"}, {VERB_PATCH, "patch"}, {VERB_UPDATE, "update"}, {VERB_WATCH, "watch"}};
+	} all[] = {{VERB_CREATE, "create"}, {VERB_DELETE, "delete"}, {VERB_DELETECOLLECTION, "deletecollection"},
+		   {VERB_GET, "get"},       {VERB_LIST, "list"},     {VERB_PATCH, "patch"},
+		   {VERB_UPDATE, "update"}, {VERB_WATCH, "watch"}};
 	json_t *a = json_array();
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if ((verbs & all[i].verb) != 0)
@@ -71,8 +73,9 @@ static const struct {
 
 static json_t *resource_entry(const struct kind *k)
 {
-	json_t *e = json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", k->resource.plural, "singularName", k->singular != NULL ? k->singular : "",
-			      "namespaced", k->resource.namespaced, "kind", k->resource.kind, "verbs", verbs_of(k->verbs));
+	json_t *e = json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", k->resource.plural, "singularName",
+			      k->singular != NULL ? k->singular : "", "namespaced", k->resource.namespaced, "kind",
+			      k->resource.kind, "verbs", verbs_of(k->verbs));
 	if (k->short_names != NULL)
 		(void)json_object_set_new(e, "shortNames", texts(k->short_names));
 	if (k->categories != NULL)
@@ -85,9 +88,10 @@ static void add_subresources(json_t *list, const struct kind *k)
 	for (size_t s = 0; s < ARRAY_LEN(subs); s++) {
 		if ((k->subresources & subs[s].sub) == 0)
 			continue;
-		json_t *e = json_pack("{s:o, s:s, s:b, s:s, s:o}", "name", json_sprintf("%s/%s", k->resource.plural, subs[s].name), "singularName", "",
-				      "namespaced", k->resource.namespaced, "kind", subs[s].kind != NULL ? subs[s].kind : k->resource.kind,
-				      "verbs", verbs_of(subs[s].verbs));
+		json_t *e = json_pack(
+			"{s:o, s:s, s:b, s:s, s:o}", "name", json_sprintf("%s/%s", k->resource.plural, subs[s].name),
+			"singularName", "", "namespaced", k->resource.namespaced, "kind",
+			subs[s].kind != NULL ? subs[s].kind : k->resource.kind, "verbs", verbs_of(subs[s].verbs));
 		if (subs[s].kind != NULL && subs[s].group[0] != '\0') {
 			(void)json_object_set_new(e, "group", json_string(subs[s].group));
 			(void)json_object_set_new(e, "version", json_string(subs[s].version));
@@ -111,7 +115,8 @@ static json_t *resource_list(const struct kinds *all, const char *group, const c
 		return NULL;
 	}
 	return json_pack("{s:s, s:s, s:o, s:o}", "kind", "APIResourceList", "apiVersion", "v1", "groupVersion",
-			 group[0] != '\0' ? json_sprintf("%s/%s", group, version) : json_string(version), "resources", list);
+			 group[0] != '\0' ? json_sprintf("%s/%s", group, version) : json_string(version), "resources",
+			 list);
 }
 
 /** NULL when there is no such group. */
@@ -120,13 +125,16 @@ static json_t *group_entry(const struct kinds *all, const char *group)
 	json_t *versions = json_array();
 	for (size_t i = 0; i < all->n; i++)
 		if (strcmp(res(all, i)->group, group) == 0 && first_of(all, i, true))
-			(void)json_array_append_new(versions, json_pack("{s:o, s:s}", "groupVersion", json_sprintf("%s/%s", group, res(all, i)->version),
-									"version", res(all, i)->version));
+			(void)json_array_append_new(versions,
+						    json_pack("{s:o, s:s}", "groupVersion",
+							      json_sprintf("%s/%s", group, res(all, i)->version),
+							      "version", res(all, i)->version));
 	if (json_array_size(versions) == 0) {
 		json_decref(versions);
 		return NULL;
 	}
-	return json_pack("{s:s, s:o, s:O}", "name", group, "versions", versions, "preferredVersion", json_array_get(versions, 0));
+	return json_pack("{s:s, s:o, s:O}", "name", group, "versions", versions, "preferredVersion",
+			 json_array_get(versions, 0));
 }
 
 static json_t *group_list(const struct kinds *all)
@@ -148,9 +156,10 @@ static json_t *response_kind(const char *group, const char *version, const char 
 static json_t *aggregated_resource(const struct kind *k)
 {
 	const struct kube_resource *r = &k->resource;
-	json_t *e = json_pack("{s:s, s:o, s:s, s:s, s:o}", "resource", r->plural, "responseKind", response_kind(r->group, r->version, r->kind),
-			      "scope", r->namespaced ? "Namespaced" : "Cluster", "singularResource", k->singular != NULL ? k->singular : "", "verbs",
-			      verbs_of(k->verbs));
+	json_t *e = json_pack("{s:s, s:o, s:s, s:s, s:o}", "resource", r->plural, "responseKind",
+			      response_kind(r->group, r->version, r->kind), "scope",
+			      r->namespaced ? "Namespaced" : "Cluster", "singularResource",
+			      k->singular != NULL ? k->singular : "", "verbs", verbs_of(k->verbs));
 	if (k->short_names != NULL)
 		(void)json_object_set_new(e, "shortNames", texts(k->short_names));
 	if (k->categories != NULL)
@@ -161,8 +170,8 @@ static json_t *aggregated_resource(const struct kind *k)
 			continue;
 		json_t *kind = subs[s].kind != NULL ? response_kind(subs[s].group, subs[s].version, subs[s].kind)
 						    : response_kind(r->group, r->version, r->kind);
-		(void)json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "subresource", subs[s].name, "responseKind", kind, "verbs",
-							    verbs_of(subs[s].verbs)));
+		(void)json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "subresource", subs[s].name,
+							    "responseKind", kind, "verbs", verbs_of(subs[s].verbs)));
 	}
 	if (json_array_size(list) > 0)
 		(void)json_object_set(e, "subresources", list);
@@ -178,10 +187,11 @@ static json_t *aggregated_group(const struct kinds *all, const char *group)
 			continue;
 		json_t *list = json_array();
 		for (size_t k = i; k < all->n; k++)
-			if (strcmp(res(all, k)->group, group) == 0 && strcmp(res(all, k)->version, res(all, i)->version) == 0)
+			if (strcmp(res(all, k)->group, group) == 0 &&
+			    strcmp(res(all, k)->version, res(all, i)->version) == 0)
 				(void)json_array_append_new(list, aggregated_resource(all->v[k]->k));
-		(void)json_array_append_new(versions, json_pack("{s:s, s:o, s:s}", "version", res(all, i)->version, "resources", list, "freshness",
-								"Current"));
+		(void)json_array_append_new(versions, json_pack("{s:s, s:o, s:s}", "version", res(all, i)->version,
+								"resources", list, "freshness", "Current"));
 	}
 	return json_pack("{s:{s:s, s:n}, s:o}", "metadata", "name", group, "creationTimestamp", "versions", versions);
 }
@@ -192,7 +202,8 @@ static json_t *aggregated(const struct kinds *all, bool core)
 	for (size_t i = 0; i < all->n; i++)
 		if ((res(all, i)->group[0] == '\0') == core && first_of(all, i, false))
 			(void)json_array_append_new(items, aggregated_group(all, res(all, i)->group));
-	return json_pack("{s:s, s:s, s:{}, s:o}", "kind", "APIGroupDiscoveryList", "apiVersion", "apidiscovery.k8s.io/v2", "metadata", "items", items);
+	return json_pack("{s:s, s:s, s:{}, s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
+			 "apidiscovery.k8s.io/v2", "metadata", "items", items);
 }
 
 static bool wants_aggregated(struct api_request *r)
@@ -224,9 +235,10 @@ static int reply_text(struct api_request *r, const char *text)
 
 static int reply_version(struct api_request *r)
 {
-	JSON_AUTO v = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "major", "1", "minor", "34", "gitVersion",
-				"v1.34.0+sluice." SLUICE_VERSION, "gitCommit", "", "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z",
-				"goVersion", "", "compiler", "gcc", "platform", "linux/amd64");
+	JSON_AUTO v =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "major", "1", "minor", "34", "gitVersion",
+			  "v1.34.0+sluice." SLUICE_VERSION, "gitCommit", "", "gitTreeState", "clean", "buildDate",
+			  "1970-01-01T00:00:00Z", "goVersion", "", "compiler", "gcc", "platform", "linux/amd64");
 	api_reply_json(r, 200, v);
 	return 0;
 }
@@ -248,7 +260,8 @@ static int reply_discovery(struct api_request *r, const char *path)
 	if (strcmp(path, "/api") == 0) {
 		if (wants_aggregated(r))
 			return reply_aggregated(r, &all, true);
-		return reply_new(r, json_pack("{s:s, s:[s], s:[]}", "kind", "APIVersions", "versions", "v1", "serverAddressByClientCIDRs"));
+		return reply_new(r, json_pack("{s:s, s:[s], s:[]}", "kind", "APIVersions", "versions", "v1",
+					      "serverAddressByClientCIDRs"));
 	}
 	if (strcmp(path, "/apis") == 0)
 		return wants_aggregated(r) ? reply_aggregated(r, &all, false) : reply_new(r, group_list(&all));

@@ -9,8 +9,8 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/api_internal.h"
+#include "json/json.h"
 
 /* Clients ask for ...spec.v2@v1.0+protobuf, but a media type may not hold an @: answers that do are refused by Go. */
 #define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -97,7 +97,9 @@ static int make_v2_locked(struct api_server *s, struct error *err)
 
 static int add_v3_locked(struct api_docs *d, const struct all_kinds *all, const struct kube_resource *res)
 {
-	CLEANUP(free_p) char *key = res->group[0] != '\0' ? str_printf("apis/%s/%s", res->group, res->version) : str_printf("api/%s", res->version);
+	CLEANUP(free_p)
+	char *key = res->group[0] != '\0' ? str_printf("apis/%s/%s", res->group, res->version)
+					  : str_printf("api/%s", res->version);
 	if (key == NULL)
 		return -ENOMEM;
 	if (map_has(d->v3, key))
@@ -155,7 +157,8 @@ static int v2_copy(struct api_server *s, bool protobuf, struct text *ret, struct
 int api_openapi_v2(struct api_request *r)
 {
 	const char *accept = http_exchange_header(r->x, "accept");
-	bool protobuf = accept != NULL && (strstr(accept, "proto-openapi.spec.v2@v1.0+protobuf") != NULL || strstr(accept, V2_PROTOBUF) != NULL);
+	bool protobuf = accept != NULL && (strstr(accept, "proto-openapi.spec.v2@v1.0+protobuf") != NULL ||
+					   strstr(accept, V2_PROTOBUF) != NULL);
 	struct text t = {0};
 	struct error err = {0};
 	if (v2_copy(r->server, protobuf, &t, &err) < 0)
@@ -171,7 +174,8 @@ static void text_hash(const char *text, char out[static 65])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE] = {0};
 	unsigned n = 0;
-	(void)EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(), NULL); /* SHA-256 of memory fails only without memory */
+	(void)EVP_Digest(text, strlen(text), digest, &n, EVP_sha256(),
+			 NULL); /* SHA-256 of memory fails only without memory */
 	static const char hex[] = "0123456789ABCDEF";
 	for (size_t i = 0; i < 32; i++) {
 		out[2 * i] = hex[digest[i] >> 4];
@@ -189,7 +193,9 @@ static json_t *v3_index_locked(struct api_docs *d)
 	while (map_next(d->v3, &pos, &key, &text)) {
 		char hash[65];
 		text_hash(text, hash);
-		(void)json_object_set_new(paths, key, json_pack("{s:o}", "serverRelativeURL", json_sprintf("/openapi/v3/%s?hash=%s", key, hash)));
+		(void)json_object_set_new(
+			paths, key,
+			json_pack("{s:o}", "serverRelativeURL", json_sprintf("/openapi/v3/%s?hash=%s", key, hash)));
 	}
 	return json_pack("{s:O}", "paths", paths);
 }

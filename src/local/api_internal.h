@@ -35,8 +35,8 @@ int api_list(struct api_request *r);
 /** The stored object of @r's kind at @name, in the version asked for; a Status when absent. */
 int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret_revision);
 /** The object @name of another resource: -ENOENT when absent, no Status then. */
-int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name, json_t **ret,
-		   int64_t *ret_revision);
+int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name,
+		   json_t **ret, int64_t *ret_revision);
 
 /* Watching (api_watch.c). */
 struct api_watch_options {
@@ -82,11 +82,13 @@ int api_create_object(struct api_request *r, json_t *obj, bool managed, json_t *
  * Replace @old (at @revision) by @obj, both complete and of the version asked for; @managed: the managed fields are right already.
  * -ESTALE when somebody else was faster.
  */
-int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *obj, bool managed, json_t **ret);
+int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *obj, bool managed,
+		       json_t **ret);
 /** Store the removal of @old with its last state. -ESTALE as above. */
 int api_remove_object(struct api_request *r, json_t *old, int64_t revision);
 /** Write @obj as it is for the server itself; @expect as in objstore_write(). Inserts the new resourceVersion. */
-int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove, struct error *err);
+int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove,
+		     struct error *err);
 const char *const *api_ignored_fields(const struct api_request *r);
 
 int api_patch(struct api_request *r);
@@ -142,4 +144,5 @@ void api_janitor_free(struct api_janitor *j);
 /** Make the namespaces every cluster has, and default ServiceAccounts. */
 int api_bootstrap(struct api_server *s, struct error *err);
 /** Create @obj unless it exists, for the server itself. */
-int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj, struct error *err);
+int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj,
+			struct error *err);

@@ -13,21 +13,21 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_internal.h"
+#include "json/json.h"
 
-#define CRD_GROUP "apiextensions.k8s.io"
-#define CRD_PLURAL "customresourcedefinitions"
+#define CRD_GROUP         "apiextensions.k8s.io"
+#define CRD_PLURAL        "customresourcedefinitions"
 #define CLEANUP_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
 #define EVENT_TTL_NS (3600 * NSEC_PER_SEC)
-#define IDLE_S 300
-#define RETRY_S 1
+#define IDLE_S       300
+#define RETRY_S      1
 
 struct api_janitor {
 	struct api_server *server;
 	pthread_t thread;
-	int64_t events_at; /* when Events are looked through next; the thread's alone */
+	int64_t events_at;    /* when Events are looked through next; the thread's alone */
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	bool stopping, work;
@@ -35,7 +35,8 @@ struct api_janitor {
 
 static const char *const first_namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
 
-int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj, struct error *err)
+int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj,
+			struct error *err)
 {
 	char uid[37], now[32];
 	random_uuid(uid);
@@ -49,9 +50,11 @@ int api_create_internal(struct api_server *s, const char *group, const char *plu
 
 static int make_namespace(struct api_server *s, const char *name, struct error *err)
 {
-	JSON_AUTO ns = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace", "metadata", "name", name,
-				 "labels", "kubernetes.io/metadata.name", name, "spec", "finalizers", "kubernetes", "status", "phase", "Active");
-	return ns != NULL ? api_create_internal(s, "", "namespaces", "", ns, err) : error_set(err, -ENOMEM, "out of memory");
+	JSON_AUTO ns = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "apiVersion", "v1", "kind",
+				 "Namespace", "metadata", "name", name, "labels", "kubernetes.io/metadata.name", name,
+				 "spec", "finalizers", "kubernetes", "status", "phase", "Active");
+	return ns != NULL ? api_create_internal(s, "", "namespaces", "", ns, err)
+			  : error_set(err, -ENOMEM, "out of memory");
 }
 
 static int make_account(struct api_server *s, const char *ns, struct error *err)
@@ -60,9 +63,10 @@ static int make_account(struct api_server *s, const char *ns, struct error *err)
 	CLEANUP(free_p) char *there = NULL;
 	if (objstore_get(s->store, &key, &there, NULL, NULL, NULL) == 0)
 		return 0;
-	JSON_AUTO sa = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "ServiceAccount", "metadata", "name", "default", "namespace",
-				 ns);
-	return sa != NULL ? api_create_internal(s, "", "serviceaccounts", ns, sa, err) : error_set(err, -ENOMEM, "out of memory");
+	JSON_AUTO sa = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind", "ServiceAccount", "metadata",
+				 "name", "default", "namespace", ns);
+	return sa != NULL ? api_create_internal(s, "", "serviceaccounts", ns, sa, err)
+			  : error_set(err, -ENOMEM, "out of memory");
 }
 
 /** Gather [[ns, name, deleting], ...]: nothing is written while the store is being read. */
@@ -87,7 +91,7 @@ static int keep_accounts(struct api_server *s, struct error *err)
 	int rc = gather(s, "", "namespaces", list, err);
 	size_t i;
 	json_t *entry;
-	json_array_foreach(list, i, entry)
+	json_array_foreach (list, i, entry)
 		if (rc == 0 && !json_is_true(json_array_get(entry, 2)))
 			rc = make_account(s, json_string_value(json_array_get(entry, 1)), err);
 	return rc;
@@ -108,7 +112,8 @@ static int delete_instance(struct api_server *s, const struct objstore_key *key,
 		return 0;
 	char now[32];
 	api_now(now);
-	if (held && (json_put_str(obj, "metadata.deletionTimestamp", now) < 0 || json_put_int(obj, "metadata.deletionGracePeriodSeconds", 0) < 0))
+	if (held && (json_put_str(obj, "metadata.deletionTimestamp", now) < 0 ||
+		     json_put_int(obj, "metadata.deletionGracePeriodSeconds", 0) < 0))
 		return error_set(err, -ENOMEM, "out of memory");
 	return api_store_object(s, key, obj, revision, !held, err);
 }
@@ -141,8 +146,9 @@ static int clean_definition(struct api_server *s, const char *name, struct error
 	int rc = gather(s, dot + 1, plural, list, err);
 	size_t i;
 	json_t *entry;
-	json_array_foreach(list, i, entry) {
-		struct objstore_key key = {dot + 1, plural, json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
+	json_array_foreach (list, i, entry) {
+		struct objstore_key key = {dot + 1, plural, json_string_value(json_array_get(entry, 0)),
+					   json_string_value(json_array_get(entry, 1))};
 		if (rc == 0)
 			rc = delete_instance(s, &key, err);
 	}
@@ -158,7 +164,7 @@ static int clean_definitions(struct api_server *s, struct error *err)
 	int rc = gather(s, CRD_GROUP, CRD_PLURAL, list, err);
 	size_t i;
 	json_t *entry;
-	json_array_foreach(list, i, entry)
+	json_array_foreach (list, i, entry)
 		if (rc == 0 && json_is_true(json_array_get(entry, 2)))
 			rc = clean_definition(s, json_string_value(json_array_get(entry, 1)), err);
 	return rc;
@@ -177,7 +183,8 @@ int api_bootstrap(struct api_server *s, struct error *err)
 /** The last time that an Event was heard of. */
 static bool is_old(const json_t *event, int64_t now)
 {
-	static const char *const times[] = {"metadata.creationTimestamp", "lastTimestamp", "eventTime", "series.lastObservedTime"};
+	static const char *const times[] = {"metadata.creationTimestamp", "lastTimestamp", "eventTime",
+					    "series.lastObservedTime"};
 	int64_t last = 0;
 	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
 		int64_t t = 0;
@@ -205,8 +212,9 @@ static int drop_old_events(struct api_server *s, struct error *err)
 	int rc = objstore_list(s->store, &range, collect_old, list, NULL, NULL, err);
 	size_t i;
 	json_t *entry;
-	json_array_foreach(list, i, entry) {
-		struct objstore_key key = {"", "events", json_string_value(json_array_get(entry, 0)), json_string_value(json_array_get(entry, 1))};
+	json_array_foreach (list, i, entry) {
+		struct objstore_key key = {"", "events", json_string_value(json_array_get(entry, 0)),
+					   json_string_value(json_array_get(entry, 1))};
 		if (rc == 0)
 			rc = delete_instance(s, &key, err);
 	}

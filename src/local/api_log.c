@@ -12,11 +12,11 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_logs.h"
 #include "local/api_names.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 #define STREAMS_MAX 128
 #define MESSAGE_MAX 2048
@@ -90,7 +90,12 @@ static int log_data(void *ctx, const void *data, size_t n)
 static void *log_main(void *arg)
 {
 	struct log_job *j = arg;
-	struct http_call call = {.method = "GET", .url = j->url, .on_head = log_head, .on_data = log_data, .ctx = j, .cancel = &j->cancel,
+	struct http_call call = {.method = "GET",
+				 .url = j->url,
+				 .on_head = log_head,
+				 .on_data = log_data,
+				 .ctx = j,
+				 .cancel = &j->cancel,
 				 .max_body = MESSAGE_MAX};
 	struct http_answer answer = {0};
 	struct error err = {0};
@@ -98,8 +103,11 @@ static void *log_main(void *arg)
 	if (j->stream != NULL) {
 		http_stream_end(j->stream);
 	} else if (j->x != NULL && rc == 0) {
-		const char *reason = answer.status == 404 ? "NotFound" : answer.status == 400 ? "BadRequest" : "InternalError";
-		answer_failure(TAKE(j->x), answer.status >= 400 ? answer.status : 500, reason, answer.body[0] != '\0' ? answer.body : "no log");
+		const char *reason = answer.status == 404   ? "NotFound"
+				     : answer.status == 400 ? "BadRequest"
+							    : "InternalError";
+		answer_failure(TAKE(j->x), answer.status >= 400 ? answer.status : 500, reason,
+			       answer.body[0] != '\0' ? answer.body : "no log");
 	} else if (j->x != NULL) {
 		char message[sizeof err.msg + 128];
 		(void)snprintf(message, sizeof message, "the node agent does not answer (is it running?): %s", err.msg);
@@ -142,7 +150,8 @@ void api_logs_free(struct api_logs *l)
 	pthread_mutex_lock(&l->lock);
 	l->stopping = true;
 	while (l->running > 0)
-		pthread_cond_wait(&l->ended, &l->lock); /* their streams have ended: they are cancelled within a second */
+		pthread_cond_wait(&l->ended,
+				  &l->lock); /* their streams have ended: they are cancelled within a second */
 	pthread_mutex_unlock(&l->lock);
 	http_client_free(l->agent);
 	(void)pthread_cond_destroy(&l->ended);
@@ -182,14 +191,15 @@ static int choose_container(struct api_request *r, const json_t *pod, const char
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		size_t i;
 		json_t *c;
-		json_array_foreach(json_object_get(spec, lists[l]), i, c) {
+		json_array_foreach (json_object_get(spec, lists[l]), i, c) {
 			found |= strcmp(json_str(c, "name", ""), want) == 0;
 			strbuf_addf(&names, "%s%s", names.n > 0 ? " " : "", json_str(c, "name", ""));
 		}
 	}
 	int rc = 0;
 	if (want[0] == '\0')
-		rc = api_fail_bad(r, "a container name must be specified for pod %s, choose one of: [%s]", r->name, names.p != NULL ? names.p : "");
+		rc = api_fail_bad(r, "a container name must be specified for pod %s, choose one of: [%s]", r->name,
+				  names.p != NULL ? names.p : "");
 	else if (!found)
 		rc = api_fail_bad(r, "container %s is not valid for pod %s", want, r->name);
 	else
@@ -228,8 +238,9 @@ static int add_since(struct api_request *r, struct strbuf *url)
 static int make_url(struct api_request *r, const char *container, char **ret)
 {
 	struct strbuf url = STRBUF_INIT(4096);
-	strbuf_addf(&url, "http://agent/containerLogs/%s/%s/%s?follow=%s&previous=%s&timestamps=%s", r->ns, r->name, container,
-		    api_query_bool(r, "follow") ? "true" : "false", api_query_bool(r, "previous") ? "true" : "false",
+	strbuf_addf(&url, "http://agent/containerLogs/%s/%s/%s?follow=%s&previous=%s&timestamps=%s", r->ns, r->name,
+		    container, api_query_bool(r, "follow") ? "true" : "false",
+		    api_query_bool(r, "previous") ? "true" : "false",
 		    api_query_bool(r, "timestamps") ? "true" : "false");
 	int rc = add_number(r, &url, "tailLines");
 	if (rc == 0)
@@ -250,7 +261,8 @@ static int start(struct api_request *r, char **url)
 		return api_fail_memory(r);
 	if (!reserve(l)) {
 		free(j);
-		return api_fail(r, 429, "TooManyRequests", NULL, "%d logs are being read already; try again when one has ended", STREAMS_MAX);
+		return api_fail(r, 429, "TooManyRequests", NULL,
+				"%d logs are being read already; try again when one has ended", STREAMS_MAX);
 	}
 	atomic_init(&j->refs, 1);
 	j->logs = l;

@@ -18,7 +18,10 @@ const char *api_verb(struct api_request *r)
 		return r->name[0] != '\0' ? "get" : api_query_bool(r, "watch") ? "watch" : "list";
 	if (strcmp(m, "DELETE") == 0)
 		return r->name[0] != '\0' ? "delete" : "deletecollection";
-	return strcmp(m, "POST") == 0 ? "create" : strcmp(m, "PUT") == 0 ? "update" : strcmp(m, "PATCH") == 0 ? "patch" : "other";
+	return strcmp(m, "POST") == 0    ? "create"
+	       : strcmp(m, "PUT") == 0   ? "update"
+	       : strcmp(m, "PATCH") == 0 ? "patch"
+					 : "other";
 }
 
 void api_count_request(const char *verb, int status, int64_t took_ns)
@@ -27,9 +30,11 @@ void api_count_request(const char *verb, int status, int64_t took_ns)
 	struct metrics *root = metrics_root();
 	char code[16];
 	(void)snprintf(code, sizeof code, "%d", status);
-	struct metric *total = metrics_counter(root, "sluice_api_requests_total", "Requests that were answered.", by_code);
+	struct metric *total =
+		metrics_counter(root, "sluice_api_requests_total", "Requests that were answered.", by_code);
 	series_add(metric_series(total, (const char *const[]){verb, code}), 1);
-	struct metric *seconds = metrics_histogram(root, "sluice_api_request_seconds", "Time until the answer was ready; of a watch, until it had begun.",
+	struct metric *seconds = metrics_histogram(root, "sluice_api_request_seconds",
+						   "Time until the answer was ready; of a watch, until it had begun.",
 						   by_verb, metrics_seconds, metrics_n_seconds);
 	series_observe(metric_series(seconds, (const char *const[]){verb}), (double)took_ns / NSEC_PER_SEC);
 }
@@ -39,7 +44,8 @@ int api_metrics(struct api_request *r)
 	struct metrics *root = metrics_root();
 	series_set(metric_series(metrics_gauge(root, "sluice_api_watches", "Watches that are open.", NULL), NULL),
 		   (double)api_hub_size(r->server->hub));
-	series_set(metric_series(metrics_gauge(root, "sluice_api_revision", "The newest revision of the store.", NULL), NULL),
+	series_set(metric_series(metrics_gauge(root, "sluice_api_revision", "The newest revision of the store.", NULL),
+				 NULL),
 		   (double)objstore_revision(r->server->store));
 	struct strbuf b = STRBUF_INIT(METRICS_MAX);
 	metrics_write(root, &b);

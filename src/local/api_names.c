@@ -6,9 +6,9 @@
 
 #include "base/cleanup.h"
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
-#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static bool one_of(char c, const char *set)
 {
@@ -53,7 +53,8 @@ bool api_name_dns_subdomain(const char *s)
 
 bool api_name_path_segment(const char *s)
 {
-	return s[0] != '\0' && strlen(s) <= 253 && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 && strpbrk(s, "/%") == NULL;
+	return s[0] != '\0' && strlen(s) <= 253 && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 &&
+	       strpbrk(s, "/%") == NULL;
 }
 
 bool api_name_label_value(const char *s)
@@ -93,21 +94,26 @@ bool api_name_qualified_any_case(const char *s)
 
 static const struct api_name_rule subdomain_rule = {
 	api_name_dns_subdomain,
-	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+	"and end with an "
 	"alphanumeric character (e.g. 'example.com', regex used for validation is "
 	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
 };
 static const struct api_name_rule label_rule = {
 	api_name_dns_label,
-	"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric "
+	"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+	"with an alphanumeric "
 	"character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
 };
 static const struct api_name_rule label_1035_rule = {
 	api_name_dns_label_1035,
-	"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an "
-	"alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+	"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+	"character, and end with an "
+	"alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+	"'[a-z]([-a-z0-9]*[a-z0-9])?')",
 };
-static const struct api_name_rule path_rule = {api_name_path_segment, "may not contain '/' or '%', and may not be '.' or '..'"};
+static const struct api_name_rule path_rule = {api_name_path_segment,
+					       "may not contain '/' or '%', and may not be '.' or '..'"};
 
 const struct api_name_rule *api_name_rule(const char *group, const char *plural)
 {

@@ -6,9 +6,9 @@
 #include "api/schema.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_names.h"
+#include "json/json.h"
 
 void api_now(char out[static 32])
 {
@@ -18,7 +18,8 @@ void api_now(char out[static 32])
 int api_set_revision(json_t *obj, int64_t revision)
 {
 	json_t *meta = json_object_get(obj, "metadata");
-	return json_object_set_new(meta, "resourceVersion", json_sprintf("%lld", (long long)revision)) == 0 ? 0 : -ENOMEM;
+	return json_object_set_new(meta, "resourceVersion", json_sprintf("%lld", (long long)revision)) == 0 ? 0
+													    : -ENOMEM;
 }
 
 char *api_base64(const void *data, size_t n)
@@ -61,14 +62,14 @@ void api_drop_nulls(const struct schema *s, json_t *value)
 	if (json_is_array(value) && s->type == SCHEMA_LIST) {
 		size_t i;
 		json_t *item;
-		json_array_foreach(value, i, item)
+		json_array_foreach (value, i, item)
 			api_drop_nulls(s->items, item);
 		return;
 	}
 	const char *key;
 	void *tmp;
 	json_t *member;
-	json_object_foreach_safe(value, tmp, key, member) {
+	json_object_foreach_safe (value, tmp, key, member) {
 		const struct field *f = s->type == SCHEMA_OBJECT && s->fields != NULL ? schema_field(s, key) : NULL;
 		const struct schema *below = s->type == SCHEMA_MAP ? s->items : f != NULL ? f->schema : NULL;
 		if (json_is_null(member) && below != NULL)
@@ -79,28 +80,34 @@ void api_drop_nulls(const struct schema *s, json_t *value)
 }
 
 #define LABEL_VALUE_TEXT                                                                                               \
-	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "  \
-	"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "                            \
+	"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "      \
+	"start and end with an "                                                                                       \
+	"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "           \
 	"'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 #define QUALIFIED_TEXT                                                                                                 \
-	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "     \
-	"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "          \
+	"alphanumeric character "                                                                                      \
+	"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                                  \
+	"'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 #define ANNOTATIONS_MAX (256u << 10)
 
 static void validate_labels(const json_t *labels, struct violations *vs)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)labels, key, v) {
+	json_object_foreach ((json_t *)labels, key, v) {
 		if (!api_name_qualified(key))
-			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", key, QUALIFIED_TEXT);
+			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", key,
+				      QUALIFIED_TEXT);
 		const char *s = json_string_value(v);
 		if (s == NULL)
 			continue; /* the schema says so */
 		if (strlen(s) > 63)
-			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": must be no more than 63 bytes", s);
+			violation_add(vs, "metadata.labels", "FieldValueInvalid",
+				      "Invalid value: \"%s\": must be no more than 63 bytes", s);
 		else if (!api_name_label_value(s))
-			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", s, LABEL_VALUE_TEXT);
+			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", s,
+				      LABEL_VALUE_TEXT);
 	}
 }
 
@@ -109,13 +116,15 @@ static void validate_annotations(const json_t *annotations, struct violations *v
 	const char *key;
 	json_t *v;
 	size_t total = 0;
-	json_object_foreach((json_t *)annotations, key, v) {
+	json_object_foreach ((json_t *)annotations, key, v) {
 		total += strlen(key) + json_string_length(v);
 		if (!api_name_qualified_any_case(key))
-			violation_add(vs, "metadata.annotations", "FieldValueInvalid", "Invalid value: \"%s\": %s", key, QUALIFIED_TEXT);
+			violation_add(vs, "metadata.annotations", "FieldValueInvalid", "Invalid value: \"%s\": %s", key,
+				      QUALIFIED_TEXT);
 	}
 	if (total > ANNOTATIONS_MAX)
-		violation_add(vs, "metadata.annotations", "FieldValueTooLong", "Too long: may not be more than %u bytes", ANNOTATIONS_MAX);
+		violation_add(vs, "metadata.annotations", "FieldValueTooLong",
+			      "Too long: may not be more than %u bytes", ANNOTATIONS_MAX);
 }
 
 static void validate_owners(const json_t *owners, struct violations *vs)
@@ -123,12 +132,13 @@ static void validate_owners(const json_t *owners, struct violations *vs)
 	static const char *const members[] = {"apiVersion", "kind", "name", "uid"};
 	size_t i, controllers = 0;
 	json_t *o;
-	json_array_foreach(owners, i, o) {
+	json_array_foreach (owners, i, o) {
 		for (size_t k = 0; k < ARRAY_LEN(members); k++) {
 			char path[96];
 			(void)snprintf(path, sizeof path, "metadata.ownerReferences[%zu].%s", i, members[k]);
 			if (json_str(o, members[k], "")[0] == '\0')
-				violation_add(vs, path, "FieldValueInvalid", "Invalid value: \"\": %s must not be empty", members[k]);
+				violation_add(vs, path, "FieldValueInvalid",
+					      "Invalid value: \"\": %s must not be empty", members[k]);
 		}
 		controllers += json_bool(o, "controller", false);
 	}
@@ -142,14 +152,15 @@ static void validate_finalizers(const json_t *finalizers, struct violations *vs)
 	size_t i;
 	json_t *f;
 	bool orphan = false, foreground = false;
-	json_array_foreach(finalizers, i, f) {
+	json_array_foreach (finalizers, i, f) {
 		const char *s = json_string_value(f);
 		if (s == NULL)
 			continue;
 		orphan |= strcmp(s, "orphan") == 0;
 		foreground |= strcmp(s, "foregroundDeletion") == 0;
 		if (!api_name_qualified(s))
-			violation_add(vs, "metadata.finalizers", "FieldValueInvalid", "Invalid value: \"%s\": %s", s, QUALIFIED_TEXT);
+			violation_add(vs, "metadata.finalizers", "FieldValueInvalid", "Invalid value: \"%s\": %s", s,
+				      QUALIFIED_TEXT);
 	}
 	if (orphan && foreground)
 		violation_add(vs, "metadata.finalizers", "FieldValueInvalid",
@@ -161,7 +172,8 @@ void api_validate_metadata(const struct api_request *r, const json_t *obj, struc
 	const char *name = json_str(obj, "metadata.name", "");
 	const struct api_name_rule *rule = api_name_rule(r->group, r->plural);
 	if (name[0] == '\0')
-		violation_add(vs, "metadata.name", "FieldValueRequired", "Required value: name or generateName is required");
+		violation_add(vs, "metadata.name", "FieldValueRequired",
+			      "Required value: name or generateName is required");
 	else if (!rule->valid(name))
 		violation_add(vs, "metadata.name", "FieldValueInvalid", "Invalid value: \"%s\": %s", name, rule->text);
 	validate_labels(json_at(obj, "metadata.labels"), vs);

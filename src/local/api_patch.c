@@ -5,10 +5,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "local/api_internal.h"
 #include "json/apply.h"
 #include "json/json.h"
 #include "json/patch.h"
-#include "local/api_internal.h"
 
 #define PATCH_TRIES 5
 
@@ -39,7 +39,8 @@ static int fail_patch(struct api_request *r, int rc, const struct error *err)
 	if (rc == -ENOMEM)
 		return api_fail_memory(r);
 	if (rc == -ENOENT)
-		return api_fail(r, 422, "Invalid", json_object(), "the server rejected our request due to an error in our request");
+		return api_fail(r, 422, "Invalid", json_object(),
+				"the server rejected our request due to an error in our request");
 	return api_fail_bad(r, "error applying patch: %s", err->msg);
 }
 
@@ -60,7 +61,8 @@ static int merge(struct api_request *r, enum patch_type type, const json_t *old,
 	const struct kube_resource *res = &r->kind->k->resource;
 	char version[128];
 	if (!json_is_object(*ret) || !json_is_object(json_object_get(*ret, "metadata")) ||
-	    strcmp(json_str(*ret, "kind", ""), res->kind) != 0 || strcmp(json_str(*ret, "apiVersion", ""), kube_api_version(res, version)) != 0) {
+	    strcmp(json_str(*ret, "kind", ""), res->kind) != 0 ||
+	    strcmp(json_str(*ret, "apiVersion", ""), kube_api_version(res, version)) != 0) {
 		json_decref(*ret);
 		*ret = NULL;
 		return api_fail_bad(r, "a patch may not change apiVersion, kind or remove metadata");
@@ -86,10 +88,12 @@ static int patch_once(struct api_request *r, enum patch_type type, const json_t 
 
 static int fail_no_manager(struct api_request *r)
 {
-	json_t *details = json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "group", "meta.k8s.io", "kind", "PatchOptions", "causes", "reason",
-				    "FieldValueRequired", "message", "Required value: is required for apply patch", "field", "fieldManager");
-	return api_fail(r, 422, "Invalid", details,
-			"PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+	json_t *details = json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "group", "meta.k8s.io", "kind", "PatchOptions",
+				    "causes", "reason", "FieldValueRequired", "message",
+				    "Required value: is required for apply patch", "field", "fieldManager");
+	return api_fail(
+		r, 422, "Invalid", details,
+		"PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
 }
 
 /** The applied configuration must be a whole object of this kind and name. */
@@ -101,15 +105,19 @@ static int check_config(struct api_request *r, json_t *config)
 		return api_fail_bad(r, "the applied configuration must be an object");
 	if (strcmp(json_str(config, "kind", ""), res->kind) != 0 ||
 	    strcmp(json_str(config, "apiVersion", ""), kube_api_version(res, version)) != 0)
-		return api_fail_bad(r, "apiVersion and kind of the applied configuration must be %s and %s", version, res->kind);
-	if (!json_is_object(json_object_get(config, "metadata")) && json_object_set_new(config, "metadata", json_object()) < 0)
+		return api_fail_bad(r, "apiVersion and kind of the applied configuration must be %s and %s", version,
+				    res->kind);
+	if (!json_is_object(json_object_get(config, "metadata")) &&
+	    json_object_set_new(config, "metadata", json_object()) < 0)
 		return api_fail_memory(r);
 	json_t *meta = json_object_get(config, "metadata");
 	const char *name = json_str(meta, "name", r->name), *ns = json_str(meta, "namespace", r->ns);
 	if (strcmp(name, r->name) != 0)
-		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name, r->name);
+		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name,
+				    r->name);
 	if (strcmp(ns, r->ns) != 0)
-		return api_fail_bad(r, "the namespace of the provided object does not match the namespace sent on the request");
+		return api_fail_bad(
+			r, "the namespace of the provided object does not match the namespace sent on the request");
 	if (json_array_size(json_object_get(meta, "managedFields")) > 0)
 		return api_fail_bad(r, "metadata.managedFields must be nil");
 	(void)json_object_del(meta, "managedFields");
@@ -134,8 +142,14 @@ static int apply_onto(struct api_request *r, const json_t *live, const json_t *c
 	char version[128];
 	struct shape root = schema_shape(r->kind->k->schema);
 	struct apply_options o = {
-		.manager = r->manager, .api_version = kube_api_version(&r->kind->k->resource, version), .subresource = r->sub, .force = r->force,
-		.now_wall_ns = clock_wall_ns(), .root = &root, .ops = &schema_shape_ops, .ignore = api_ignored_fields(r),
+		.manager = r->manager,
+		.api_version = kube_api_version(&r->kind->k->resource, version),
+		.subresource = r->sub,
+		.force = r->force,
+		.now_wall_ns = clock_wall_ns(),
+		.root = &root,
+		.ops = &schema_shape_ops,
+		.ignore = api_ignored_fields(r),
 	};
 	JSON_AUTO causes = NULL;
 	struct error err = {0};
@@ -153,8 +167,10 @@ static int apply_create(struct api_request *r, const json_t *config, json_t **re
 		return api_fail_not_found(r, r->name);
 	if (json_str(config, "metadata.uid", "")[0] != '\0')
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
-				"Operation cannot be fulfilled on %s \"%s\": uid mismatch: the provided object specified uid %s, and no existing object was"
-				" found", api_resource_name(r), r->name, json_str(config, "metadata.uid", ""));
+				"Operation cannot be fulfilled on %s \"%s\": uid mismatch: the provided object "
+				"specified uid %s, and no existing object was"
+				" found",
+				api_resource_name(r), r->name, json_str(config, "metadata.uid", ""));
 	JSON_AUTO obj = NULL;
 	int rc = apply_onto(r, NULL, config, &obj);
 	if (rc < 0)
@@ -164,7 +180,8 @@ static int apply_create(struct api_request *r, const json_t *config, json_t **re
 	if (!json_is_object(meta) && json_object_set_new(obj, "metadata", meta = json_object()) < 0)
 		return api_fail_memory(r);
 	if (json_object_set(obj, "apiVersion", json_object_get(config, "apiVersion")) < 0 ||
-	    json_object_set(obj, "kind", json_object_get(config, "kind")) < 0 || json_object_set_new(meta, "name", json_string(r->name)) < 0)
+	    json_object_set(obj, "kind", json_object_get(config, "kind")) < 0 ||
+	    json_object_set_new(meta, "name", json_string(r->name)) < 0)
 		return api_fail_memory(r);
 	return api_create_object(r, obj, true, ret);
 }
@@ -178,7 +195,10 @@ static int apply_once(struct api_request *r, const json_t *config, bool *ret_cre
 	*ret_created = rc == API_FAILED && r->status == 404;
 	if (*ret_created) {
 		rc = apply_create(r, config, ret);
-		return rc == API_FAILED && r->status == 409 && strcmp(json_str(r->failure, "reason", ""), "AlreadyExists") == 0 ? -ESTALE : rc;
+		return rc == API_FAILED && r->status == 409 &&
+				       strcmp(json_str(r->failure, "reason", ""), "AlreadyExists") == 0
+			       ? -ESTALE
+			       : rc;
 	}
 	if (rc == 0)
 		rc = apply_onto(r, old, config, &obj);
@@ -217,7 +237,8 @@ int api_patch(struct api_request *r)
 		return api_fail(r, 415, "UnsupportedMediaType", json_object(), "415: Unsupported Media Type");
 	if (type == PATCH_STRATEGIC && r->kind->custom)
 		return api_fail(r, 415, "UnsupportedMediaType", NULL,
-				"the body of the request was in an unknown format - accepted media types include: application/json-patch+json,"
+				"the body of the request was in an unknown format - accepted media types include: "
+				"application/json-patch+json,"
 				" application/merge-patch+json, application/apply-patch+yaml");
 	if (type == PATCH_APPLY)
 		return apply_now(r);

@@ -9,13 +9,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "local/api_internal.h"
 #include "json/json.h"
 #include "json/yaml.h"
-#include "local/api_internal.h"
 
-#define PEM_MAX (64u << 10)
+#define PEM_MAX    (64u << 10)
 #define RENEW_DAYS 30
-#define LEAF_DAYS 365
+#define LEAF_DAYS  365
 
 void api_pki_clear(struct api_pki *p)
 {
@@ -81,7 +81,9 @@ static int open_admin(const char *dir, const struct cert_pair *ca, struct cert_p
 		return rc;
 	cert_pair_clear(ret);
 	*ret = (struct cert_pair){0};
-	const struct cert_options o = {.cn = "sluice-admin", .organizations = (const char *const[]){"system:masters", NULL}, .client = true,
+	const struct cert_options o = {.cn = "sluice-admin",
+				       .organizations = (const char *const[]){"system:masters", NULL},
+				       .client = true,
 				       .days = LEAF_DAYS};
 	rc = cert_issue(ca, &o, ret, err);
 	return rc < 0 ? rc : save_pair(dir, "admin", ret, err);
@@ -93,7 +95,9 @@ static int make_server(const struct cert_pair *ca, const char *address, struct c
 	if (gethostname(host, sizeof host) < 0 || host[0] == '\0')
 		(void)str_copy(host, sizeof host, "localhost");
 	host[sizeof host - 1] = '\0';
-	const char *const sans[] = {"localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", address, host, NULL};
+	const char *const sans[] = {
+		"localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		address,     host,        NULL};
 	const struct cert_options o = {.cn = "sluice-api", .sans = sans, .server = true, .days = LEAF_DAYS};
 	return cert_issue(ca, &o, ret, err);
 }
@@ -124,15 +128,18 @@ static json_t *encoded(const char *pem)
 	return text != NULL ? json_string(text) : NULL;
 }
 
-int api_pki_write_kubeconfig(const struct api_pki *p, const char *path, const char *address, uint16_t port, struct error *err)
+int api_pki_write_kubeconfig(const struct api_pki *p, const char *path, const char *address, uint16_t port,
+			     struct error *err)
 {
 	bool v6 = strchr(address, ':') != NULL;
 	JSON_AUTO server = json_sprintf(v6 ? "https://[%s]:%u" : "https://%s:%u", address, port);
-	JSON_AUTO cfg = json_pack("{s:s, s:s, s:[{s:s, s:{s:O, s:o}}], s:[{s:s, s:{s:o, s:o}}], s:[{s:s, s:{s:s, s:s}}], s:s}", "apiVersion", "v1", "kind",
-				  "Config", "clusters", "name", "sluice", "cluster", "server", server, "certificate-authority-data",
-				  encoded(p->ca.cert_pem), "users", "name", "sluice-admin", "user", "client-certificate-data",
-				  encoded(p->admin.cert_pem), "client-key-data", encoded(p->admin.key_pem), "contexts", "name", "sluice", "context",
-				  "cluster", "sluice", "user", "sluice-admin", "current-context", "sluice");
+	JSON_AUTO cfg =
+		json_pack("{s:s, s:s, s:[{s:s, s:{s:O, s:o}}], s:[{s:s, s:{s:o, s:o}}], s:[{s:s, s:{s:s, s:s}}], s:s}",
+			  "apiVersion", "v1", "kind", "Config", "clusters", "name", "sluice", "cluster", "server",
+			  server, "certificate-authority-data", encoded(p->ca.cert_pem), "users", "name",
+			  "sluice-admin", "user", "client-certificate-data", encoded(p->admin.cert_pem),
+			  "client-key-data", encoded(p->admin.key_pem), "contexts", "name", "sluice", "context",
+			  "cluster", "sluice", "user", "sluice-admin", "current-context", "sluice");
 	CLEANUP(free_p) char *text = cfg != NULL ? yaml_to_text(cfg) : NULL;
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "kubeconfig: out of memory");

@@ -15,4 +15,5 @@ struct api_pki {
 int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret, struct error *err);
 void api_pki_clear(struct api_pki *p);
 /** Write a kubeconfig of mode 0600 with the administrator's certificate. */
-int api_pki_write_kubeconfig(const struct api_pki *p, const char *path, const char *address, uint16_t port, struct error *err);
+int api_pki_write_kubeconfig(const struct api_pki *p, const char *path, const char *address, uint16_t port,
+			     struct error *err);

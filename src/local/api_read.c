@@ -8,12 +8,12 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
-#include "json/selector.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
+#include "json/json.h"
+#include "json/selector.h"
 
-#define ANSWER_MAX (1u << 30)
+#define ANSWER_MAX   (1u << 30)
 #define CONTINUE_MAX 4096
 
 static void label_selector_free_p(struct label_selector **s)
@@ -26,8 +26,8 @@ static void field_selector_free_p(struct field_selector **s)
 	field_selector_free(*s);
 }
 
-int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name, json_t **ret,
-		   int64_t *ret_revision)
+int api_load_other(struct api_server *s, const char *group, const char *plural, const char *ns, const char *name,
+		   json_t **ret, int64_t *ret_revision)
 {
 	struct objstore_key key = {group, plural, ns, name};
 	CLEANUP(free_p) char *text = NULL;
@@ -51,7 +51,8 @@ int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret
 		return api_fail_internal(r, &err);
 	if (!r->kind->one_version) {
 		char version[128];
-		(void)json_object_set_new(*ret, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+		(void)json_object_set_new(*ret, "apiVersion",
+					  json_string(kube_api_version(&r->kind->k->resource, version)));
 	}
 	return 0;
 }
@@ -68,11 +69,13 @@ static const struct {
 	const char *group, *plural;
 	const char *const *paths;
 } selectable[] = {
-	{"", "pods", (const char *const[]){"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-					   "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName", NULL}},
-	{"", "events", (const char *const[]){"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-					     "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-					     "reportingComponent", "source", "type", NULL}},
+	{"", "pods",
+	 (const char *const[]){"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+			       "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName", NULL}},
+	{"", "events",
+	 (const char *const[]){"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+			       "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
+			       "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type", NULL}},
 	{"", "secrets", (const char *const[]){"type", NULL}},
 	{"", "namespaces", (const char *const[]){"status.phase", NULL}},
 	{"", "nodes", (const char *const[]){"spec.unschedulable", NULL}},
@@ -83,11 +86,11 @@ static bool crd_selectable(const struct api_request *r, const char *path)
 {
 	size_t i;
 	const json_t *version, *field;
-	json_array_foreach(json_at(r->kind->crd, "spec.versions"), i, version) {
+	json_array_foreach (json_at(r->kind->crd, "spec.versions"), i, version) {
 		if (strcmp(json_str(version, "name", ""), r->version) != 0)
 			continue;
 		size_t k;
-		json_array_foreach(json_object_get(version, "selectableFields"), k, field)
+		json_array_foreach (json_object_get(version, "selectableFields"), k, field)
 			if (strcmp(json_str(field, "jsonPath", ".") + 1, path) == 0)
 				return true;
 	}
@@ -109,7 +112,8 @@ static int check_field(void *ctx, const char *path)
 	}
 	if (r->kind->custom && crd_selectable(r, path))
 		return 0;
-	return api_fail_bad(r, "\"%s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", path);
+	return api_fail_bad(r, "\"%s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+			    path);
 }
 
 static int read_selectors(struct api_request *r, struct label_selector **ret_labels, struct field_selector **ret_fields)
@@ -164,7 +168,8 @@ static int add_tree(struct listing *l, const struct objstore_item *item)
 		return json_array_append_new(items, api_partial_metadata(obj)) == 0 ? 0 : -ENOMEM;
 	if (!r->kind->one_version) {
 		char version[128];
-		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+		(void)json_object_set_new(obj, "apiVersion",
+					  json_string(kube_api_version(&r->kind->k->resource, version)));
 	}
 	return json_array_append(items, obj) == 0 ? 0 : -ENOMEM;
 }
@@ -192,7 +197,8 @@ static int add_item(void *ctx, const struct objstore_item *item)
 
 static char *continue_token(int64_t revision, const char *ns, const char *name)
 {
-	JSON_AUTO j = json_pack("{s:s, s:I, s:o}", "v", "meta.k8s.io/v1", "rv", (json_int_t)revision, "start", json_sprintf("%s/%s", ns, name));
+	JSON_AUTO j = json_pack("{s:s, s:I, s:o}", "v", "meta.k8s.io/v1", "rv", (json_int_t)revision, "start",
+				json_sprintf("%s/%s", ns, name));
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(j, &n);
 	return text != NULL ? api_base64(text, n) : NULL;
@@ -209,12 +215,15 @@ static int read_continue(struct api_request *r, struct objstore_range *range)
 	if (strlen(token) > CONTINUE_MAX)
 		return api_fail_bad(r, "invalid continue token: continue key is not valid: too long");
 	if (api_unbase64(token, &text, &n) < 0)
-		return api_fail_bad(r, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu", n);
+		return api_fail_bad(
+			r, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu",
+			n);
 	const char *start = json_parse(text, n, &j, NULL) == 0 ? json_str(j, "start", NULL) : NULL;
 	const char *slash = start != NULL ? strchr(start, '/') : NULL;
 	range->revision = json_int(j, "rv", 0);
 	if (slash == NULL || range->revision <= 0)
-		return api_fail_bad(r, "invalid continue token: continue key is not valid: it was not made by this server");
+		return api_fail_bad(
+			r, "invalid continue token: continue key is not valid: it was not made by this server");
 	range->after_ns = arena_strndup(&r->arena, start, (size_t)(slash - start));
 	range->after_name = arena_strdup(&r->arena, slash + 1);
 	return range->after_ns != NULL && range->after_name != NULL ? 0 : api_fail_memory(r);
@@ -247,7 +256,8 @@ static int fail_list(struct api_request *r, int rc, const struct error *err)
 {
 	if (rc == -EKEYEXPIRED)
 		return api_fail(r, 410, "Expired", NULL,
-				"The provided continue parameter is too old to display a consistent list result. You can start a new list without"
+				"The provided continue parameter is too old to display a consistent list result. You "
+				"can start a new list without"
 				" the continue parameter.");
 	if (rc == -ERANGE)
 		return api_fail(r, 504, "Timeout", NULL, "Too large resource version: %s", err->msg);
@@ -263,8 +273,10 @@ static json_t *list_head(struct api_request *r)
 	if (r->form == API_FORM_TABLE)
 		return api_table_new(r->kind, true);
 	if (r->form == API_FORM_PARTIAL)
-		return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", "PartialObjectMetadataList", "apiVersion", "meta.k8s.io/v1", "metadata", "items");
-	return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", k->list_kind, "apiVersion", kube_api_version(&k->resource, version), "metadata", "items");
+		return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", "PartialObjectMetadataList", "apiVersion",
+				 "meta.k8s.io/v1", "metadata", "items");
+	return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", k->list_kind, "apiVersion",
+			 kube_api_version(&k->resource, version), "metadata", "items");
 }
 
 static int list_metadata(json_t *meta, const struct listing *l, int64_t revision, int64_t remaining)
@@ -315,7 +327,8 @@ static int list_now(struct api_request *r, const struct label_selector *labels, 
 	int rc = read_range(r, &range);
 	if (rc < 0)
 		return rc;
-	CLEANUP(listing_clear) struct listing l = {.r = r, .labels = labels, .fields = fields, .text = STRBUF_INIT(ANSWER_MAX)};
+	CLEANUP(listing_clear)
+	struct listing l = {.r = r, .labels = labels, .fields = fields, .text = STRBUF_INIT(ANSWER_MAX)};
 	l.only = fields != NULL ? field_selector_value(fields, "metadata.name") : NULL;
 	l.bytes = r->form == API_FORM_OBJECT && r->kind->one_version && labels == NULL && fields == NULL;
 	l.out = list_head(r);
@@ -339,7 +352,8 @@ static int watch_now(struct api_request *r, struct label_selector **labels, stru
 	int64_t seconds = 0;
 	const char *t = api_query(r, "timeoutSeconds");
 	if (t[0] != '\0' && (str_to_i64(t, &seconds) < 0 || seconds < 0))
-		return api_fail_bad(r, "timeoutSeconds: Invalid value: \"%s\": must be a number that is not negative", t);
+		return api_fail_bad(r, "timeoutSeconds: Invalid value: \"%s\": must be a number that is not negative",
+				    t);
 	if (seconds <= 0 || seconds > 24 * 3600)
 		seconds = 1800 + random_below(1800); /* spread, so that clients do not all come back at once */
 	o.timeout_ns = seconds * NSEC_PER_SEC;

@@ -7,12 +7,12 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "json/json.h"
 #include "local/api_table.h"
+#include "json/json.h"
 
 #define CRD_ARENA_MAX (32u << 20)
-#define KINDS_MAX 4096
-#define COLUMNS_MAX 64
+#define KINDS_MAX     4096
+#define COLUMNS_MAX   64
 
 struct api_registry {
 	pthread_rwlock_t lock; /* guards all below */
@@ -179,19 +179,26 @@ static int read_columns(struct api_kind *k, struct kind *out, const json_t *vers
 	if (n == 0)
 		return 0;
 	if (n > COLUMNS_MAX)
-		return error_set(err, -EINVAL, "spec.versions.additionalPrinterColumns: Too many: %zu: must have at most %d items", n, COLUMNS_MAX);
+		return error_set(err, -EINVAL,
+				 "spec.versions.additionalPrinterColumns: Too many: %zu: must have at most %d items", n,
+				 COLUMNS_MAX);
 	struct column *cols = arena_alloc_array(&k->arena, n + 1, sizeof *cols);
 	if (cols == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *c = json_array_get(list, i);
-		cols[i] = (struct column){.name = column_text(c, "name"), .type = column_text(c, "type"), .format = column_text(c, "format"),
-					  .doc = column_text(c, "description"), .json_path = column_text(c, "jsonPath"),
+		cols[i] = (struct column){.name = column_text(c, "name"),
+					  .type = column_text(c, "type"),
+					  .format = column_text(c, "format"),
+					  .doc = column_text(c, "description"),
+					  .json_path = column_text(c, "jsonPath"),
 					  .priority = (int)json_integer_value(json_object_get(c, "priority"))};
 		if (!api_json_path_valid(cols[i].json_path))
 			return error_set(err, -EINVAL,
-					 "spec.versions.additionalPrinterColumns[%zu].jsonPath: Invalid value: \"%s\": only .member, ['member'],"
-					 " [n], [*] and [?(@.member==\"text\")] are served here", i, cols[i].json_path);
+					 "spec.versions.additionalPrinterColumns[%zu].jsonPath: Invalid value: \"%s\": "
+					 "only .member, ['member'],"
+					 " [n], [*] and [?(@.member==\"text\")] are served here",
+					 i, cols[i].json_path);
 	}
 	out->columns = cols;
 	return 0;
@@ -247,7 +254,8 @@ static int read_schema(struct api_kind *k, struct kind *out, const json_t *versi
 {
 	const json_t *open = json_at(version, "schema.openAPIV3Schema");
 	if (!json_is_object(open))
-		return error_set(err, -EINVAL, "spec.versions[%s].schema.openAPIV3Schema: Required value: schemas are required",
+		return error_set(err, -EINVAL,
+				 "spec.versions[%s].schema.openAPIV3Schema: Required value: schemas are required",
 				 column_text(version, "name"));
 	const struct schema *root = NULL;
 	int rc = schema_from_openapi(open, &k->arena, &root, err);
@@ -261,7 +269,8 @@ static int read_schema(struct api_kind *k, struct kind *out, const json_t *versi
 }
 
 /** The kind of one version of @crd. The json it points into is the kind's own copy. */
-static int build_kind(const json_t *crd, size_t version_at, const char *storage, bool one_version, struct api_kind **ret, struct error *err)
+static int build_kind(const json_t *crd, size_t version_at, const char *storage, bool one_version,
+		      struct api_kind **ret, struct error *err)
 {
 	CLEANUP(api_kind_unref_p) struct api_kind *k = kind_new();
 	if (k == NULL || (k->crd = json_deep_copy(crd)) == NULL)
@@ -272,8 +281,11 @@ static int build_kind(const json_t *crd, size_t version_at, const char *storage,
 	if (out == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	out->resource = (struct kube_resource){
-		.group = column_text(spec, "group"), .version = column_text(version, "name"), .kind = column_text(names, "kind"),
-		.plural = column_text(names, "plural"), .namespaced = strcmp(column_text(spec, "scope"), "Cluster") != 0,
+		.group = column_text(spec, "group"),
+		.version = column_text(version, "name"),
+		.kind = column_text(names, "kind"),
+		.plural = column_text(names, "plural"),
+		.namespaced = strcmp(column_text(spec, "scope"), "Cluster") != 0,
 	};
 	out->list_kind = column_text(names, "listKind");
 	out->singular = column_text(names, "singular");
@@ -350,7 +362,9 @@ static bool is_served(struct api_registry *reg, const json_t *crd)
 	bool same = false;
 	pthread_rwlock_rdlock(&reg->lock);
 	for (size_t i = 0; i < reg->n && !same; i++)
-		same = reg->kinds[i]->custom && strcmp(json_str(reg->kinds[i]->crd, "metadata.name", ""), json_str(crd, "metadata.name", "")) == 0 &&
+		same = reg->kinds[i]->custom &&
+		       strcmp(json_str(reg->kinds[i]->crd, "metadata.name", ""), json_str(crd, "metadata.name", "")) ==
+			       0 &&
 		       json_same(json_object_get(reg->kinds[i]->crd, "spec"), json_object_get(crd, "spec"));
 	pthread_rwlock_unlock(&reg->lock);
 	return same;

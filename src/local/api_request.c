@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/api_table.h"
 #include "local/store.h"
+#include "json/json.h"
 
 #define SEGMENTS_MAX 8
 
@@ -29,8 +29,8 @@ static size_t split_path(const char *path, struct arena *arena, const char *out[
 	return n;
 }
 
-bool api_path_parse(const char *path, struct arena *arena, const char **ret_group, const char **ret_version, const char **ret_plural,
-		    const char **ret_ns, const char **ret_name, const char **ret_sub)
+bool api_path_parse(const char *path, struct arena *arena, const char **ret_group, const char **ret_version,
+		    const char **ret_plural, const char **ret_ns, const char **ret_name, const char **ret_sub)
 {
 	const char *seg[SEGMENTS_MAX] = {0};
 	size_t n = split_path(path, arena, seg);
@@ -51,7 +51,8 @@ bool api_path_parse(const char *path, struct arena *arena, const char **ret_grou
 	*ret_ns = *ret_name = *ret_sub = "";
 	/* /namespaces/NS/... is a namespace's content, but /namespaces/NS[/status|/finalize] is the namespace. */
 	bool content = strcmp(seg[at], "namespaces") == 0 && n - at >= 3 &&
-		       !((*ret_group)[0] == '\0' && n - at == 3 && (strcmp(seg[at + 2], "status") == 0 || strcmp(seg[at + 2], "finalize") == 0));
+		       !((*ret_group)[0] == '\0' && n - at == 3 &&
+			 (strcmp(seg[at + 2], "status") == 0 || strcmp(seg[at + 2], "finalize") == 0));
 	if (content) {
 		*ret_ns = seg[at + 1];
 		at += 2;
@@ -88,7 +89,8 @@ static void read_accept(struct api_request *r)
 		const char *s = arena_strndup(&r->arena, one.p, one.n);
 		if (s == NULL || strstr(s, "application/json") == NULL)
 			continue;
-		bool v1 = strstr(s, "v=v1") != NULL && strstr(s, "v=v1beta1") == NULL && strstr(s, "g=meta.k8s.io") != NULL;
+		bool v1 = strstr(s, "v=v1") != NULL && strstr(s, "v=v1beta1") == NULL &&
+			  strstr(s, "g=meta.k8s.io") != NULL;
 		if (strstr(s, "as=") == NULL)
 			return;
 		if (v1 && strstr(s, "as=Table") != NULL) {
@@ -129,8 +131,9 @@ static int read_validation(struct api_request *r)
 			return 0;
 		}
 	}
-	return api_fail(r, 422, "Invalid", NULL,
-			"fieldValidation: Unsupported value: \"%s\": supported values: \"Ignore\", \"Strict\", \"Warn\"", v);
+	return api_fail(
+		r, 422, "Invalid", NULL,
+		"fieldValidation: Unsupported value: \"%s\": supported values: \"Ignore\", \"Strict\", \"Warn\"", v);
 }
 
 int api_request_options(struct api_request *r)
@@ -138,7 +141,8 @@ int api_request_options(struct api_request *r)
 	read_accept(r);
 	const char *dry = api_query(r, "dryRun");
 	if (dry[0] != '\0' && strcmp(dry, "All") != 0)
-		return api_fail(r, 422, "Invalid", NULL, "dryRun: Unsupported value: \"%s\": supported values: \"All\"", dry);
+		return api_fail(r, 422, "Invalid", NULL, "dryRun: Unsupported value: \"%s\": supported values: \"All\"",
+				dry);
 	r->dry_run = dry[0] != '\0';
 	r->force = api_query_bool(r, "force");
 	r->manager = field_manager(r);
@@ -166,7 +170,8 @@ void api_reply_json(struct api_request *r, int status, const json_t *j)
 {
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(j, &n);
-	static const char none[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":\"InternalError\",\"code\":500}";
+	static const char none[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":"
+				   "\"InternalError\",\"code\":500}";
 	r->answered = true;
 	r->status = status;
 	if (text == NULL)
@@ -181,7 +186,8 @@ int api_reply_object(struct api_request *r, int status, json_t *obj)
 		api_reply_json(r, status, obj);
 		return 0;
 	}
-	JSON_AUTO view = r->form == API_FORM_TABLE ? api_table_one(r->kind, obj, r->include_object) : api_partial_metadata(obj);
+	JSON_AUTO view =
+		r->form == API_FORM_TABLE ? api_table_one(r->kind, obj, r->include_object) : api_partial_metadata(obj);
 	if (view == NULL)
 		return api_fail_memory(r);
 	api_reply_json(r, status, view);

@@ -48,8 +48,8 @@ struct api_request {
 };
 
 /** A path below /api or /apis, cut into its parts. False: no resource's path. */
-bool api_path_parse(const char *path, struct arena *arena, const char **ret_group, const char **ret_version, const char **ret_plural,
-		    const char **ret_ns, const char **ret_name, const char **ret_sub);
+bool api_path_parse(const char *path, struct arena *arena, const char **ret_group, const char **ret_version,
+		    const char **ret_plural, const char **ret_ns, const char **ret_name, const char **ret_sub);
 /** Read the options that all verbs share (dryRun, fieldManager, fieldValidation, force, Accept). */
 int api_request_options(struct api_request *r);
 void api_request_clear(struct api_request *r);
@@ -70,8 +70,8 @@ void api_warn(struct api_request *r, const char *text);
 
 /* Failures. @details is taken and may be NULL. */
 json_t *api_status_new(int code, const char *reason, json_t *details, const char *message);
-__attribute__((format(printf, 5, 6)))
-int api_fail(struct api_request *r, int code, const char *reason, json_t *details, const char *fmt, ...);
+__attribute__((format(printf, 5, 6))) int api_fail(struct api_request *r, int code, const char *reason, json_t *details,
+						   const char *fmt, ...);
 /** {"name", "group", "kind": plural} of the request's resource. */
 json_t *api_details(const struct api_request *r, const char *name);
 /** "statefulsets.apps", "configmaps". */
@@ -80,8 +80,7 @@ int api_fail_not_found(struct api_request *r, const char *name);
 int api_fail_exists(struct api_request *r, const char *name);
 /** The object has been modified. */
 int api_fail_conflict(struct api_request *r, const char *name);
-__attribute__((format(printf, 2, 3)))
-int api_fail_bad(struct api_request *r, const char *fmt, ...);
+__attribute__((format(printf, 2, 3))) int api_fail_bad(struct api_request *r, const char *fmt, ...);
 /** 422 with one cause for each violation. */
 int api_fail_invalid(struct api_request *r, const char *name, const struct violations *vs);
 int api_fail_memory(struct api_request *r);

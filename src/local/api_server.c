@@ -7,16 +7,16 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_logs.h"
 #include "local/api_pki.h"
 #include "net/http_server.h"
+#include "json/json.h"
 
-#define BODY_MAX (3u << 20)
-#define WORKERS 32 /* most of them wait for the disk, together */
+#define BODY_MAX         (3u << 20)
+#define WORKERS          32          /* most of them wait for the disk, together */
 #define STREAM_QUEUE_MAX (64u << 20) /* a watch may begin with everything that exists */
-#define REQUEST_ARENA (8u << 20)
+#define REQUEST_ARENA    (8u << 20)
 
 static int fail_no_resource(struct api_request *r)
 {
@@ -27,7 +27,8 @@ static int fail_no_resource(struct api_request *r)
 static bool authenticated(const struct api_request *r)
 {
 	const char *p = r->http->path;
-	return r->http->peer_cn != NULL || strcmp(p, "/healthz") == 0 || strcmp(p, "/livez") == 0 || strcmp(p, "/readyz") == 0;
+	return r->http->peer_cn != NULL || strcmp(p, "/healthz") == 0 || strcmp(p, "/livez") == 0 ||
+	       strcmp(p, "/readyz") == 0;
 }
 
 static const struct {
@@ -35,11 +36,8 @@ static const struct {
 	enum kind_sub sub;
 	int (*run)(struct api_request *r); /* NULL: a half of the object, by the plain verbs */
 } subresources[] = {
-	{"status", SUB_STATUS, NULL},
-	{"scale", SUB_SCALE, api_scale},
-	{"log", SUB_LOG, api_log},
-	{"binding", SUB_BINDING, api_binding},
-	{"finalize", SUB_FINALIZE, api_finalize},
+	{"status", SUB_STATUS, NULL},          {"scale", SUB_SCALE, api_scale},          {"log", SUB_LOG, api_log},
+	{"binding", SUB_BINDING, api_binding}, {"finalize", SUB_FINALIZE, api_finalize},
 };
 
 static int run_half(struct api_request *r)
@@ -119,9 +117,20 @@ static int run_request(struct api_request *r)
 
 static void handle(void *ctx, struct http_exchange *x)
 {
-	struct api_request r = {.server = ctx, .x = x, .http = http_exchange_request(x), .arena = ARENA_INIT(REQUEST_ARENA),
-				.group = "", .version = "", .plural = "", .ns = "", .name = "", .sub = "", .manager = "unknown",
-				.include_object = "Metadata", .verb = "other", .status = 200};
+	struct api_request r = {.server = ctx,
+				.x = x,
+				.http = http_exchange_request(x),
+				.arena = ARENA_INIT(REQUEST_ARENA),
+				.group = "",
+				.version = "",
+				.plural = "",
+				.ns = "",
+				.name = "",
+				.sub = "",
+				.manager = "unknown",
+				.include_object = "Metadata",
+				.verb = "other",
+				.status = 200};
 	int64_t began = clock_mono_ns();
 	int rc = run_request(&r);
 	if (!r.answered && rc == 0)
@@ -138,8 +147,12 @@ static void handle(void *ctx, struct http_exchange *x)
 static char *http_error(void *ctx, int status, const char *message, const char **ret_content_type)
 {
 	(void)ctx;
-	const char *reason = status == 413 ? "RequestEntityTooLarge" : status == 400 ? "BadRequest" : status == 503 ? "ServiceUnavailable" : "InternalError";
-	CLEANUP(free_p) char *text = status == 413 ? str_printf("Request entity too large: limit is %u", BODY_MAX) : NULL;
+	const char *reason = status == 413   ? "RequestEntityTooLarge"
+			     : status == 400 ? "BadRequest"
+			     : status == 503 ? "ServiceUnavailable"
+					     : "InternalError";
+	CLEANUP(free_p)
+	char *text = status == 413 ? str_printf("Request entity too large: limit is %u", BODY_MAX) : NULL;
 	JSON_AUTO j = api_status_new(status, reason, NULL, text != NULL ? text : message);
 	*ret_content_type = "application/json";
 	return json_to_text(j, NULL);
@@ -183,8 +196,17 @@ static int serve(struct api_server *s, const struct api_server_options *o, struc
 	if (rc < 0)
 		return rc;
 	struct http_server_options h = {
-		.address = o->address, .port = o->port, .cert_pem = pki.server.cert_pem, .key_pem = pki.server.key_pem,
-		.client_ca_pem = pki.ca.cert_pem, .max_body = BODY_MAX, .workers = WORKERS, .stream_queue_max = STREAM_QUEUE_MAX, .handler = handle, .on_error = http_error, .ctx = s,
+		.address = o->address,
+		.port = o->port,
+		.cert_pem = pki.server.cert_pem,
+		.key_pem = pki.server.key_pem,
+		.client_ca_pem = pki.ca.cert_pem,
+		.max_body = BODY_MAX,
+		.workers = WORKERS,
+		.stream_queue_max = STREAM_QUEUE_MAX,
+		.handler = handle,
+		.on_error = http_error,
+		.ctx = s,
 	};
 	rc = http_server_new(&h, &s->http, err);
 	if (rc < 0)

@@ -10,7 +10,8 @@ struct api_server;
 struct error;
 
 struct api_server_options {
-	const char *data_dir;   /* the store is DATA-DIR/api, keys DATA-DIR/pki, the node agent's socket DATA-DIR/agent/agent.sock */
+	const char *
+		data_dir; /* the store is DATA-DIR/api, keys DATA-DIR/pki, the node agent's socket DATA-DIR/agent/agent.sock */
 	const char *address;    /* "127.0.0.1" */
 	uint16_t port;          /* 0: any free one */
 	const char *kubeconfig; /* written with the administrator's credentials, mode 0600 */

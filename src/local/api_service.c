@@ -4,12 +4,12 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_strategy.h"
+#include "json/json.h"
 
-#define BASE 0x0A600000u
-#define SIZE (1u << 20)
+#define BASE  0x0A600000u
+#define SIZE  (1u << 20)
 #define TRIES 64
 
 struct taken {

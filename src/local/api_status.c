@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "local/api_request.h"
+#include "json/json.h"
 
 #define MESSAGE_MAX (64u << 10)
 
@@ -71,14 +71,17 @@ int api_fail_not_found(struct api_request *r, const char *name)
 
 int api_fail_exists(struct api_request *r, const char *name)
 {
-	return api_fail(r, 409, "AlreadyExists", api_details(r, name), "%s \"%s\" already exists", api_resource_name(r), name);
+	return api_fail(r, 409, "AlreadyExists", api_details(r, name), "%s \"%s\" already exists", api_resource_name(r),
+			name);
 }
 
 int api_fail_conflict(struct api_request *r, const char *name)
 {
 	return api_fail(r, 409, "Conflict", api_details(r, name),
-			"Operation cannot be fulfilled on %s \"%s\": the object has been modified; please apply your changes to the latest"
-			" version and try again", api_resource_name(r), name);
+			"Operation cannot be fulfilled on %s \"%s\": the object has been modified; please apply your "
+			"changes to the latest"
+			" version and try again",
+			api_resource_name(r), name);
 }
 
 int api_fail_bad(struct api_request *r, const char *fmt, ...)
@@ -105,8 +108,9 @@ int api_fail_invalid(struct api_request *r, const char *name, const struct viola
 	for (size_t i = 0; i < vs->n; i++) {
 		const struct violation *v = &vs->v[i];
 		strbuf_addf(&b, "%s%s: %s", i > 0 ? ", " : "", v->path[0] != '\0' ? v->path : "<nil>", v->message);
-		(void)json_array_append_new(causes, json_pack("{s:s, s:s, s:s}", "reason", v->reason, "message", v->message, "field",
-							      v->path[0] != '\0' ? v->path : "<nil>"));
+		(void)json_array_append_new(causes,
+					    json_pack("{s:s, s:s, s:s}", "reason", v->reason, "message", v->message,
+						      "field", v->path[0] != '\0' ? v->path : "<nil>"));
 	}
 	if (vs->n > 1)
 		strbuf_addc(&b, ']');
@@ -117,8 +121,8 @@ int api_fail_invalid(struct api_request *r, const char *name, const struct viola
 		(void)json_object_set_new(details, "group", json_string(res->group));
 	(void)json_object_set_new(details, "kind", json_string(res->kind));
 	(void)json_object_set_new(details, "causes", causes);
-	int rc = api_fail(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s", res->kind, res->group[0] != '\0' ? "." : "",
-			  res->group, name, b.p != NULL ? b.p : "");
+	int rc = api_fail(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s", res->kind,
+			  res->group[0] != '\0' ? "." : "", res->group, name, b.p != NULL ? b.p : "");
 	strbuf_clear(&b);
 	return rc;
 }
@@ -133,12 +137,15 @@ int api_fail_internal(struct api_request *r, const struct error *err)
 	LOG(NULL, LOG_LVL_ERROR, "request failed", LOG_STR("method", r->http->method), LOG_STR("path", r->http->path),
 	    LOG_STR("err", err->msg));
 	if (err->code == -ENOSPC)
-		return api_fail(r, 507, "InternalError", NULL,
-				"Internal error occurred: %s; make room on the disk of the data directory and try again", err->msg);
+		return api_fail(
+			r, 507, "InternalError", NULL,
+			"Internal error occurred: %s; make room on the disk of the data directory and try again",
+			err->msg);
 	return api_fail(r, 500, "InternalError", NULL, "Internal error occurred: %s", err->msg);
 }
 
 int api_fail_method(struct api_request *r)
 {
-	return api_fail(r, 405, "MethodNotAllowed", json_object(), "the server does not allow this method on the requested resource");
+	return api_fail(r, 405, "MethodNotAllowed", json_object(),
+			"the server does not allow this method on the requested resource");
 }

@@ -6,8 +6,8 @@
 #include "api/schema.h"
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_internal.h"
+#include "json/json.h"
 
 #define CONFIG_MAX (1u << 20)
 
@@ -28,7 +28,7 @@ static int secret_fill(json_t *obj, const json_t *old)
 	(void)old;
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_object_get(obj, "stringData"), key, v) {
+	json_object_foreach (json_object_get(obj, "stringData"), key, v) {
 		if (!json_is_string(v))
 			continue; /* validation names it */
 		CLEANUP(free_p) char *text = api_base64(json_string_value(v), json_string_length(v));
@@ -58,19 +58,22 @@ static void check_keys(const json_t *map, const char *path, struct violations *v
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)map, key, v) {
+	json_object_foreach ((json_t *)map, key, v) {
 		CLEANUP(free_p) char *at = str_printf("%s[%s]", path, key);
 		if (!config_key(key) && at != NULL)
 			violation_add(vs, at, "FieldValueInvalid",
-				      "Invalid value: \"%s\": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', "
-				      " or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')", key);
+				      "Invalid value: \"%s\": a valid config key must consist of alphanumeric "
+				      "characters, '-', '_' or '.' (e.g. 'key.name', "
+				      " or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+				      key);
 	}
 }
 
 static void check_immutable(const json_t *old, const json_t *obj, const char *member, struct violations *vs)
 {
 	if (old != NULL && !json_same(json_object_get(old, member), json_object_get(obj, member)))
-		violation_add(vs, member, "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
+		violation_add(vs, member, "FieldValueForbidden",
+			      "Forbidden: field is immutable when `immutable` is set");
 }
 
 /** Bytes of all values; base64 counts as what it stands for. */
@@ -79,7 +82,7 @@ static size_t data_bytes(const json_t *map, bool base64)
 	size_t total = 0;
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)map, key, v)
+	json_object_foreach ((json_t *)map, key, v)
 		total += base64 ? json_string_length(v) / 4 * 3 : json_string_length(v);
 	return total;
 }
@@ -95,11 +98,14 @@ static void config_validate(const json_t *old, const json_t *obj, struct violati
 	check_keys(json_object_get(obj, "data"), "data", vs);
 	check_keys(json_object_get(obj, "binaryData"), "binaryData", vs);
 	bool secret = strcmp(json_str(obj, "kind", ""), "Secret") == 0;
-	check_size(data_bytes(json_object_get(obj, "data"), secret) + data_bytes(json_object_get(obj, "binaryData"), true), secret ? "data" : "", vs);
+	check_size(data_bytes(json_object_get(obj, "data"), secret) +
+			   data_bytes(json_object_get(obj, "binaryData"), true),
+		   secret ? "data" : "", vs);
 	if (!json_bool(old, "immutable", false))
 		return;
 	if (!json_bool(obj, "immutable", false))
-		violation_add(vs, "immutable", "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set");
+		violation_add(vs, "immutable", "FieldValueForbidden",
+			      "Forbidden: field is immutable when `immutable` is set");
 	check_immutable(old, obj, "data", vs);
 	check_immutable(old, obj, "binaryData", vs);
 }
@@ -110,7 +116,8 @@ static void check_same(const json_t *old, const json_t *obj, const char *path, s
 	if (old == NULL || (a == NULL && b == NULL) || (a != NULL && b != NULL && json_same(a, b)))
 		return;
 	CLEANUP(free_p) char *text = b != NULL ? json_to_text(b, NULL) : NULL;
-	violation_add(vs, path, "FieldValueInvalid", "Invalid value: %s: field is immutable", text != NULL ? text : "null");
+	violation_add(vs, path, "FieldValueInvalid", "Invalid value: %s: field is immutable",
+		      text != NULL ? text : "null");
 }
 
 static void secret_validate(const json_t *old, const json_t *obj, struct violations *vs)
@@ -147,7 +154,7 @@ static int node_create(struct api_request *r, json_t *obj)
 	json_t *taints = json_at(obj, "spec.taints");
 	size_t i;
 	json_t *t;
-	json_array_foreach(taints, i, t)
+	json_array_foreach (taints, i, t)
 		if (strcmp(json_str(t, "key", ""), "node.kubernetes.io/not-ready") == 0)
 			return 0;
 	json_t *taint = json_pack("{s:s, s:s}", "key", "node.kubernetes.io/not-ready", "effect", "NoSchedule");
@@ -160,7 +167,7 @@ static int add_finalizer(struct api_request *r, json_t *obj, const char *name)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f)
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f)
 		if (str_same(json_string_value(f), name))
 			return 0;
 	return json_push(obj, "metadata.finalizers", json_string(name)) == 0 ? 0 : api_fail_memory(r);
@@ -179,7 +186,8 @@ static int pv_create(struct api_request *r, json_t *obj)
 static void pvc_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	if (json_array_size(json_at(obj, "spec.accessModes")) == 0)
-		violation_add(vs, "spec.accessModes", "FieldValueRequired", "Required value: at least 1 access mode is required");
+		violation_add(vs, "spec.accessModes", "FieldValueRequired",
+			      "Required value: at least 1 access mode is required");
 	if (json_at(obj, "spec.resources.requests.storage") == NULL)
 		violation_add(vs, "spec.resources[storage]", "FieldValueRequired", "Required value");
 	if (old == NULL)
@@ -194,12 +202,32 @@ static void pvc_validate(const json_t *old, const json_t *obj, struct violations
 		json_drop(b, "storageClassName");
 	if (!json_same(a, b))
 		violation_add(vs, "spec", "FieldValueForbidden",
-			      "Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
+			      "Forbidden: spec is immutable after creation except resources.requests and "
+			      "volumeAttributesClassName for bound claims");
 }
 
-static const char *const volume_sources[] = {"hostPath", "csi", "nfs", "local", "iscsi", "fc", "rbd", "cephfs", "glusterfs", "azureFile",
-					     "azureDisk", "awsElasticBlockStore", "gcePersistentDisk", "cinder", "flexVolume", "flocker",
-					     "photonPersistentDisk", "portworxVolume", "quobyte", "scaleIO", "storageos", "vsphereVolume"};
+static const char *const volume_sources[] = {"hostPath",
+					     "csi",
+					     "nfs",
+					     "local",
+					     "iscsi",
+					     "fc",
+					     "rbd",
+					     "cephfs",
+					     "glusterfs",
+					     "azureFile",
+					     "azureDisk",
+					     "awsElasticBlockStore",
+					     "gcePersistentDisk",
+					     "cinder",
+					     "flexVolume",
+					     "flocker",
+					     "photonPersistentDisk",
+					     "portworxVolume",
+					     "quobyte",
+					     "scaleIO",
+					     "storageos",
+					     "vsphereVolume"};
 
 static void pv_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
@@ -244,7 +272,7 @@ static int service_fill(json_t *obj, const json_t *old)
 	(void)old;
 	size_t i;
 	json_t *port;
-	json_array_foreach(json_at(obj, "spec.ports"), i, port)
+	json_array_foreach (json_at(obj, "spec.ports"), i, port)
 		if (json_object_get(port, "targetPort") == NULL && json_object_get(port, "port") != NULL &&
 		    json_object_set(port, "targetPort", json_object_get(port, "port")) < 0)
 			return -ENOMEM;
@@ -275,14 +303,15 @@ static void service_validate(const json_t *old, const json_t *obj, struct violat
 		violation_add(vs, "spec.ports", "FieldValueRequired", "Required value");
 	size_t i;
 	json_t *port;
-	json_array_foreach(ports, i, port) {
+	json_array_foreach (ports, i, port) {
 		CLEANUP(free_p) char *path = str_printf("spec.ports[%zu].name", i);
 		if (json_array_size(ports) > 1 && json_str(port, "name", "")[0] == '\0' && path != NULL)
 			violation_add(vs, path, "FieldValueRequired", "Required value");
 	}
 	const char *before = json_str(old, "spec.clusterIP", "");
 	if (old != NULL && before[0] != '\0' && strcmp(type, "ExternalName") != 0 && strcmp(before, ip) != 0)
-		violation_add(vs, "spec.clusterIPs[0]", "FieldValueInvalid", "Invalid value: [\"%s\"]: may not change once set", ip);
+		violation_add(vs, "spec.clusterIPs[0]", "FieldValueInvalid",
+			      "Invalid value: [\"%s\"]: may not change once set", ip);
 }
 
 /* ---- workloads ---- */
@@ -306,7 +335,7 @@ static int stateful_set_fill(json_t *obj, const json_t *old)
 	    json_at(obj, "spec.updateStrategy.rollingUpdate.partition") == NULL &&
 	    json_put_int(obj, "spec.updateStrategy.rollingUpdate.partition", 0) < 0)
 		return -ENOMEM;
-	json_array_foreach(json_at(obj, "spec.volumeClaimTemplates"), i, claim) {
+	json_array_foreach (json_at(obj, "spec.volumeClaimTemplates"), i, claim) {
 		int rc = json_put_str(claim, "apiVersion", "v1");
 		rc |= json_put_str(claim, "kind", "PersistentVolumeClaim");
 		rc |= json_put_str(claim, "status.phase", "Pending");
@@ -335,7 +364,9 @@ static int daemon_set_create(struct api_request *r, json_t *obj)
 	if (!json_is_object(a) && json_put(obj, "metadata.annotations", json_object()) < 0)
 		return api_fail_memory(r);
 	a = json_at(obj, "metadata.annotations");
-	return json_object_set_new(a, "deprecated.daemonset.template.generation", json_string("1")) == 0 ? 0 : api_fail_memory(r);
+	return json_object_set_new(a, "deprecated.daemonset.template.generation", json_string("1")) == 0
+		       ? 0
+		       : api_fail_memory(r);
 }
 
 /** Every label that the selector asks for by matchLabels is on the template. */
@@ -344,17 +375,19 @@ static void selector_validate(const json_t *old, const json_t *obj, struct viola
 	json_t *selector = json_at(obj, "spec.selector"), *labels = json_at(obj, "spec.template.metadata.labels");
 	const char *key;
 	json_t *v;
-	size_t wanted = json_object_size(json_object_get(selector, "matchLabels")) + json_array_size(json_object_get(selector, "matchExpressions"));
+	size_t wanted = json_object_size(json_object_get(selector, "matchLabels")) +
+			json_array_size(json_object_get(selector, "matchExpressions"));
 	if (selector == NULL)
 		return; /* the schema requires it */
 	if (wanted == 0)
 		violation_add(vs, "spec.selector", "FieldValueInvalid", "Invalid value: {}: empty selector is invalid");
-	json_object_foreach(json_object_get(selector, "matchLabels"), key, v) {
+	json_object_foreach (json_object_get(selector, "matchLabels"), key, v) {
 		if (json_object_get(labels, key) != NULL && json_same(json_object_get(labels, key), v))
 			continue;
 		CLEANUP(free_p) char *text = labels != NULL ? json_to_text(labels, NULL) : NULL;
 		violation_add(vs, "spec.template.metadata.labels", "FieldValueInvalid",
-			      "Invalid value: %s: `selector` does not match template `labels`", text != NULL ? text : "{}");
+			      "Invalid value: %s: `selector` does not match template `labels`",
+			      text != NULL ? text : "{}");
 		break;
 	}
 	check_same(old, obj, "spec.selector", vs);
@@ -362,8 +395,13 @@ static void selector_validate(const json_t *old, const json_t *obj, struct viola
 
 static void stateful_set_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
-	static const char *const mutable_fields[] = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-						     "persistentVolumeClaimRetentionPolicy", "minReadySeconds"};
+	static const char *const mutable_fields[] = {"replicas",
+						     "ordinals",
+						     "template",
+						     "updateStrategy",
+						     "revisionHistoryLimit",
+						     "persistentVolumeClaimRetentionPolicy",
+						     "minReadySeconds"};
 	selector_validate(NULL, obj, vs);
 	if (old == NULL)
 		return;
@@ -375,8 +413,10 @@ static void stateful_set_validate(const json_t *old, const json_t *obj, struct v
 	}
 	if (!json_same(a, b))
 		violation_add(vs, "spec", "FieldValueForbidden",
-			      "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
-			      " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+			      "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
+			      "'template', 'updateStrategy',"
+			      " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' "
+			      "are forbidden");
 }
 
 /* ---- pods ---- */
@@ -397,15 +437,19 @@ static const struct strategy strategies[] = {
 	{"", "secrets", NULL, NULL, NULL, secret_fill, secret_validate},
 	{"", "namespaces", "{\"phase\":\"Active\"}", namespace_create, namespace_update, NULL, NULL},
 	{"", "nodes",
-	 "{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},\"nodeInfo\":{\"machineID\":\"\",\"systemUUID\":\"\",\"bootID\":\"\",\"kernelVersion\":\"\","
-	 "\"osImage\":\"\",\"containerRuntimeVersion\":\"\",\"kubeletVersion\":\"\",\"kubeProxyVersion\":\"\",\"operatingSystem\":\"\",\"architecture\":\"\"}}",
+	 "{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},\"nodeInfo\":{\"machineID\":\"\",\"systemUUID\":\"\","
+	 "\"bootID\":\"\",\"kernelVersion\":\"\","
+	 "\"osImage\":\"\",\"containerRuntimeVersion\":\"\",\"kubeletVersion\":\"\",\"kubeProxyVersion\":\"\","
+	 "\"operatingSystem\":\"\",\"architecture\":\"\"}}",
 	 node_create, NULL, NULL, NULL},
 	{"", "persistentvolumeclaims", "{\"phase\":\"Pending\"}", pvc_create, NULL, NULL, pvc_validate},
 	{"", "persistentvolumes", "{\"phase\":\"Pending\"}", pv_create, NULL, NULL, pv_validate},
 	{"", "services", "{\"loadBalancer\":{}}", api_service_create, service_update, service_fill, service_validate},
 	{"", "pods", "{\"phase\":\"Pending\"}", api_pod_create, NULL, pod_fill, api_pod_validate},
-	{"apps", "statefulsets", "{\"replicas\":0,\"availableReplicas\":0}", NULL, NULL, stateful_set_fill, stateful_set_validate},
-	{"apps", "daemonsets", "{\"currentNumberScheduled\":0,\"numberMisscheduled\":0,\"desiredNumberScheduled\":0,\"numberReady\":0}",
+	{"apps", "statefulsets", "{\"replicas\":0,\"availableReplicas\":0}", NULL, NULL, stateful_set_fill,
+	 stateful_set_validate},
+	{"apps", "daemonsets",
+	 "{\"currentNumberScheduled\":0,\"numberMisscheduled\":0,\"desiredNumberScheduled\":0,\"numberReady\":0}",
 	 daemon_set_create, NULL, daemon_set_fill, selector_validate},
 	{"storage.k8s.io", "storageclasses", NULL, NULL, NULL, NULL, class_validate},
 };

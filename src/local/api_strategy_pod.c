@@ -4,9 +4,9 @@
 #include "api/schema.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "local/api_strategy.h"
 #include "json/json.h"
 #include "json/quantity.h"
-#include "local/api_strategy.h"
 
 /** "latest", or no tag and no digest, is pulled always. */
 static const char *pull_policy(const char *image)
@@ -23,7 +23,7 @@ static int default_requests(json_t *c)
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach(json_at(c, "resources.limits"), key, v) {
+	json_object_foreach (json_at(c, "resources.limits"), key, v) {
 		json_t *requests = json_at(c, "resources.requests");
 		if (!json_is_object(requests) && json_put(c, "resources.requests", json_object()) < 0)
 			return -ENOMEM;
@@ -41,8 +41,9 @@ static int container_default(json_t *c, bool host_network)
 		rc |= json_put_str(c, "imagePullPolicy", pull_policy(json_str(c, "image", "")));
 	size_t i;
 	json_t *port;
-	json_array_foreach(json_object_get(c, "ports"), i, port)
-		if (host_network && json_object_get(port, "hostPort") == NULL && json_object_get(port, "containerPort") != NULL)
+	json_array_foreach (json_object_get(c, "ports"), i, port)
+		if (host_network && json_object_get(port, "hostPort") == NULL &&
+		    json_object_get(port, "containerPort") != NULL)
 			rc |= json_object_set(port, "hostPort", json_object_get(port, "containerPort"));
 	rc |= default_requests(c);
 	return rc == 0 ? 0 : -ENOMEM;
@@ -55,7 +56,7 @@ int api_pod_spec_default(json_t *spec)
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		size_t i;
 		json_t *c;
-		json_array_foreach(json_object_get(spec, lists[l]), i, c)
+		json_array_foreach (json_object_get(spec, lists[l]), i, c)
 			if (container_default(c, host_network) < 0)
 				return -ENOMEM;
 	}
@@ -73,14 +74,15 @@ static int add_toleration(json_t *spec, const char *key)
 {
 	size_t i;
 	json_t *t;
-	json_array_foreach(json_object_get(spec, "tolerations"), i, t) {
+	json_array_foreach (json_object_get(spec, "tolerations"), i, t) {
 		const char *k = json_str(t, "key", ""), *effect = json_str(t, "effect", "");
 		bool all = k[0] == '\0' && strcmp(json_str(t, "operator", ""), "Exists") == 0;
 		if ((all || strcmp(k, key) == 0) && (effect[0] == '\0' || strcmp(effect, "NoExecute") == 0))
 			return 0;
 	}
-	return json_push(spec, "tolerations", json_pack("{s:s, s:s, s:s, s:i}", "key", key, "operator", "Exists", "effect", "NoExecute",
-							"tolerationSeconds", 300));
+	return json_push(spec, "tolerations",
+			 json_pack("{s:s, s:s, s:s, s:i}", "key", key, "operator", "Exists", "effect", "NoExecute",
+				   "tolerationSeconds", 300));
 }
 
 /* No token is mounted here: pods reach the API only with what they are given. */
@@ -129,7 +131,7 @@ const char *api_pod_qos(const json_t *spec)
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		size_t i;
 		json_t *c;
-		json_array_foreach(json_object_get(spec, lists[l]), i, c) {
+		json_array_foreach (json_object_get(spec, lists[l]), i, c) {
 			int class = container_class(c);
 			guaranteed &= class == 2;
 			best_effort &= class == 0;
@@ -142,12 +144,12 @@ static void check_mounts(const json_t *spec, const json_t *container, const char
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach(json_object_get(container, "volumeMounts"), i, m) {
+	json_array_foreach (json_object_get(container, "volumeMounts"), i, m) {
 		const char *name = json_str(m, "name", "");
 		size_t k;
 		json_t *v;
 		bool found = false;
-		json_array_foreach(json_object_get(spec, "volumes"), k, v)
+		json_array_foreach (json_object_get(spec, "volumes"), k, v)
 			found |= strcmp(json_str(v, "name", ""), name) == 0;
 		CLEANUP(free_p) char *at = str_printf("%s.volumeMounts[%zu].name", path, i);
 		if (!found && at != NULL)
@@ -163,7 +165,7 @@ static void new_pod_validate(const json_t *spec, struct violations *vs)
 	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
 		size_t i;
 		json_t *c;
-		json_array_foreach(json_object_get(spec, lists[l]), i, c) {
+		json_array_foreach (json_object_get(spec, lists[l]), i, c) {
 			CLEANUP(free_p) char *path = str_printf("spec.%s[%zu]", lists[l], i);
 			if (path == NULL)
 				return;
@@ -183,10 +185,11 @@ static json_t *fixed_part(const json_t *spec)
 	for (size_t l = 0; l < ARRAY_LEN(lists) && s != NULL; l++) {
 		size_t i;
 		json_t *c;
-		json_array_foreach(json_object_get(s, lists[l]), i, c)
+		json_array_foreach (json_object_get(s, lists[l]), i, c)
 			(void)json_object_del(c, "image");
 	}
-	static const char *const free_members[] = {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates",
+	static const char *const free_members[] = {"activeDeadlineSeconds", "tolerations",
+						   "terminationGracePeriodSeconds", "schedulingGates",
 						   "ephemeralContainers"};
 	for (size_t i = 0; i < ARRAY_LEN(free_members) && s != NULL; i++)
 		(void)json_object_del(s, free_members[i]);
@@ -202,8 +205,10 @@ void api_pod_validate(const json_t *old, const json_t *pod, struct violations *v
 	JSON_AUTO a = fixed_part(json_object_get(old, "spec"));
 	JSON_AUTO b = fixed_part(json_object_get(pod, "spec"));
 	if (a != NULL && b != NULL && !json_same(a, b))
-		violation_add(vs, "spec", "FieldValueForbidden",
-			      "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-			      "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-			      "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)");
+		violation_add(
+			vs, "spec", "FieldValueForbidden",
+			"Forbidden: pod updates may not change fields other than "
+			"`spec.containers[*].image`,`spec.initContainers[*].image`,"
+			"`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+			"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)");
 }

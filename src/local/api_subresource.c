@@ -5,10 +5,10 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
-#include "json/patch.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
+#include "json/json.h"
+#include "json/patch.h"
 
 #define SCALE_TRIES 5
 
@@ -22,11 +22,12 @@ static char *selector_text(json_t *sel)
 	} else {
 		const char *key;
 		json_t *v;
-		json_object_foreach(json_object_get(sel, "matchLabels"), key, v)
-			strbuf_addf(&b, "%s%s=%s", b.n > 0 ? "," : "", key, json_string_value(v) != NULL ? json_string_value(v) : "");
+		json_object_foreach (json_object_get(sel, "matchLabels"), key, v)
+			strbuf_addf(&b, "%s%s=%s", b.n > 0 ? "," : "", key,
+				    json_string_value(v) != NULL ? json_string_value(v) : "");
 		size_t i;
 		json_t *e;
-		json_array_foreach(json_object_get(sel, "matchExpressions"), i, e) {
+		json_array_foreach (json_object_get(sel, "matchExpressions"), i, e) {
 			const char *op = json_str(e, "operator", ""), *k = json_str(e, "key", "");
 			if (b.n > 0)
 				strbuf_addc(&b, ',');
@@ -37,8 +38,9 @@ static char *selector_text(json_t *sel)
 			strbuf_addf(&b, "%s %s (", k, strcmp(op, "In") == 0 ? "in" : "notin");
 			size_t n;
 			json_t *value;
-			json_array_foreach(json_object_get(e, "values"), n, value)
-				strbuf_addf(&b, "%s%s", n > 0 ? "," : "", json_string_value(value) != NULL ? json_string_value(value) : "");
+			json_array_foreach (json_object_get(e, "values"), n, value)
+				strbuf_addf(&b, "%s%s", n > 0 ? "," : "",
+					    json_string_value(value) != NULL ? json_string_value(value) : "");
 			strbuf_addc(&b, ')');
 		}
 	}
@@ -52,8 +54,9 @@ json_t *api_scale_of(const struct api_kind *k, json_t *obj)
 	json_t *selector = k->k->scale_selector_path != NULL ? api_json_path(obj, k->k->scale_selector_path) : NULL;
 	json_t *meta = json_object_get(obj, "metadata");
 	static const char *const kept[] = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
-	JSON_AUTO s = json_pack("{s:s, s:s, s:{}, s:{s:I}, s:{s:I}}", "kind", "Scale", "apiVersion", "autoscaling/v1", "metadata", "spec", "replicas",
-				json_integer_value(spec), "status", "replicas", json_integer_value(status));
+	JSON_AUTO s = json_pack("{s:s, s:s, s:{}, s:{s:I}, s:{s:I}}", "kind", "Scale", "apiVersion", "autoscaling/v1",
+				"metadata", "spec", "replicas", json_integer_value(spec), "status", "replicas",
+				json_integer_value(status));
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		json_t *v = json_object_get(meta, kept[i]);
 		if (v != NULL)
@@ -77,7 +80,8 @@ static int scale_patch(struct api_request *r, const json_t *scale, json_t **ret)
 		return rc;
 	if (type != NULL && str_has_prefix(type, "application/json-patch+json"))
 		rc = json_patch_apply(scale, patch, ret, &err);
-	else if (type != NULL && (str_has_prefix(type, "application/merge-patch+json") || str_has_prefix(type, "application/strategic-merge-patch+json")))
+	else if (type != NULL && (str_has_prefix(type, "application/merge-patch+json") ||
+				  str_has_prefix(type, "application/strategic-merge-patch+json")))
 		rc = json_merge_patch(scale, patch, ret, &err); /* a Scale has no lists: both mean the same */
 	else
 		return api_fail(r, 415, "UnsupportedMediaType", json_object(), "415: Unsupported Media Type");
@@ -87,7 +91,11 @@ static int scale_patch(struct api_request *r, const json_t *scale, json_t **ret)
 /** A Scale of a body: by a small kind of its own, so that protobuf is read too. */
 static int scale_body(struct api_request *r, json_t **ret)
 {
-	struct kind scale = {.resource = {.group = "autoscaling", .version = "v1", .kind = "Scale", .plural = "scale", .namespaced = true}};
+	struct kind scale = {.resource = {.group = "autoscaling",
+					  .version = "v1",
+					  .kind = "Scale",
+					  .plural = "scale",
+					  .namespaced = true}};
 	scale.schema = kubernetes_schema("autoscaling.v1.Scale");
 	return api_body_object(r, &scale, ret);
 }
@@ -108,7 +116,9 @@ static int wanted_replicas(struct api_request *r, json_t *obj, json_t **ret_scal
 	*ret = json_integer_value(replicas);
 	if ((replicas != NULL && !json_is_integer(replicas)) || *ret < 0 || *ret > INT32_MAX)
 		return api_fail(r, 422, "Invalid", api_details(r, r->name),
-				"Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value: must be a number greater than or equal to 0", r->name);
+				"Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value: must be a number "
+				"greater than or equal to 0",
+				r->name);
 	*ret_scale = TAKE(now);
 	return 0;
 }
@@ -169,21 +179,27 @@ static int bind_pod(struct api_request *r, const json_t *binding, json_t *pod)
 {
 	const char *node = json_str(binding, "target.name", ""), *now_on = json_str(pod, "spec.nodeName", "");
 	if (node[0] == '\0')
-		return api_fail(r, 422, "Invalid", api_details(r, r->name), "Binding \"%s\" is invalid: target.name: Required value", r->name);
+		return api_fail(r, 422, "Invalid", api_details(r, r->name),
+				"Binding \"%s\" is invalid: target.name: Required value", r->name);
 	const char *uid = json_str(binding, "metadata.uid", "");
 	if (uid[0] != '\0' && strcmp(uid, json_str(pod, "metadata.uid", "")) != 0)
 		return api_fail_conflict(r, r->name);
 	if (json_at(pod, "metadata.deletionTimestamp") != NULL)
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
-				"Operation cannot be fulfilled on pods/binding \"%s\": pod %s is being deleted, cannot be assigned to a host", r->name, r->name);
+				"Operation cannot be fulfilled on pods/binding \"%s\": pod %s is being deleted, cannot "
+				"be assigned to a host",
+				r->name, r->name);
 	if (now_on[0] != '\0')
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
-				"Operation cannot be fulfilled on pods/binding \"%s\": pod %s is already assigned to node \"%s\"", r->name, r->name, now_on);
+				"Operation cannot be fulfilled on pods/binding \"%s\": pod %s is already assigned to "
+				"node \"%s\"",
+				r->name, r->name, now_on);
 	char now[32];
 	api_now(now);
 	int rc = json_put_str(pod, "spec.nodeName", node);
 	rc |= json_put(pod, "status.conditions[type=PodScheduled]",
-		       json_pack("{s:s, s:s, s:n, s:s}", "type", "PodScheduled", "status", "True", "lastProbeTime", "lastTransitionTime", now));
+		       json_pack("{s:s, s:s, s:n, s:s}", "type", "PodScheduled", "status", "True", "lastProbeTime",
+				 "lastTransitionTime", now));
 	return rc == 0 ? 0 : api_fail_memory(r);
 }
 
@@ -191,7 +207,9 @@ int api_binding(struct api_request *r)
 {
 	if (strcmp(r->http->method, "POST") != 0)
 		return api_fail_method(r);
-	struct kind kind = {.resource = {.group = "", .version = "v1", .kind = "Binding", .plural = "bindings", .namespaced = true}};
+	struct kind kind = {
+		.resource = {
+			.group = "", .version = "v1", .kind = "Binding", .plural = "bindings", .namespaced = true}};
 	kind.schema = kubernetes_schema("core.v1.Binding");
 	JSON_AUTO binding = NULL;
 	int rc = api_body_object(r, &kind, &binding);
@@ -234,7 +252,8 @@ int api_finalize(struct api_request *r)
 		JSON_AUTO obj = rc == 0 ? json_deep_copy(old) : NULL;
 		if (rc == 0) {
 			json_t *finalizers = json_at(given, "spec.finalizers");
-			rc = json_put(obj, "spec.finalizers", finalizers != NULL ? json_incref(finalizers) : json_array());
+			rc = json_put(obj, "spec.finalizers",
+				      finalizers != NULL ? json_incref(finalizers) : json_array());
 			rc = rc < 0 ? api_fail_memory(r) : api_replace_object(r, old, revision, obj, false, &now);
 		}
 		if (rc == 0)
@@ -259,10 +278,12 @@ int api_review(struct api_request *r)
 	const char *kind = r->kind->k->resource.kind;
 	json_t *status = NULL;
 	if (strcmp(kind, "SelfSubjectAccessReview") == 0)
-		status = json_pack("{s:b, s:s}", "allowed", 1, "reason", "the holder of the administrator's certificate may do everything");
+		status = json_pack("{s:b, s:s}", "allowed", 1, "reason",
+				   "the holder of the administrator's certificate may do everything");
 	else if (strcmp(kind, "SelfSubjectRulesReview") == 0)
-		status = json_pack("{s:[{s:[s], s:[s], s:[s]}], s:[{s:[s], s:[s]}], s:b}", "resourceRules", "verbs", "*", "apiGroups", "*", "resources",
-				   "*", "nonResourceRules", "verbs", "*", "nonResourceURLs", "*", "incomplete", 0);
+		status = json_pack("{s:[{s:[s], s:[s], s:[s]}], s:[{s:[s], s:[s]}], s:b}", "resourceRules", "verbs",
+				   "*", "apiGroups", "*", "resources", "*", "nonResourceRules", "verbs", "*",
+				   "nonResourceURLs", "*", "incomplete", 0);
 	else
 		return api_fail_method(r);
 	if (json_object_set_new(obj, "status", status) < 0)

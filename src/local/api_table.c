@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "json/json.h"
 
 /** One step of a JSONPath. */
@@ -37,7 +37,8 @@ static const char *parse_filter(const char *p, struct step *s)
 	p += 2;
 	p += strspn(p, " ");
 	char quote[2] = {*p, '\0'};
-	if ((*p != '"' && *p != '\'') || (p = copy_until(p + 1, quote, s->want, sizeof s->want)) == NULL || *p != quote[0])
+	if ((*p != '"' && *p != '\'') || (p = copy_until(p + 1, quote, s->want, sizeof s->want)) == NULL ||
+	    *p != quote[0])
 		return NULL;
 	s->kind = STEP_FILTER;
 	p++;
@@ -115,7 +116,7 @@ static json_t *filter_items(const json_t *list, const struct step *s)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item) {
+	json_array_foreach (list, i, item) {
 		const char *v = json_string_value(json_object_get(item, s->name));
 		if (v != NULL && strcmp(v, s->want) == 0)
 			return item;
@@ -173,7 +174,8 @@ static void human_age(int64_t ns, char out[static 32])
 	else if (d < 730)
 		(void)snprintf(out, 32, "%lldd", d);
 	else if (d < 2920)
-		(void)(d % 365 != 0 ? snprintf(out, 32, "%lldy%lldd", d / 365, d % 365) : snprintf(out, 32, "%lldy", d / 365));
+		(void)(d % 365 != 0 ? snprintf(out, 32, "%lldy%lldd", d / 365, d % 365)
+				    : snprintf(out, 32, "%lldy", d / 365));
 	else
 		(void)snprintf(out, 32, "%lldy", d / 365);
 }
@@ -210,8 +212,16 @@ static json_t *cell(const struct column *c, json_t *obj, int64_t now)
 }
 
 static const struct column name_and_age[] = {
-	{.name = "Name", .type = "string", .format = "name", .doc = "Name must be unique within a namespace.", .json_path = ".metadata.name"},
-	{.name = "Age", .type = "date", .format = "", .doc = "When the object was created.", .json_path = ".metadata.creationTimestamp"},
+	{.name = "Name",
+	 .type = "string",
+	 .format = "name",
+	 .doc = "Name must be unique within a namespace.",
+	 .json_path = ".metadata.name"},
+	{.name = "Age",
+	 .type = "date",
+	 .format = "",
+	 .doc = "When the object was created.",
+	 .json_path = ".metadata.creationTimestamp"},
 	{0},
 };
 
@@ -231,15 +241,15 @@ static bool needs_name(const struct column *c)
 
 static int add_column(json_t *list, const struct column *c)
 {
-	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name, "type", c->type, "format",
-						     c->format != NULL ? c->format : "", "description", c->doc != NULL ? c->doc : "",
-						     "priority", c->priority));
+	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name, "type", c->type,
+						     "format", c->format != NULL ? c->format : "", "description",
+						     c->doc != NULL ? c->doc : "", "priority", c->priority));
 }
 
 json_t *api_table_new(const struct api_kind *kind, bool with_columns)
 {
-	JSON_AUTO t = json_pack("{s:s, s:s, s:{}, s:[], s:[]}", "kind", "Table", "apiVersion", "meta.k8s.io/v1", "metadata",
-				"columnDefinitions", "rows");
+	JSON_AUTO t = json_pack("{s:s, s:s, s:{}, s:[], s:[]}", "kind", "Table", "apiVersion", "meta.k8s.io/v1",
+				"metadata", "columnDefinitions", "rows");
 	if (t == NULL)
 		return NULL;
 	json_t *list = json_object_get(t, "columnDefinitions");
@@ -287,5 +297,6 @@ json_t *api_table_one(const struct api_kind *kind, json_t *obj, const char *incl
 json_t *api_partial_metadata(const json_t *obj)
 {
 	json_t *meta = json_object_get(obj, "metadata");
-	return json_pack("{s:s, s:s, s:O}", "kind", "PartialObjectMetadata", "apiVersion", "meta.k8s.io/v1", "metadata", meta);
+	return json_pack("{s:s, s:s, s:O}", "kind", "PartialObjectMetadata", "apiVersion", "meta.k8s.io/v1", "metadata",
+			 meta);
 }

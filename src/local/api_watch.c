@@ -10,14 +10,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/strbuf.h"
-#include "json/json.h"
-#include "json/selector.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
+#include "json/json.h"
+#include "json/selector.h"
 
-#define PENDING_MAX 20000
+#define PENDING_MAX    20000
 #define LINE_MAX_BYTES (16u << 20)
-#define BOOKMARK_NS (60 * NSEC_PER_SEC)
+#define BOOKMARK_NS    (60 * NSEC_PER_SEC)
 
 struct watcher {
 	struct watcher *next, **link; /* in the hub's list; link NULL: not in it. Hub's lock. */
@@ -123,7 +123,8 @@ static bool selects(const struct watcher *w, const json_t *obj)
 static json_t *parsed(json_t **slot, const char *data, size_t n)
 {
 	if (*slot == NULL && data != NULL)
-		(void)json_parse(data, n, slot, NULL); /* what we stored is JSON; without memory the watcher is cut below */
+		(void)json_parse(data, n, slot,
+				 NULL); /* what we stored is JSON; without memory the watcher is cut below */
 	return *slot;
 }
 
@@ -154,7 +155,8 @@ static int write_object(struct watcher *w, const char *type, json_t *obj)
 		view = json_copy(obj);
 		char version[128];
 		if (view != NULL)
-			(void)json_object_set_new(view, "apiVersion", json_string(kube_api_version(&w->kind->k->resource, version)));
+			(void)json_object_set_new(view, "apiVersion",
+						  json_string(kube_api_version(&w->kind->k->resource, version)));
 	}
 	size_t n = 0;
 	CLEANUP(free_p) char *text = view != NULL ? json_to_text(view, &n) : NULL;
@@ -210,7 +212,8 @@ static void watcher_end(struct watcher *w)
 
 static bool concerns(const struct watcher *w, const struct objstore_event *e)
 {
-	return strcmp(w->kind->k->resource.plural, e->key.plural) == 0 && strcmp(w->kind->k->resource.group, e->key.group) == 0;
+	return strcmp(w->kind->k->resource.plural, e->key.plural) == 0 &&
+	       strcmp(w->kind->k->resource.group, e->key.group) == 0;
 }
 
 static int queue_locked(struct watcher *w, struct objstore_event *e)
@@ -285,8 +288,10 @@ static int send_bookmark(struct watcher *w, int64_t revision, bool initial)
 	const struct kube_resource *res = &w->kind->k->resource;
 	char version[128];
 	struct strbuf b = STRBUF_INIT(4096);
-	strbuf_addf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lld\",\"creationTimestamp\":null%s}}", res->kind,
-		    kube_api_version(res, version), (long long)revision,
+	strbuf_addf(&b,
+		    "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%lld\","
+		    "\"creationTimestamp\":null%s}}",
+		    res->kind, kube_api_version(res, version), (long long)revision,
 		    initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
 	int rc = b.failed ? -ENOMEM : write_line(w, "BOOKMARK", b.p, b.n);
 	strbuf_clear(&b);
@@ -326,7 +331,9 @@ static int replay(struct watcher *w, const struct api_watch_options *o, int64_t 
 	const struct kube_resource *res = &w->kind->k->resource;
 	if (!o->initial) {
 		w->after = published > o->from ? published : o->from;
-		return published > o->from ? objstore_history(w->hub->store, res->group, res->plural, o->from, published, send_past, w, err) : 0;
+		return published > o->from ? objstore_history(w->hub->store, res->group, res->plural, o->from,
+							      published, send_past, w, err)
+					   : 0;
 	}
 	struct objstore_range range = {.group = res->group, .plural = res->plural, .ns = w->ns};
 	int rc = objstore_list(w->hub->store, &range, send_initial, w, &w->after, NULL, err);

@@ -7,24 +7,45 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/str.h"
-#include "json/apply.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_strategy.h"
+#include "json/apply.h"
+#include "json/json.h"
 
-#define UPDATE_TRIES 5
+#define UPDATE_TRIES     5
 #define VALIDATION_ARENA (4u << 20)
 
 /* Fields that the server owns: nobody manages them. */
 static const char *const ignored_main[] = {
-	"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion", "metadata.generation",
-	"metadata.creationTimestamp", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
-	"metadata.managedFields", "status", NULL,
+	"apiVersion",
+	"kind",
+	"metadata.name",
+	"metadata.namespace",
+	"metadata.uid",
+	"metadata.resourceVersion",
+	"metadata.generation",
+	"metadata.creationTimestamp",
+	"metadata.deletionTimestamp",
+	"metadata.deletionGracePeriodSeconds",
+	"metadata.selfLink",
+	"metadata.managedFields",
+	"status",
+	NULL,
 };
 static const char *const ignored_whole[] = {
-	"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.resourceVersion", "metadata.generation",
-	"metadata.creationTimestamp", "metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds", "metadata.selfLink",
-	"metadata.managedFields", NULL,
+	"apiVersion",
+	"kind",
+	"metadata.name",
+	"metadata.namespace",
+	"metadata.uid",
+	"metadata.resourceVersion",
+	"metadata.generation",
+	"metadata.creationTimestamp",
+	"metadata.deletionTimestamp",
+	"metadata.deletionGracePeriodSeconds",
+	"metadata.selfLink",
+	"metadata.managedFields",
+	NULL,
 };
 static const char *const ignored_status[] = {"apiVersion", "kind", "metadata", "spec", NULL};
 
@@ -65,13 +86,15 @@ static char *storable(json_t *obj, size_t *ret_n, size_t *ret_at)
 	return text;
 }
 
-int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove, struct error *err)
+int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove,
+		     struct error *err)
 {
 	size_t n = 0, at = 0;
 	CLEANUP(free_p) char *text = storable(obj, &n, &at);
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct objstore_write w = {.key = *key, .expect = expect, .remove = remove, .data = text, .n = n, .revision_at = at};
+	struct objstore_write w = {
+		.key = *key, .expect = expect, .remove = remove, .data = text, .n = n, .revision_at = at};
 	int64_t revision = 0;
 	int rc = objstore_write(s->store, &w, &revision, err);
 	return rc < 0 ? rc : api_set_revision(obj, revision);
@@ -89,7 +112,8 @@ static int objstore_request(struct api_request *r, const char *name, json_t *obj
 		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&stored, version)));
 	int rc = api_store_object(r->server, &key, obj, expect, remove, &err);
 	if (!r->kind->one_version)
-		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&r->kind->k->resource, version)));
+		(void)json_object_set_new(obj, "apiVersion",
+					  json_string(kube_api_version(&r->kind->k->resource, version)));
 	if (rc == -EEXIST)
 		return -EEXIST;
 	if (rc == -ENOENT || rc == -ESTALE)
@@ -100,8 +124,13 @@ static int objstore_request(struct api_request *r, const char *name, json_t *obj
 static struct apply_options track_options(struct api_request *r, char version[static 128])
 {
 	return (struct apply_options){
-		.manager = r->manager, .api_version = kube_api_version(&r->kind->k->resource, version), .subresource = r->sub,
-		.now_wall_ns = clock_wall_ns(), .root = NULL, .ops = &schema_shape_ops, .ignore = api_ignored_fields(r),
+		.manager = r->manager,
+		.api_version = kube_api_version(&r->kind->k->resource, version),
+		.subresource = r->sub,
+		.now_wall_ns = clock_wall_ns(),
+		.root = NULL,
+		.ops = &schema_shape_ops,
+		.ignore = api_ignored_fields(r),
 	};
 }
 
@@ -116,7 +145,8 @@ static int track(struct api_request *r, const json_t *old, json_t **obj)
 	json_t *tracked = NULL;
 	int rc = apply_track_update(old, *obj, &o, &tracked, &err);
 	if (rc < 0)
-		return rc == -EINVAL ? api_fail_bad(r, "metadata.managedFields: %s", err.msg) : api_fail_internal(r, &err);
+		return rc == -EINVAL ? api_fail_bad(r, "metadata.managedFields: %s", err.msg)
+				     : api_fail_internal(r, &err);
 	json_decref(*obj);
 	*obj = tracked;
 	return 0;
@@ -131,8 +161,8 @@ static int fail_types(struct api_request *r, const struct violations *vs)
 	char version[128];
 	for (size_t i = 0; i < vs->n && !r->kind->custom; i++)
 		if (strcmp(vs->v[i].reason, "FieldValueTypeInvalid") == 0)
-			return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: %s: %s", res->kind, kube_api_version(res, version),
-					    res->kind, vs->v[i].path, vs->v[i].message);
+			return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: %s: %s", res->kind,
+					    kube_api_version(res, version), res->kind, vs->v[i].path, vs->v[i].message);
 	return 0;
 }
 
@@ -165,17 +195,21 @@ static int check_namespace(struct api_request *r, const char *name)
 	JSON_AUTO ns = NULL;
 	int rc = api_load_other(r->server, "", "namespaces", "", r->ns, &ns, NULL);
 	if (rc == -ENOENT)
-		return api_fail(r, 404, "NotFound", json_pack("{s:s, s:s}", "name", r->ns, "kind", "namespaces"), "namespaces \"%s\" not found", r->ns);
+		return api_fail(r, 404, "NotFound", json_pack("{s:s, s:s}", "name", r->ns, "kind", "namespaces"),
+				"namespaces \"%s\" not found", r->ns);
 	if (rc < 0)
 		return api_fail_internal(r, &(struct error){.code = rc, .msg = "cannot read the namespace"});
 	if (json_at(ns, "metadata.deletionTimestamp") == NULL)
 		return 0;
 	json_t *details = api_details(r, name);
-	json_t *cause = json_pack("{s:s, s:o, s:s}", "reason", "NamespaceTerminating", "message",
-				  json_sprintf("namespace %s is being terminated", r->ns), "field", "metadata.namespace");
+	json_t *cause =
+		json_pack("{s:s, s:o, s:s}", "reason", "NamespaceTerminating", "message",
+			  json_sprintf("namespace %s is being terminated", r->ns), "field", "metadata.namespace");
 	(void)json_object_set_new(details, "causes", json_pack("[o]", cause));
-	return api_fail(r, 403, "Forbidden", details, "%s \"%s\" is forbidden: unable to create new content in namespace %s because it is being"
-			" terminated", api_resource_name(r), name, r->ns);
+	return api_fail(r, 403, "Forbidden", details,
+			"%s \"%s\" is forbidden: unable to create new content in namespace %s because it is being"
+			" terminated",
+			api_resource_name(r), name, r->ns);
 }
 
 /** A definition that is going takes no new objects, or it would never be gone. */
@@ -185,7 +219,8 @@ static int check_definition(struct api_request *r)
 		return 0;
 	const char *name = arena_printf(&r->arena, "%s.%s", r->plural, r->group);
 	JSON_AUTO crd = NULL;
-	if (name == NULL || api_load_other(r->server, "apiextensions.k8s.io", "customresourcedefinitions", "", name, &crd, NULL) < 0 ||
+	if (name == NULL ||
+	    api_load_other(r->server, "apiextensions.k8s.io", "customresourcedefinitions", "", name, &crd, NULL) < 0 ||
 	    json_at(crd, "metadata.deletionTimestamp") == NULL)
 		return 0; /* one that has gone is no longer found by the next request */
 	return api_fail(r, 405, "MethodNotAllowed", api_details(r, ""),
@@ -195,11 +230,15 @@ static int check_definition(struct api_request *r)
 /** Name, namespace and what a new object must not have yet. */
 static int new_metadata(struct api_request *r, json_t *obj)
 {
-	static const char *const servers[] = {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"};
+	static const char *const servers[] = {
+		"uid",        "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+		"generation", "selfLink"};
 	json_t *meta = json_object_get(obj, "metadata");
-	const char *ns = json_str(meta, "namespace", ""), *name = json_str(meta, "name", ""), *generate = json_str(meta, "generateName", "");
+	const char *ns = json_str(meta, "namespace", ""), *name = json_str(meta, "name", ""),
+		   *generate = json_str(meta, "generateName", "");
 	if (ns[0] != '\0' && strcmp(ns, r->ns) != 0)
-		return api_fail_bad(r, "the namespace of the provided object does not match the namespace sent on the request");
+		return api_fail_bad(
+			r, "the namespace of the provided object does not match the namespace sent on the request");
 	if (json_str(meta, "resourceVersion", "")[0] != '\0')
 		return api_fail_bad(r, "resourceVersion should not be set on objects to be created");
 	for (size_t i = 0; i < ARRAY_LEN(servers); i++)
@@ -224,7 +263,8 @@ static int new_metadata(struct api_request *r, json_t *obj)
 
 static bool has_generation(const struct api_request *r)
 {
-	return r->kind->custom || strcmp(r->group, "apps") == 0 || strcmp(r->group, "apiextensions.k8s.io") == 0 || strcmp(r->plural, "pods") == 0;
+	return r->kind->custom || strcmp(r->group, "apps") == 0 || strcmp(r->group, "apiextensions.k8s.io") == 0 ||
+	       strcmp(r->plural, "pods") == 0;
 }
 
 /** Fill in what nobody said. */
@@ -305,19 +345,30 @@ int api_create(struct api_request *r)
 /** What an update may not touch is as it was. */
 static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 {
-	static const char *const kept[] = {"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-					   "generation", "generateName"};
+	static const char *const kept[] = {"name",
+					   "namespace",
+					   "uid",
+					   "creationTimestamp",
+					   "deletionTimestamp",
+					   "deletionGracePeriodSeconds",
+					   "generation",
+					   "generateName"};
 	json_t *meta = json_object_get(obj, "metadata"), *before = json_object_get(old, "metadata");
-	const char *name = json_str(meta, "name", ""), *ns = json_str(meta, "namespace", ""), *uid = json_str(meta, "uid", "");
+	const char *name = json_str(meta, "name", ""), *ns = json_str(meta, "namespace", ""),
+		   *uid = json_str(meta, "uid", "");
 	const char *rv = json_str(meta, "resourceVersion", "");
 	if (name[0] != '\0' && strcmp(name, r->name) != 0)
-		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name, r->name);
+		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name,
+				    r->name);
 	if (ns[0] != '\0' && strcmp(ns, r->ns) != 0)
-		return api_fail_bad(r, "the namespace of the provided object does not match the namespace sent on the request");
+		return api_fail_bad(
+			r, "the namespace of the provided object does not match the namespace sent on the request");
 	if (uid[0] != '\0' && strcmp(uid, json_str(before, "uid", "")) != 0)
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
-				"Operation cannot be fulfilled on %s \"%s\": StorageError: invalid object, Code: 4, Precondition failed: UID in"
-				" precondition: %s, UID in object meta: %s", api_resource_name(r), r->name, uid, json_str(before, "uid", ""));
+				"Operation cannot be fulfilled on %s \"%s\": StorageError: invalid object, Code: 4, "
+				"Precondition failed: UID in"
+				" precondition: %s, UID in object meta: %s",
+				api_resource_name(r), r->name, uid, json_str(before, "uid", ""));
 	if (rv[0] != '\0' && strcmp(rv, "0") != 0 && strcmp(rv, json_str(before, "resourceVersion", "")) != 0)
 		return api_fail_conflict(r, r->name);
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
@@ -327,7 +378,9 @@ static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 		else if (json_object_set(meta, kept[i], v) < 0)
 			return api_fail_memory(r);
 	}
-	return json_object_set(meta, "resourceVersion", json_object_get(before, "resourceVersion")) == 0 ? 0 : api_fail_memory(r);
+	return json_object_set(meta, "resourceVersion", json_object_get(before, "resourceVersion")) == 0
+		       ? 0
+		       : api_fail_memory(r);
 }
 
 /** Of a status write only the status counts, of any other write everything but it. Replaces *@obj. */
@@ -363,7 +416,7 @@ static bool in_list(const json_t *list, const char *s)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item)
+	json_array_foreach (list, i, item)
 		if (str_same(json_string_value(item), s))
 			return true;
 	return false;
@@ -375,7 +428,7 @@ static int check_new_finalizers(struct api_request *r, const json_t *old, const 
 		return 0;
 	size_t i;
 	json_t *f;
-	json_array_foreach(json_at(obj, "metadata.finalizers"), i, f) {
+	json_array_foreach (json_at(obj, "metadata.finalizers"), i, f) {
 		const char *s = json_string_value(f);
 		if (s == NULL || in_list(json_at(old, "metadata.finalizers"), s))
 			continue;
@@ -385,7 +438,9 @@ static int check_new_finalizers(struct api_request *r, const json_t *old, const 
 			return api_fail_memory(r);
 		vs->arena = &arena;
 		violation_add(vs, "metadata.finalizers", "FieldValueForbidden",
-			      "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"%s\"}", s);
+			      "Forbidden: no new finalizers can be added if the object is being deleted, found new "
+			      "finalizers []string{\"%s\"}",
+			      s);
 		int rc = api_fail_invalid(r, r->name, vs);
 		free(vs);
 		return rc;
@@ -415,7 +470,7 @@ static bool same_object(const json_t *a, const json_t *b)
 	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
 		size_t k;
 		json_t *entry;
-		json_array_foreach(json_at(both[i], "metadata.managedFields"), k, entry)
+		json_array_foreach (json_at(both[i], "metadata.managedFields"), k, entry)
 			(void)json_object_del(entry, "time");
 	}
 	return x != NULL && y != NULL && json_same(x, y);
@@ -424,9 +479,11 @@ static bool same_object(const json_t *a, const json_t *b)
 /** Nothing holds the object any more. */
 static bool deletion_complete(const struct api_request *r, const json_t *obj)
 {
-	if (json_at(obj, "metadata.deletionTimestamp") == NULL || json_array_size(json_at(obj, "metadata.finalizers")) > 0)
+	if (json_at(obj, "metadata.deletionTimestamp") == NULL ||
+	    json_array_size(json_at(obj, "metadata.finalizers")) > 0)
 		return false;
-	if (r->group[0] == '\0' && strcmp(r->plural, "namespaces") == 0 && json_array_size(json_at(obj, "spec.finalizers")) > 0)
+	if (r->group[0] == '\0' && strcmp(r->plural, "namespaces") == 0 &&
+	    json_array_size(json_at(obj, "spec.finalizers")) > 0)
 		return false;
 	return json_int(obj, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
@@ -445,13 +502,16 @@ static int prepare_changed(struct api_request *r, const json_t *old, json_t **ob
 	if (rc == 0 && !is_status(r) && strcmp(r->plural, "customresourcedefinitions") == 0)
 		rc = api_crd_prepare(r, *obj, old);
 	if (rc == 0 && !is_status(r) && has_generation(r) && !same_spec(old, *obj))
-		rc = json_put_int(*obj, "metadata.generation", json_int(old, "metadata.generation", 0) + 1) < 0 ? api_fail_memory(r) : 0;
+		rc = json_put_int(*obj, "metadata.generation", json_int(old, "metadata.generation", 0) + 1) < 0
+			     ? api_fail_memory(r)
+			     : 0;
 	if (rc == 0)
 		rc = validate(r, old, *obj);
 	return rc;
 }
 
-int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *given, bool managed, json_t **ret)
+int api_replace_object(struct api_request *r, const json_t *old, int64_t revision, json_t *given, bool managed,
+		       json_t **ret)
 {
 	JSON_AUTO obj = json_incref(given);
 	int rc = prepare_changed(r, old, &obj);
@@ -492,7 +552,8 @@ int api_update(struct api_request *r)
 		int64_t revision = 0;
 		rc = api_load(r, r->name, &old, &revision);
 		if (rc == 0)
-			rc = copy != NULL ? api_replace_object(r, old, revision, copy, false, &now) : api_fail_memory(r);
+			rc = copy != NULL ? api_replace_object(r, old, revision, copy, false, &now)
+					  : api_fail_memory(r);
 		if (rc == 0)
 			return api_reply_object(r, 200, now);
 		if (rc != -ESTALE)

@@ -13,8 +13,8 @@
 #include "base/str.h"
 #include "local/store_internal.h"
 
-#define FORMAT 1
-#define APPLICATION_ID 0x536c7563 /* "Sluc" */
+#define FORMAT          1
+#define APPLICATION_ID  0x536c7563 /* "Sluc" */
 #define DEFAULT_HISTORY 10000
 
 /*
@@ -23,9 +23,11 @@
  */
 static const char schema_sql[] =
 	"CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS event (rev INTEGER PRIMARY KEY, type INTEGER NOT NULL, grp TEXT NOT NULL, plural TEXT NOT NULL,"
+	"CREATE TABLE IF NOT EXISTS event (rev INTEGER PRIMARY KEY, type INTEGER NOT NULL, grp TEXT NOT NULL, plural "
+	"TEXT NOT NULL,"
 	" ns TEXT NOT NULL, name TEXT NOT NULL, prev INTEGER NOT NULL, data BLOB NOT NULL);"
-	"CREATE TABLE IF NOT EXISTS object (grp TEXT NOT NULL, plural TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,"
+	"CREATE TABLE IF NOT EXISTS object (grp TEXT NOT NULL, plural TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT "
+	"NULL,"
 	" rev INTEGER NOT NULL, PRIMARY KEY (grp, plural, ns, name)) WITHOUT ROWID;"
 	"INSERT OR IGNORE INTO meta VALUES ('compacted', 0);";
 
@@ -57,8 +59,8 @@ void objstore_bind_text(sqlite3_stmt *st, int at, const char *s)
 	(void)sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC); /* a wrong index would fail the step that follows */
 }
 
-struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key, const void *data, size_t n,
-				    const void *prev, size_t prev_n)
+struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key,
+					  const void *data, size_t n, const void *prev, size_t prev_n)
 {
 	const char *names[] = {key->group, key->plural, key->ns, key->name};
 	size_t total = sizeof(struct objstore_event) + n + 1 + prev_n + 1;
@@ -76,7 +78,8 @@ struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change
 		copies[i] = at;
 		at += k;
 	}
-	*e = (struct objstore_event){.revision = revision, .type = type, .key = {copies[0], copies[1], copies[2], copies[3]}, .n = n};
+	*e = (struct objstore_event){
+		.revision = revision, .type = type, .key = {copies[0], copies[1], copies[2], copies[3]}, .n = n};
 	atomic_init(&e->refs, 1);
 	e->data = at;
 	memcpy(at, data, n);
@@ -117,7 +120,8 @@ static int lock_directory(const char *dir, int *ret_fd, struct error *err)
 		ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
 		if (n > 0)
 			pid[strcspn(pid, "\n")] = '\0';
-		return error_set(err, -EBUSY, "store: '%s' is in use by process %s; stop it, or choose another data directory", dir,
+		return error_set(err, -EBUSY,
+				 "store: '%s' is in use by process %s; stop it, or choose another data directory", dir,
 				 pid[0] != '\0' ? pid : "(unknown)");
 	}
 	char pid[32];
@@ -136,7 +140,9 @@ int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error 
 	if (rc == SQLITE_OK) {
 		(void)sqlite3_extended_result_codes(db, 1);
 		(void)sqlite3_busy_timeout(db, 10000); /* a reader may meet the end of a recovery */
-		rc = sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;",
+		rc = sqlite3_exec(db,
+				  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA "
+				  "temp_store=MEMORY;",
 				  NULL, NULL, NULL);
 	}
 	if (rc != SQLITE_OK) {
@@ -171,12 +177,14 @@ static int prepare_format(struct objstore *s, struct error *err)
 	if (rc < 0)
 		return rc;
 	if (format > FORMAT)
-		return error_set(err, -EPROTO, "store: '%s' has format %lld, this sluice knows up to %d: use a newer sluice", s->path,
+		return error_set(err, -EPROTO,
+				 "store: '%s' has format %lld, this sluice knows up to %d: use a newer sluice", s->path,
 				 (long long)format, FORMAT);
 	if (format == FORMAT)
 		return 0;
-	CLEANUP(free_p) char *sql = str_printf("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;", schema_sql,
-					       APPLICATION_ID, FORMAT);
+	CLEANUP(free_p)
+	char *sql = str_printf("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
+			       schema_sql, APPLICATION_ID, FORMAT);
 	if (sql == NULL)
 		return error_set(err, -ENOMEM, "store: out of memory");
 	int sr = sqlite3_exec(s->db, sql, NULL, NULL, NULL);

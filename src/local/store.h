@@ -63,8 +63,8 @@ int64_t objstore_revision(struct objstore *s);
 
 struct objstore_write {
 	struct objstore_key key;
-	int64_t expect;     /* the object's present revision; 0: it must not exist */
-	bool remove;        /* delete it; @data is its last state */
+	int64_t expect; /* the object's present revision; 0: it must not exist */
+	bool remove;    /* delete it; @data is its last state */
 	const char *data;
 	size_t n;
 	size_t revision_at; /* where in @data the decimal digits of the new revision are inserted */
@@ -77,14 +77,15 @@ struct objstore_write {
 int objstore_write(struct objstore *s, const struct objstore_write *w, int64_t *ret_revision, struct error *err);
 
 /** The newest bytes of one object: *@ret is malloc'ed and NUL-terminated. -ENOENT when absent. @ret_n, @ret_revision may be NULL. */
-int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err);
+int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision,
+		 struct error *err);
 
 struct objstore_range {
 	const char *group, *plural;
-	const char *ns;                     /* NULL or "": all namespaces */
-	const char *after_ns, *after_name;  /* start behind this object; NULL: from the beginning */
-	size_t limit;                       /* 0: all */
-	int64_t revision;                   /* as it was then; 0: now */
+	const char *ns;                    /* NULL or "": all namespaces */
+	const char *after_ns, *after_name; /* start behind this object; NULL: from the beginning */
+	size_t limit;                      /* 0: all */
+	int64_t revision;                  /* as it was then; 0: now */
 };
 
 struct objstore_item {
@@ -98,11 +99,12 @@ struct objstore_item {
  * walk with it. *@ret_remaining (may be NULL) counts what @limit left out. -EKEYEXPIRED when @r->revision was compacted,
  * -ERANGE when it is newer than the store.
  */
-int objstore_list(struct objstore *s, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
-	       int64_t *ret_revision, int64_t *ret_remaining, struct error *err);
+int objstore_list(struct objstore *s, const struct objstore_range *r,
+		  int (*fn)(void *ctx, const struct objstore_item *item), void *ctx, int64_t *ret_revision,
+		  int64_t *ret_remaining, struct error *err);
 
 /** Replay the changes of one resource after @from up to @to. The event is borrowed: objstore_event_ref() to keep it. -EKEYEXPIRED when compacted. */
 int objstore_history(struct objstore *s, const char *group, const char *plural, int64_t from, int64_t to,
-		  int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err);
+		     int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err);
 /** Changes up to this revision can no longer be replayed. */
 int64_t objstore_compacted(struct objstore *s);

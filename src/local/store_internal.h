@@ -19,7 +19,8 @@ struct objstore {
 
 	/* The writer's thread alone uses these. */
 	sqlite3 *db;
-	sqlite3_stmt *current, *bytes, *add_event, *set_object, *del_object, *drop_replaced, *drop_removed, *set_compacted;
+	sqlite3_stmt *current, *bytes, *add_event, *set_object, *del_object, *drop_replaced, *drop_removed,
+		*set_compacted;
 	pthread_t writer;
 	bool writer_started;
 
@@ -41,8 +42,8 @@ int objstore_sql_error(sqlite3 *db, int rc, const char *what, struct error *err)
 /** Open one connection with our settings. */
 int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error *err);
 /** A new event owning copies of everything. NULL on no memory. */
-struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key, const void *data, size_t n,
-				    const void *prev, size_t prev_n);
+struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key,
+					  const void *data, size_t n, const void *prev, size_t prev_n);
 void objstore_bind_text(sqlite3_stmt *st, int at, const char *s);
 
 /** Prepare the writer's statements and start its thread; stop and join it. */

@@ -78,7 +78,10 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, struct erro
 static int position(sqlite3 *db, int64_t *ret_revision, int64_t *ret_compacted, struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
-	int rc = prepare(db, "SELECT (SELECT coalesce(max(rev), 0) FROM event), (SELECT value FROM meta WHERE key = 'compacted')", &st, err);
+	int rc = prepare(
+		db,
+		"SELECT (SELECT coalesce(max(rev), 0) FROM event), (SELECT value FROM meta WHERE key = 'compacted')",
+		&st, err);
 	if (rc < 0)
 		return rc;
 	int sr = sqlite3_step(st);
@@ -89,11 +92,14 @@ static int position(sqlite3 *db, int64_t *ret_revision, int64_t *ret_compacted, 
 	return 0;
 }
 
-static int get_row(sqlite3 *db, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
+static int get_row(sqlite3 *db, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision,
+		   struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
-	int rc = prepare(db, "SELECT e.rev, e.data FROM object o JOIN event e ON e.rev = o.rev"
-			     " WHERE o.grp = ?1 AND o.plural = ?2 AND o.ns = ?3 AND o.name = ?4", &st, err);
+	int rc = prepare(db,
+			 "SELECT e.rev, e.data FROM object o JOIN event e ON e.rev = o.rev"
+			 " WHERE o.grp = ?1 AND o.plural = ?2 AND o.ns = ?3 AND o.name = ?4",
+			 &st, err);
 	if (rc < 0)
 		return rc;
 	objstore_bind_text(st, 1, key->group);
@@ -119,7 +125,8 @@ static int get_row(sqlite3 *db, const struct objstore_key *key, char **ret, size
 	return 0;
 }
 
-int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision, struct error *err)
+int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret, size_t *ret_n, int64_t *ret_revision,
+		 struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_take(s, &db, err);
@@ -134,18 +141,20 @@ int objstore_get(struct objstore *s, const struct objstore_key *key, char **ret,
  * The state at revision ?6: what has not changed since, and of what has, the row that the first change after it replaced.
  * ?3 is the namespace or NULL; (?4, ?5) the object to start behind.
  */
-#define RANGE_NOW \
+#define RANGE_NOW                                                                                                      \
 	"FROM object o JOIN event e ON e.rev = o.rev WHERE o.grp = ?1 AND o.plural = ?2 AND (?3 IS NULL OR o.ns = ?3)" \
 	" AND (?4 IS NULL OR (o.ns, o.name) > (?4, ?5))"
-#define RANGE_THEN \
-	"FROM event f JOIN event e ON e.rev = f.prev WHERE f.rev > ?6 AND f.prev > 0 AND f.prev <= ?6 AND f.grp = ?1 AND f.plural = ?2" \
+#define RANGE_THEN                                                                                                     \
+	"FROM event f JOIN event e ON e.rev = f.prev WHERE f.rev > ?6 AND f.prev > 0 AND f.prev <= ?6 AND f.grp = ?1 " \
+	"AND f.plural = ?2"                                                                                            \
 	" AND (?3 IS NULL OR f.ns = ?3) AND (?4 IS NULL OR (f.ns, f.name) > (?4, ?5))"
 #define ROW "SELECT e.ns, e.name, e.rev, e.data "
 
 static const char sql_now[] = ROW RANGE_NOW " ORDER BY o.ns, o.name LIMIT ?7";
 static const char sql_then[] = ROW RANGE_NOW " AND o.rev <= ?6 UNION ALL " ROW RANGE_THEN " ORDER BY 1, 2 LIMIT ?7";
 static const char sql_count_now[] = "SELECT count(*) " RANGE_NOW;
-static const char sql_count_then[] = "SELECT (SELECT count(*) " RANGE_NOW " AND o.rev <= ?6) + (SELECT count(*) " RANGE_THEN ")";
+static const char sql_count_then[] =
+	"SELECT (SELECT count(*) " RANGE_NOW " AND o.rev <= ?6) + (SELECT count(*) " RANGE_THEN ")";
 
 static void bind_range(sqlite3_stmt *st, const struct objstore_range *r, int64_t at)
 {
@@ -175,8 +184,9 @@ static int count_range(sqlite3 *db, const struct objstore_range *r, int64_t at, 
 	return 0;
 }
 
-static int walk_range(sqlite3 *db, const struct objstore_range *r, int64_t at, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
-		      size_t *ret_n, struct error *err)
+static int walk_range(sqlite3 *db, const struct objstore_range *r, int64_t at,
+		      int (*fn)(void *ctx, const struct objstore_item *item), void *ctx, size_t *ret_n,
+		      struct error *err)
 {
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
 	int rc = prepare(db, at > 0 ? sql_then : sql_now, &st, err);
@@ -187,8 +197,11 @@ static int walk_range(sqlite3 *db, const struct objstore_range *r, int64_t at, i
 	int sr;
 	while ((sr = sqlite3_step(st)) == SQLITE_ROW) {
 		struct objstore_item item = {
-			.ns = (const char *)sqlite3_column_text(st, 0), .name = (const char *)sqlite3_column_text(st, 1),
-			.revision = sqlite3_column_int64(st, 2), .data = sqlite3_column_blob(st, 3), .n = (size_t)sqlite3_column_bytes(st, 3),
+			.ns = (const char *)sqlite3_column_text(st, 0),
+			.name = (const char *)sqlite3_column_text(st, 1),
+			.revision = sqlite3_column_int64(st, 2),
+			.data = sqlite3_column_blob(st, 3),
+			.n = (size_t)sqlite3_column_bytes(st, 3),
 		};
 		++*ret_n;
 		rc = fn(ctx, &item);
@@ -198,17 +211,19 @@ static int walk_range(sqlite3 *db, const struct objstore_range *r, int64_t at, i
 	return sr == SQLITE_DONE ? 0 : objstore_sql_error(db, sr, "list", err);
 }
 
-static int list_in(sqlite3 *db, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
-		   int64_t *ret_revision, int64_t *ret_remaining, struct error *err)
+static int list_in(sqlite3 *db, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item),
+		   void *ctx, int64_t *ret_revision, int64_t *ret_remaining, struct error *err)
 {
 	int64_t revision = 0, compacted = 0;
 	int rc = position(db, &revision, &compacted, err);
 	if (rc < 0)
 		return rc;
 	if (r->revision > 0 && r->revision < compacted)
-		return error_set(err, -EKEYEXPIRED, "revision %lld is compacted (up to %lld)", (long long)r->revision, (long long)compacted);
+		return error_set(err, -EKEYEXPIRED, "revision %lld is compacted (up to %lld)", (long long)r->revision,
+				 (long long)compacted);
 	if (r->revision > revision)
-		return error_set(err, -ERANGE, "revision %lld is newer than the store's %lld", (long long)r->revision, (long long)revision);
+		return error_set(err, -ERANGE, "revision %lld is newer than the store's %lld", (long long)r->revision,
+				 (long long)revision);
 	int64_t at = r->revision == revision ? 0 : r->revision;
 	size_t n = 0;
 	rc = walk_range(db, r, at, fn, ctx, &n, err);
@@ -225,8 +240,9 @@ static int list_in(sqlite3 *db, const struct objstore_range *r, int (*fn)(void *
 	return 0;
 }
 
-int objstore_list(struct objstore *s, const struct objstore_range *r, int (*fn)(void *ctx, const struct objstore_item *item), void *ctx,
-	       int64_t *ret_revision, int64_t *ret_remaining, struct error *err)
+int objstore_list(struct objstore *s, const struct objstore_range *r,
+		  int (*fn)(void *ctx, const struct objstore_item *item), void *ctx, int64_t *ret_revision,
+		  int64_t *ret_remaining, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_begin(s, &db, err);
@@ -245,10 +261,14 @@ static int history_in(sqlite3 *db, const char *group, const char *plural, int64_
 	if (rc < 0)
 		return rc;
 	if (from < compacted)
-		return error_set(err, -EKEYEXPIRED, "too old resource version: %lld (%lld)", (long long)from, (long long)compacted);
+		return error_set(err, -EKEYEXPIRED, "too old resource version: %lld (%lld)", (long long)from,
+				 (long long)compacted);
 	CLEANUP(finalize_p) sqlite3_stmt *st = NULL;
-	rc = prepare(db, "SELECT e.rev, e.type, e.ns, e.name, e.data, p.data FROM event e LEFT JOIN event p ON p.rev = e.prev"
-			 " WHERE e.rev > ?1 AND e.rev <= ?2 AND e.grp = ?3 AND e.plural = ?4 ORDER BY e.rev", &st, err);
+	rc = prepare(
+		db,
+		"SELECT e.rev, e.type, e.ns, e.name, e.data, p.data FROM event e LEFT JOIN event p ON p.rev = e.prev"
+		" WHERE e.rev > ?1 AND e.rev <= ?2 AND e.grp = ?3 AND e.plural = ?4 ORDER BY e.rev",
+		&st, err);
 	if (rc < 0)
 		return rc;
 	(void)sqlite3_bind_int64(st, 1, from);
@@ -257,10 +277,12 @@ static int history_in(sqlite3 *db, const char *group, const char *plural, int64_
 	objstore_bind_text(st, 4, plural);
 	int sr;
 	while ((sr = sqlite3_step(st)) == SQLITE_ROW) {
-		struct objstore_key key = {group, plural, (const char *)sqlite3_column_text(st, 2), (const char *)sqlite3_column_text(st, 3)};
-		struct objstore_event *e = objstore_event_new(sqlite3_column_int64(st, 0), (enum objstore_change)sqlite3_column_int(st, 1), &key,
-							sqlite3_column_blob(st, 4), (size_t)sqlite3_column_bytes(st, 4),
-							sqlite3_column_blob(st, 5), (size_t)sqlite3_column_bytes(st, 5));
+		struct objstore_key key = {group, plural, (const char *)sqlite3_column_text(st, 2),
+					   (const char *)sqlite3_column_text(st, 3)};
+		struct objstore_event *e =
+			objstore_event_new(sqlite3_column_int64(st, 0), (enum objstore_change)sqlite3_column_int(st, 1),
+					   &key, sqlite3_column_blob(st, 4), (size_t)sqlite3_column_bytes(st, 4),
+					   sqlite3_column_blob(st, 5), (size_t)sqlite3_column_bytes(st, 5));
 		if (e == NULL)
 			return error_set(err, -ENOMEM, "store: out of memory");
 		rc = fn(ctx, e);
@@ -272,7 +294,7 @@ static int history_in(sqlite3 *db, const char *group, const char *plural, int64_
 }
 
 int objstore_history(struct objstore *s, const char *group, const char *plural, int64_t from, int64_t to,
-		  int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err)
+		     int (*fn)(void *ctx, struct objstore_event *e), void *ctx, struct error *err)
 {
 	sqlite3 *db = NULL;
 	int rc = reader_begin(s, &db, err);

@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "local/store_internal.h"
 
-#define BATCH_MAX 256
+#define BATCH_MAX    256
 #define COMPACT_STEP 512 /* changes compacted with one commit: small, so that no writer waits long */
 
 /** One objstore_write() that waits. Lives on its caller's stack until `done`. */
@@ -62,8 +62,8 @@ static int check_expected(const struct objstore_write *w, int64_t current, struc
 	if (w->expect != 0 && current == 0)
 		return error_set(err, -ENOENT, "store: %s '%s' is not there", w->key.plural, w->key.name);
 	if (w->expect != current)
-		return error_set(err, -ESTALE, "store: %s '%s' is at revision %lld, not %lld", w->key.plural, w->key.name,
-				 (long long)current, (long long)w->expect);
+		return error_set(err, -ESTALE, "store: %s '%s' is at revision %lld, not %lld", w->key.plural,
+				 w->key.name, (long long)current, (long long)w->expect);
 	return 0;
 }
 
@@ -83,7 +83,8 @@ static char *with_revision(const struct objstore_write *w, int64_t revision, siz
 	return p;
 }
 
-static int make_event(struct objstore *s, struct objstore_pending *p, int64_t current, int64_t revision, struct error *err)
+static int make_event(struct objstore *s, struct objstore_pending *p, int64_t current, int64_t revision,
+		      struct error *err)
 {
 	const struct objstore_write *w = p->w;
 	size_t n = 0;
@@ -100,7 +101,7 @@ static int make_event(struct objstore *s, struct objstore_pending *p, int64_t cu
 	int code = 0;
 	if (rc == SQLITE_ROW) {
 		p->event = objstore_event_new(revision, type, &w->key, data, n, sqlite3_column_blob(s->bytes, 0),
-					   (size_t)sqlite3_column_bytes(s->bytes, 0));
+					      (size_t)sqlite3_column_bytes(s->bytes, 0));
 		if (p->event == NULL)
 			code = error_set(err, -ENOMEM, "store: out of memory");
 	} else {
@@ -192,7 +193,8 @@ static int commit_batch(struct objstore *s, struct objstore_pending *batch, stru
 	if (rc == 0)
 		rc = exec(s, "COMMIT", err);
 	if (rc < 0) {
-		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL); /* fails only when SQLite has rolled back already */
+		(void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL,
+				   NULL); /* fails only when SQLite has rolled back already */
 		return rc;
 	}
 	atomic_store(&s->revision, revision);
@@ -267,10 +269,13 @@ int objstore_writer_start(struct objstore *s, struct error *err)
 	} all[] = {
 		{&s->current, "SELECT rev FROM object WHERE grp = ?1 AND plural = ?2 AND ns = ?3 AND name = ?4"},
 		{&s->bytes, "SELECT data FROM event WHERE rev = ?1"},
-		{&s->add_event, "INSERT INTO event (rev, type, grp, plural, ns, name, prev, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
-		{&s->set_object, "INSERT OR REPLACE INTO object (grp, plural, ns, name, rev) VALUES (?1, ?2, ?3, ?4, ?5)"},
+		{&s->add_event, "INSERT INTO event (rev, type, grp, plural, ns, name, prev, data) VALUES (?1, ?2, ?3, "
+				"?4, ?5, ?6, ?7, ?8)"},
+		{&s->set_object,
+		 "INSERT OR REPLACE INTO object (grp, plural, ns, name, rev) VALUES (?1, ?2, ?3, ?4, ?5)"},
 		{&s->del_object, "DELETE FROM object WHERE grp = ?1 AND plural = ?2 AND ns = ?3 AND name = ?4"},
-		{&s->drop_replaced, "DELETE FROM event WHERE rev IN (SELECT prev FROM event WHERE rev > ?1 AND rev <= ?2 AND prev > 0)"},
+		{&s->drop_replaced,
+		 "DELETE FROM event WHERE rev IN (SELECT prev FROM event WHERE rev > ?1 AND rev <= ?2 AND prev > 0)"},
 		{&s->drop_removed, "DELETE FROM event WHERE rev > ?1 AND rev <= ?2 AND type = 2"},
 		{&s->set_compacted, "UPDATE meta SET value = ?1 WHERE key = 'compacted'"},
 	};
@@ -295,8 +300,8 @@ void objstore_writer_stop(struct objstore *s)
 		pthread_mutex_unlock(&s->lock);
 		(void)pthread_join(s->writer, NULL);
 	}
-	sqlite3_stmt *const all[] = {s->current, s->bytes, s->add_event, s->set_object, s->del_object,
-				     s->drop_replaced, s->drop_removed, s->set_compacted};
+	sqlite3_stmt *const all[] = {s->current,    s->bytes,         s->add_event,    s->set_object,
+				     s->del_object, s->drop_replaced, s->drop_removed, s->set_compacted};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		(void)sqlite3_finalize(all[i]);
 }

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_names.h"
 #include "local/api_table.h"
+#include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

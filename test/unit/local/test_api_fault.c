@@ -11,20 +11,24 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "json/json.h"
 #include "local/api_internal.h"
 #include "local/api_registry.h"
 #include "local/api_table.h"
 #include "local/store.h"
+#include "json/json.h"
 
 #include "fault.h"
 
 static const char crd_text[] =
 	"{\"metadata\":{\"name\":\"things.example.com\"},\"spec\":{\"group\":\"example.com\",\"scope\":\"Namespaced\","
-	"\"names\":{\"plural\":\"things\",\"kind\":\"Thing\",\"listKind\":\"ThingList\",\"shortNames\":[\"t\"]},\"versions\":[{\"name\":\"v1\",\"served\":true,"
-	"\"storage\":true,\"additionalPrinterColumns\":[{\"name\":\"A\",\"type\":\"integer\",\"jsonPath\":\".spec.a\"}],"
-	"\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}}}}}]}}";
-static const char object_text[] = "{\"metadata\":{\"name\":\"n\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\"},\"spec\":{\"a\":1}}";
+	"\"names\":{\"plural\":\"things\",\"kind\":\"Thing\",\"listKind\":\"ThingList\",\"shortNames\":[\"t\"]},"
+	"\"versions\":[{\"name\":\"v1\",\"served\":true,"
+	"\"storage\":true,\"additionalPrinterColumns\":[{\"name\":\"A\",\"type\":\"integer\",\"jsonPath\":\".spec.a\"}]"
+	","
+	"\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\","
+	"\"properties\":{\"a\":{\"type\":\"integer\"}}}}}}}]}}";
+static const char object_text[] =
+	"{\"metadata\":{\"name\":\"n\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\"},\"spec\":{\"a\":1}}";
 
 static json_t *parse(const char *text, size_t n)
 {
@@ -55,7 +59,8 @@ static void test_definition(void **state)
 static void test_table(void **state)
 {
 	(void)state;
-	static const struct column columns[] = {{.name = "A", .type = "string", .format = "", .json_path = ".spec.a"}, {0}};
+	static const struct column columns[] = {{.name = "A", .type = "string", .format = "", .json_path = ".spec.a"},
+						{0}};
 	static const struct kind kind = {.columns = columns};
 	const struct api_kind served = {.k = &kind};
 	JSON_AUTO obj = parse(object_text, sizeof object_text - 1);
@@ -127,7 +132,10 @@ int main(void)
 {
 	fault_hook_jansson();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_definition), cmocka_unit_test(test_table), cmocka_unit_test(test_status), cmocka_unit_test(test_store),
+		cmocka_unit_test(test_definition),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_store),
 	};
 	return cmocka_run_group_tests_name("api_fault", tests, NULL, NULL);
 }

@@ -43,13 +43,15 @@ static void test_forms(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const char *s = cases[i].s;
-		bool same = api_name_dns_label(s) == cases[i].label && api_name_dns_label_1035(s) == cases[i].label_1035 &&
-			    api_name_dns_subdomain(s) == cases[i].subdomain && api_name_path_segment(s) == cases[i].segment &&
+		bool same = api_name_dns_label(s) == cases[i].label &&
+			    api_name_dns_label_1035(s) == cases[i].label_1035 &&
+			    api_name_dns_subdomain(s) == cases[i].subdomain &&
+			    api_name_path_segment(s) == cases[i].segment &&
 			    api_name_qualified(s) == cases[i].qualified && api_name_label_value(s) == cases[i].value;
 		if (!same)
-			fail_msg("'%s': label %d, 1035 %d, subdomain %d, segment %d, qualified %d, value %d", s, api_name_dns_label(s),
-				 api_name_dns_label_1035(s), api_name_dns_subdomain(s), api_name_path_segment(s), api_name_qualified(s),
-				 api_name_label_value(s));
+			fail_msg("'%s': label %d, 1035 %d, subdomain %d, segment %d, qualified %d, value %d", s,
+				 api_name_dns_label(s), api_name_dns_label_1035(s), api_name_dns_subdomain(s),
+				 api_name_path_segment(s), api_name_qualified(s), api_name_label_value(s));
 	}
 	assert_true(api_name_qualified_any_case("A.b/c"));
 }

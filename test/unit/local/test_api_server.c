@@ -17,9 +17,9 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "local/api_server.h"
+#include "json/json.h"
 
 #define WAIT_NS (20 * NSEC_PER_SEC)
 
@@ -30,7 +30,8 @@ static struct kube_client *client;
 static void start_server(int64_t history)
 {
 	struct error err = {0};
-	struct api_server_options o = {.data_dir = dir, .address = "127.0.0.1", .kubeconfig = kubeconfig, .history = history};
+	struct api_server_options o = {
+		.data_dir = dir, .address = "127.0.0.1", .kubeconfig = kubeconfig, .history = history};
 	if (api_server_new(&o, &server, &err) < 0)
 		fail_msg("start: %s", err.msg);
 	struct kube_config *cfg = NULL;
@@ -150,7 +151,8 @@ static void watch_stop(struct watch *w)
 	(void)pthread_mutex_destroy(&w->lock);
 }
 
-#define CONFIG(name, labels) "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" name "\",\"labels\":{" labels "}}}"
+#define CONFIG(name, labels)                                                                                           \
+	"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" name "\",\"labels\":{" labels "}}}"
 
 static void test_watch_by_label_sees_objects_come_and_go(void **state)
 {
@@ -160,7 +162,8 @@ static void test_watch_by_label_sees_objects_come_and_go(void **state)
 	struct watch w = {.r = &KUBE_CONFIGMAP, .o = {.label_selector = "in=yes", .resource_version = "0"}};
 	watch_start(&w);
 	watch_expect(&w, "ADDED first;");
-	assert_int_equal(merge(&KUBE_CONFIGMAP, "other", NULL, "{\"metadata\":{\"labels\":{\"in\":\"yes\"}}}", NULL), 0);
+	assert_int_equal(merge(&KUBE_CONFIGMAP, "other", NULL, "{\"metadata\":{\"labels\":{\"in\":\"yes\"}}}", NULL),
+			 0);
 	watch_expect(&w, "ADDED first;ADDED other;");
 	assert_int_equal(merge(&KUBE_CONFIGMAP, "other", NULL, "{\"data\":{\"a\":\"b\"}}", NULL), 0);
 	assert_int_equal(merge(&KUBE_CONFIGMAP, "other", NULL, "{\"metadata\":{\"labels\":{\"in\":\"no\"}}}", NULL), 0);
@@ -206,7 +209,7 @@ static void test_watch_of_what_is_compacted_has_expired(void **state)
 /* ---- writers ---- */
 
 #define WRITERS 6
-#define EACH 15
+#define EACH    15
 
 static void *annotate(void *arg)
 {
@@ -217,7 +220,8 @@ static void *annotate(void *arg)
 		(void)snprintf(text, sizeof text, "{\"data\":{\"k%d-%d\":\"v\"}}", id, i);
 		JSON_AUTO patch = NULL;
 		failed += json_parse(text, strlen(text), &patch, NULL) < 0 ||
-			  kube_patch(client, &KUBE_CONFIGMAP, "default", "shared", NULL, KUBE_PATCH_MERGE, patch, NULL, NULL) < 0;
+			  kube_patch(client, &KUBE_CONFIGMAP, "default", "shared", NULL, KUBE_PATCH_MERGE, patch, NULL,
+				     NULL) < 0;
 	}
 	return (void *)failed;
 }
@@ -266,13 +270,17 @@ static void test_a_patch_without_effect_writes_nothing(void **state)
 
 /* ---- pods ---- */
 
-static const char pod_text[] = "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"},\"spec\":{\"terminationGracePeriodSeconds\":7,"
+static const char pod_text[] = "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"},\"spec\":{"
+			       "\"terminationGracePeriodSeconds\":7,"
 			       "\"containers\":[{\"name\":\"c\",\"image\":\"sluice.local/host\"}]}}";
 
 static void bind_pod(const char *node, int want)
 {
-	CLEANUP(free_p) char *text = str_printf("{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"p\"},\"target\":{\"kind\":\"Node\","
-						"\"name\":\"%s\"}}", node);
+	CLEANUP(free_p)
+	char *text = str_printf("{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"p\"},\"target\":{"
+				"\"kind\":\"Node\","
+				"\"name\":\"%s\"}}",
+				node);
 	JSON_AUTO binding = parse(text);
 	const struct kube_resource r = {"", "v1", "Binding", "pods/p/binding", true};
 	assert_int_equal(kube_create(client, &r, "default", binding, NULL, NULL), want);
@@ -350,7 +358,8 @@ static void test_namespace_being_deleted_takes_nothing_new(void **state)
 	JSON_AUTO obj = parse(CONFIG("c", ""));
 	struct error err = {0};
 	assert_int_equal(kube_create(client, &KUBE_CONFIGMAP, "short", obj, NULL, &err), -EPERM);
-	assert_non_null(strstr(err.msg, "configmaps \"c\" is forbidden: unable to create new content in namespace short because it is being terminated"));
+	assert_non_null(strstr(err.msg, "configmaps \"c\" is forbidden: unable to create new content in namespace "
+					"short because it is being terminated"));
 
 	json_drop(marked, "spec.finalizers");
 	assert_int_equal(kube_update(client, &KUBE_NAMESPACE, "", "short", "finalize", marked, NULL, NULL), 0);
@@ -360,19 +369,25 @@ static void test_namespace_being_deleted_takes_nothing_new(void **state)
 /* ---- custom kinds ---- */
 
 static const char crd_text[] =
-	"{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"CustomResourceDefinition\",\"metadata\":{\"name\":\"things.example.com\"},\"spec\":{"
-	"\"group\":\"example.com\",\"scope\":\"Namespaced\",\"names\":{\"plural\":\"things\",\"kind\":\"Thing\"},\"versions\":["
-	"{\"name\":\"v1\",\"served\":true,\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\","
+	"{\"apiVersion\":\"apiextensions.k8s.io/"
+	"v1\",\"kind\":\"CustomResourceDefinition\",\"metadata\":{\"name\":\"things.example.com\"},\"spec\":{"
+	"\"group\":\"example.com\",\"scope\":\"Namespaced\",\"names\":{\"plural\":\"things\",\"kind\":\"Thing\"},"
+	"\"versions\":["
+	"{\"name\":\"v1\",\"served\":true,\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\","
+	"\"properties\":{\"spec\":{\"type\":\"object\","
 	"\"properties\":{\"a\":{\"type\":\"integer\"}}}}}}},"
-	"{\"name\":\"v2\",\"served\":true,\"storage\":false,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\","
+	"{\"name\":\"v2\",\"served\":true,\"storage\":false,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\","
+	"\"properties\":{\"spec\":{\"type\":\"object\","
 	"\"properties\":{\"a\":{\"type\":\"integer\"}}}}}}}]}}";
 
 static void test_versions_of_a_custom_kind(void **state)
 {
 	(void)state;
-	const struct kube_resource v1 = {"example.com", "v1", "Thing", "things", true}, v2 = {"example.com", "v2", "Thing", "things", true};
+	const struct kube_resource v1 = {"example.com", "v1", "Thing", "things", true},
+				   v2 = {"example.com", "v2", "Thing", "things", true};
 	json_decref(create(&KUBE_CRD, crd_text));
-	json_decref(create(&v2, "{\"apiVersion\":\"example.com/v2\",\"kind\":\"Thing\",\"metadata\":{\"name\":\"t\"},\"spec\":{\"a\":1}}"));
+	json_decref(create(&v2, "{\"apiVersion\":\"example.com/"
+				"v2\",\"kind\":\"Thing\",\"metadata\":{\"name\":\"t\"},\"spec\":{\"a\":1}}"));
 	JSON_AUTO one = NULL;
 	assert_int_equal(kube_get(client, &v1, "default", "t", &one, NULL), 0);
 	assert_string_equal(json_str(one, "apiVersion", ""), "example.com/v1");
@@ -385,7 +400,8 @@ static void test_versions_of_a_custom_kind(void **state)
 	assert_int_equal(kube_get(client, &v1, "default", "t", NULL, NULL), 0);
 	assert_int_equal(kube_delete(client, &KUBE_CRD, "", "things.example.com", NULL, NULL), 0);
 	int64_t end = clock_mono_ns() + WAIT_NS;
-	while (kube_get(client, &v1, "default", "t", NULL, NULL) != -ENOENT || kube_get(client, &KUBE_CRD, "", "things.example.com", NULL, NULL) != -ENOENT) {
+	while (kube_get(client, &v1, "default", "t", NULL, NULL) != -ENOENT ||
+	       kube_get(client, &KUBE_CRD, "", "things.example.com", NULL, NULL) != -ENOENT) {
 		assert_true(clock_mono_ns() < end);
 		(void)usleep(5000); /* a poll with a deadline */
 	}

@@ -10,11 +10,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "json/json.h"
 #include "local/api_table.h"
+#include "json/json.h"
 
 static const char object_text[] =
-	"{\"metadata\":{\"name\":\"n\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\",\"annotations\":{\"a.b/c\":\"dotted\"}},"
+	"{\"metadata\":{\"name\":\"n\",\"creationTimestamp\":\"2026-01-02T03:04:05Z\",\"annotations\":{\"a.b/"
+	"c\":\"dotted\"}},"
 	"\"spec\":{\"list\":[{\"x\":1},{\"x\":2}],\"on\":true},"
 	"\"status\":{\"conditions\":[{\"type\":\"A\",\"status\":\"False\"},{\"type\":\"B\",\"status\":\"True\"}]}}";
 
@@ -50,9 +51,11 @@ static void test_json_path(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		json_t *v = api_json_path(obj, cases[i].path);
 		CLEANUP(free_p) char *text = v != NULL ? json_to_text(v, NULL) : NULL;
-		bool same = (text == NULL) == (cases[i].want == NULL) && (text == NULL || strcmp(text, cases[i].want) == 0);
+		bool same =
+			(text == NULL) == (cases[i].want == NULL) && (text == NULL || strcmp(text, cases[i].want) == 0);
 		if (!same || api_json_path_valid(cases[i].path) != cases[i].valid)
-			fail_msg("'%s': got %s, valid %d", cases[i].path, text != NULL ? text : "nothing", api_json_path_valid(cases[i].path));
+			fail_msg("'%s': got %s, valid %d", cases[i].path, text != NULL ? text : "nothing",
+				 api_json_path_valid(cases[i].path));
 	}
 }
 
@@ -70,12 +73,25 @@ static void test_ages(void **state)
 		int64_t seconds;
 		const char *want;
 	} cases[] = {
-		{0, "0s"}, {119, "119s"}, {120, "2m"}, {125, "2m5s"}, {600, "10m"}, {3600, "60m"}, {3 * 3600, "3h"}, {3 * 3600 + 300, "3h5m"},
-		{8 * 3600, "8h"}, {47 * 3600, "47h"}, {49 * 3600, "2d1h"}, {10 * 86400, "10d"}, {800 * 86400, "2y70d"}, {4000 * INT64_C(86400), "10y"},
+		{0, "0s"},
+		{119, "119s"},
+		{120, "2m"},
+		{125, "2m5s"},
+		{600, "10m"},
+		{3600, "60m"},
+		{3 * 3600, "3h"},
+		{3 * 3600 + 300, "3h5m"},
+		{8 * 3600, "8h"},
+		{47 * 3600, "47h"},
+		{49 * 3600, "2d1h"},
+		{10 * 86400, "10d"},
+		{800 * 86400, "2y70d"},
+		{4000 * INT64_C(86400), "10y"},
 		{-10, "<invalid>"},
 	};
 	static const struct column columns[] = {
-		{.name = "Age", .type = "date", .format = "", .json_path = ".metadata.creationTimestamp"}, {0},
+		{.name = "Age", .type = "date", .format = "", .json_path = ".metadata.creationTimestamp"},
+		{0},
 	};
 	static const struct kind kind = {.columns = columns};
 	const struct api_kind served = {.k = &kind};

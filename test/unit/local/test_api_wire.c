@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/api_server.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
 static char dir[64];
 static struct api_server *server;
@@ -62,14 +62,16 @@ static int call(const char *method, const char *path, const char *type, const ch
 		headers[k++] = (struct http_header){"Content-Type", type};
 	if (accept != NULL)
 		headers[k++] = (struct http_header){"Accept", accept};
-	struct http_call c = {.method = method, .url = url, .headers = headers, .n_headers = k, .body = body, .body_n = n};
+	struct http_call c = {
+		.method = method, .url = url, .headers = headers, .n_headers = k, .body = body, .body_n = n};
 	struct error err = {0};
 	if (http_client_do(client, &c, ret, &err) < 0)
 		fail_msg("%s %s: %s", method, path, err.msg);
 	return ret->status;
 }
 
-static json_t *call_json(const char *method, const char *path, const char *type, const char *accept, const char *body, int want)
+static json_t *call_json(const char *method, const char *path, const char *type, const char *accept, const char *body,
+			 int want)
 {
 	CLEANUP(http_answer_clear) struct http_answer a = {0};
 	int status = call(method, path, type, accept, body, body != NULL ? strlen(body) : 0, &a);
@@ -81,72 +83,96 @@ static json_t *call_json(const char *method, const char *path, const char *type,
 
 #define MAPS "/api/v1/namespaces/default/configmaps"
 #define SUBDOMAIN                                                                                                      \
-	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an " \
-	"alphanumeric character (e.g. 'example.com', regex used for validation is "                                                      \
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "     \
+	"start and end with an "                                                                                       \
+	"alphanumeric character (e.g. 'example.com', regex used for validation is "                                    \
 	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 
 static void test_failures(void **state)
 {
 	(void)state;
-	json_decref(call_json("POST", MAPS, "application/json", NULL, "{\"metadata\":{\"name\":\"one\"},\"data\":{\"k\":\"v\"}}", 201));
+	json_decref(call_json("POST", MAPS, "application/json", NULL,
+			      "{\"metadata\":{\"name\":\"one\"},\"data\":{\"k\":\"v\"}}", 201));
 	static const struct {
 		const char *method, *path, *type, *body;
 		int status;
 		const char *reason, *message; /* the whole message */
 	} cases[] = {
 		{"GET", MAPS "/none", NULL, NULL, 404, "NotFound", "configmaps \"none\" not found"},
-		{"GET", "/apis/apps/v1/namespaces/default/statefulsets/none", NULL, NULL, 404, "NotFound", "statefulsets.apps \"none\" not found"},
-		{"GET", "/api/v1/foos", NULL, NULL, 404, "NotFound", "the server could not find the requested resource"},
+		{"GET", "/apis/apps/v1/namespaces/default/statefulsets/none", NULL, NULL, 404, "NotFound",
+		 "statefulsets.apps \"none\" not found"},
+		{"GET", "/api/v1/foos", NULL, NULL, 404, "NotFound",
+		 "the server could not find the requested resource"},
 		{"GET", "/nothing", NULL, NULL, 404, "NotFound", "the server could not find the requested resource"},
-		{"POST", MAPS, NULL, "{\"metadata\":{\"name\":\"one\"}}", 409, "AlreadyExists", "configmaps \"one\" already exists"},
+		{"POST", MAPS, NULL, "{\"metadata\":{\"name\":\"one\"}}", 409, "AlreadyExists",
+		 "configmaps \"one\" already exists"},
 		{"POST", MAPS, NULL, "{\"metadata\":{\"name\":\"Bad_Name\"}}", 422, "Invalid",
 		 "ConfigMap \"Bad_Name\" is invalid: metadata.name: Invalid value: \"Bad_Name\": " SUBDOMAIN},
-		{"POST", MAPS, NULL, "{}", 422, "Invalid", "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required"},
-		{"PUT", MAPS "/one", NULL, "{\"metadata\":{\"name\":\"one\",\"resourceVersion\":\"1\"}}", 409, "Conflict",
-		 "Operation cannot be fulfilled on configmaps \"one\": the object has been modified; please apply your changes to the latest version and try "
+		{"POST", MAPS, NULL, "{}", 422, "Invalid",
+		 "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required"},
+		{"PUT", MAPS "/one", NULL, "{\"metadata\":{\"name\":\"one\",\"resourceVersion\":\"1\"}}", 409,
+		 "Conflict",
+		 "Operation cannot be fulfilled on configmaps \"one\": the object has been modified; please apply your "
+		 "changes to the latest version and try "
 		 "again"},
 		{"PUT", MAPS "/one", NULL, "{\"metadata\":{\"name\":\"two\"}}", 400, "BadRequest",
 		 "the name of the object (two) does not match the name on the URL (one)"},
 		{"POST", MAPS, NULL, "{\"kind\":\"Secret\",\"apiVersion\":\"v1\"}", 400, "BadRequest",
-		 "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion"},
+		 "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to "
+		 "(core.ConfigMap): unknown conversion"},
 		{"POST", MAPS, NULL, "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v2\"}", 400, "BadRequest",
 		 "the API version in the data (v2) does not match the expected API version (v1)"},
 		{"POST", MAPS, "text/plain", "x", 415, "UnsupportedMediaType",
-		 "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml,"
+		 "the body of the request was in an unknown format - accepted media types include: application/json, "
+		 "application/yaml,"
 		 " application/vnd.kubernetes.protobuf"},
 		{"POST", MAPS, NULL, "{\"metadata\":{\"name\":\"x\",\"namespace\":\"other\"}}", 400, "BadRequest",
 		 "the namespace of the provided object does not match the namespace sent on the request"},
-		{"POST", "/api/v1/namespaces/none/configmaps", NULL, "{\"metadata\":{\"name\":\"x\"}}", 404, "NotFound", "namespaces \"none\" not found"},
-		{"PATCH", MAPS "/one", "application/json-patch+json", "[{\"op\":\"test\",\"path\":\"/data/k\",\"value\":\"x\"}]", 422, "Invalid",
+		{"POST", "/api/v1/namespaces/none/configmaps", NULL, "{\"metadata\":{\"name\":\"x\"}}", 404, "NotFound",
+		 "namespaces \"none\" not found"},
+		{"PATCH", MAPS "/one", "application/json-patch+json",
+		 "[{\"op\":\"test\",\"path\":\"/data/k\",\"value\":\"x\"}]", 422, "Invalid",
 		 "the server rejected our request due to an error in our request"},
 		{"PATCH", MAPS "/one", "text/plain", "[]", 415, "UnsupportedMediaType", "415: Unsupported Media Type"},
 		{"PATCH", MAPS "/one", "application/apply-patch+yaml", "a: b", 422, "Invalid",
 		 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"},
 		{"PATCH", MAPS "/one?fieldManager=b", "application/apply-patch+yaml",
 		 "{apiVersion: v1, kind: ConfigMap, data: {k: other}}", 409, "Conflict", NULL},
-		{"GET", MAPS "?labelSelector=(", NULL, NULL, 400, "BadRequest", "found '(', expected: !, identifier, or 'end of string'"},
+		{"GET", MAPS "?labelSelector=(", NULL, NULL, 400, "BadRequest",
+		 "found '(', expected: !, identifier, or 'end of string'"},
 		{"GET", MAPS "?fieldSelector=data.a%3D1", NULL, NULL, 400, "BadRequest",
 		 "\"data.a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""},
 		{"GET", MAPS "?continue=%25", NULL, NULL, 400, "BadRequest",
 		 "invalid continue token: continue key is not valid: illegal base64 data at input byte 0"},
-		{"GET", MAPS "?limit=x", NULL, NULL, 400, "BadRequest", "limit: Invalid value: \"x\": must be a number that is not negative"},
-		{"POST", MAPS "/one", NULL, "{}", 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"},
-		{"DELETE", "/api/v1/namespaces", NULL, NULL, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"},
+		{"GET", MAPS "?limit=x", NULL, NULL, 400, "BadRequest",
+		 "limit: Invalid value: \"x\": must be a number that is not negative"},
+		{"POST", MAPS "/one", NULL, "{}", 405, "MethodNotAllowed",
+		 "the server does not allow this method on the requested resource"},
+		{"DELETE", "/api/v1/namespaces", NULL, NULL, 405, "MethodNotAllowed",
+		 "the server does not allow this method on the requested resource"},
 		{"DELETE", "/api/v1/namespaces/default", NULL, NULL, 403, "Forbidden",
 		 "namespaces \"default\" is forbidden: this namespace may not be deleted"},
 		{"DELETE", MAPS "/one", NULL, "{\"propagationPolicy\":\"Sideways\"}", 422, "Invalid",
-		 "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": supported values: \"Foreground\","
+		 "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": "
+		 "supported values: \"Foreground\","
 		 " \"Background\", \"Orphan\", \"nil\""},
-		{"POST", MAPS "?fieldValidation=Strict", NULL, "{\"metadata\":{\"name\":\"x\",\"nam\":1},\"data\":{\"a\":\"1\",\"a\":\"2\"}}", 400, "BadRequest",
-		 "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: duplicate field \"data.a\""},
-		{"POST", MAPS "?fieldValidation=Strict", NULL, "{\"metadata\":{\"name\":\"x\",\"nam\":1}}", 400, "BadRequest",
-		 "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"metadata.nam\""},
+		{"POST", MAPS "?fieldValidation=Strict", NULL,
+		 "{\"metadata\":{\"name\":\"x\",\"nam\":1},\"data\":{\"a\":\"1\",\"a\":\"2\"}}", 400, "BadRequest",
+		 "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: duplicate field "
+		 "\"data.a\""},
+		{"POST", MAPS "?fieldValidation=Strict", NULL, "{\"metadata\":{\"name\":\"x\",\"nam\":1}}", 400,
+		 "BadRequest",
+		 "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field "
+		 "\"metadata.nam\""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		JSON_AUTO s = call_json(cases[i].method, cases[i].path, cases[i].type != NULL ? cases[i].type : "application/json", NULL, cases[i].body,
+		JSON_AUTO s = call_json(cases[i].method, cases[i].path,
+					cases[i].type != NULL ? cases[i].type : "application/json", NULL, cases[i].body,
 					cases[i].status);
-		bool same = strcmp(json_str(s, "reason", ""), cases[i].reason) == 0 && json_int(s, "code", 0) == cases[i].status &&
-			    strcmp(json_str(s, "kind", ""), "Status") == 0 && strcmp(json_str(s, "status", ""), "Failure") == 0 &&
+		bool same = strcmp(json_str(s, "reason", ""), cases[i].reason) == 0 &&
+			    json_int(s, "code", 0) == cases[i].status &&
+			    strcmp(json_str(s, "kind", ""), "Status") == 0 &&
+			    strcmp(json_str(s, "status", ""), "Failure") == 0 &&
 			    (cases[i].message == NULL || strcmp(json_str(s, "message", ""), cases[i].message) == 0);
 		if (!same) {
 			CLEANUP(free_p) char *text = json_to_text(s, NULL);
@@ -163,7 +189,9 @@ static void test_too_large(void **state)
 	memset(body, ' ', n);
 	CLEANUP(http_answer_clear) struct http_answer a = {0};
 	assert_int_equal(call("POST", MAPS, "application/json", NULL, body, n, &a), 413);
-	assert_non_null(strstr(a.body, "\"message\":\"Request entity too large: limit is 3145728\",\"reason\":\"RequestEntityTooLarge\""));
+	assert_non_null(strstr(
+		a.body,
+		"\"message\":\"Request entity too large: limit is 3145728\",\"reason\":\"RequestEntityTooLarge\""));
 }
 
 static void test_bodies(void **state)
@@ -171,7 +199,10 @@ static void test_bodies(void **state)
 	(void)state;
 	json_decref(call_json("POST", MAPS, "application/yaml", NULL, "metadata:\n  name: yaml\ndata:\n  a: b\n", 201));
 	/* The envelope, a name and one entry of data: field numbers of ObjectMeta.name 1, ConfigMap.metadata 1, ConfigMap.data 2. */
-	static const char protobuf[] = "k8s\0\x0a\x0f\x0a\x02v1\x12\x09" "ConfigMap\x12\x10\x0a\x06\x0a\x04wire\x12\x06\x0a\x01" "a\x12\x01" "b";
+	static const char protobuf[] = "k8s\0\x0a\x0f\x0a\x02v1\x12\x09"
+				       "ConfigMap\x12\x10\x0a\x06\x0a\x04wire\x12\x06\x0a\x01"
+				       "a\x12\x01"
+				       "b";
 	CLEANUP(http_answer_clear) struct http_answer a = {0};
 	int status = call("POST", MAPS, "application/vnd.kubernetes.protobuf", NULL, protobuf, sizeof protobuf - 1, &a);
 	if (status != 201)
@@ -188,16 +219,20 @@ static void test_bodies(void **state)
 static void test_forms_of_answers(void **state)
 {
 	(void)state;
-	json_decref(call_json("POST", MAPS, NULL, NULL, "{\"metadata\":{\"name\":\"one\"},\"data\":{\"k\":\"v\"}}", 201));
-	JSON_AUTO table = call_json("GET", MAPS, NULL, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", NULL, 200);
+	json_decref(
+		call_json("POST", MAPS, NULL, NULL, "{\"metadata\":{\"name\":\"one\"},\"data\":{\"k\":\"v\"}}", 201));
+	JSON_AUTO table = call_json("GET", MAPS, NULL, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+				    NULL, 200);
 	assert_string_equal(json_str(table, "kind", ""), "Table");
 	assert_string_equal(json_str(table, "columnDefinitions[1].name", ""), "Data");
 	assert_string_equal(json_str(table, "rows[0].cells[0]", ""), "one");
 	assert_string_equal(json_str(table, "rows[0].object.kind", ""), "PartialObjectMetadata");
-	JSON_AUTO partial = call_json("GET", MAPS, NULL, "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", NULL, 200);
+	JSON_AUTO partial = call_json("GET", MAPS, NULL,
+				      "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", NULL, 200);
 	assert_string_equal(json_str(partial, "kind", ""), "PartialObjectMetadataList");
 	assert_null(json_at(partial, "items[0].data"));
-	JSON_AUTO groups = call_json("GET", "/apis", NULL, "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", NULL, 200);
+	JSON_AUTO groups = call_json("GET", "/apis", NULL,
+				     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", NULL, 200);
 	assert_string_equal(json_str(groups, "kind", ""), "APIGroupDiscoveryList");
 	JSON_AUTO old = call_json("GET", "/apis", NULL, "application/json", NULL, 200);
 	assert_string_equal(json_str(old, "kind", ""), "APIGroupList");
@@ -208,7 +243,8 @@ static void test_warnings(void **state)
 	(void)state;
 	static const char body[] = "{\"metadata\":{\"name\":\"w\"},\"unknown\":1}";
 	CLEANUP(http_answer_clear) struct http_answer a = {0};
-	assert_int_equal(call("POST", MAPS "?fieldValidation=Warn", "application/json", NULL, body, sizeof body - 1, &a), 201);
+	assert_int_equal(
+		call("POST", MAPS "?fieldValidation=Warn", "application/json", NULL, body, sizeof body - 1, &a), 201);
 	assert_string_equal(http_answer_header(&a, "warning"), "299 - \"unknown field \\\"unknown\\\"\"");
 }
 
@@ -217,9 +253,13 @@ static void test_initial_events_end_with_a_bookmark(void **state)
 	(void)state;
 	json_decref(call_json("POST", MAPS, NULL, NULL, "{\"metadata\":{\"name\":\"one\"}}", 201));
 	CLEANUP(http_answer_clear) struct http_answer a = {0};
-	assert_int_equal(call("GET", MAPS "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1",
-			      NULL, NULL, NULL, 0, &a), 200);
-	const char *added = strstr(a.body, "{\"type\":\"ADDED\",\"object\":{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\"");
+	assert_int_equal(call("GET",
+			      MAPS "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch="
+				   "NotOlderThan&timeoutSeconds=1",
+			      NULL, NULL, NULL, 0, &a),
+			 200);
+	const char *added =
+		strstr(a.body, "{\"type\":\"ADDED\",\"object\":{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\"");
 	const char *mark = strstr(a.body, "{\"type\":\"BOOKMARK\"");
 	assert_non_null(added);
 	assert_non_null(mark);
@@ -240,8 +280,10 @@ static void test_metrics(void **state)
 static void test_events_show_what_happened_first(void **state)
 {
 	(void)state;
-	JSON_AUTO table = call_json("GET", "/api/v1/events", NULL, "application/json;as=Table;v=v1;g=meta.k8s.io", NULL, 200);
-	assert_string_equal(json_str(table, "columnDefinitions[0].name", ""), "Last Seen"); /* the name is a column for -o wide */
+	JSON_AUTO table =
+		call_json("GET", "/api/v1/events", NULL, "application/json;as=Table;v=v1;g=meta.k8s.io", NULL, 200);
+	assert_string_equal(json_str(table, "columnDefinitions[0].name", ""),
+			    "Last Seen"); /* the name is a column for -o wide */
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -249,8 +291,10 @@ static void test_events_show_what_happened_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_failures), CASE(test_too_large), CASE(test_bodies), CASE(test_forms_of_answers), CASE(test_warnings),
-		CASE(test_initial_events_end_with_a_bookmark), CASE(test_metrics), CASE(test_events_show_what_happened_first),
+		CASE(test_failures), CASE(test_too_large),
+		CASE(test_bodies),   CASE(test_forms_of_answers),
+		CASE(test_warnings), CASE(test_initial_events_end_with_a_bookmark),
+		CASE(test_metrics),  CASE(test_events_show_what_happened_first),
 	};
 	return cmocka_run_group_tests_name("api_wire", tests, NULL, NULL);
 }

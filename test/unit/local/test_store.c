@@ -44,15 +44,19 @@ static struct objstore *open_store(int64_t history)
 	return s;
 }
 
-#define TEXT "{\"rv\":\"\",\"v\":%d}"
+#define TEXT             "{\"rv\":\"\",\"v\":%d}"
 #define TEXT_REVISION_AT 7
 
 static int write_value(struct objstore *s, const char *name, int64_t expect, bool remove, int value, int64_t *ret)
 {
 	char text[64];
 	int n = snprintf(text, sizeof text, TEXT, value);
-	struct objstore_write w = {.key = {"", "configmaps", "default", name}, .expect = expect, .remove = remove, .data = text, .n = (size_t)n,
-				.revision_at = TEXT_REVISION_AT};
+	struct objstore_write w = {.key = {"", "configmaps", "default", name},
+				   .expect = expect,
+				   .remove = remove,
+				   .data = text,
+				   .n = (size_t)n,
+				   .revision_at = TEXT_REVISION_AT};
 	return objstore_write(s, &w, ret, NULL);
 }
 
@@ -68,10 +72,8 @@ static void test_expectations(void **state)
 		int64_t expect;
 		int rc;
 	} cases[] = {
-		{"create what exists", "a", 0, -EEXIST},
-		{"update what is absent", "b", 1, -ENOENT},
-		{"stale revision", "a", 7, -ESTALE},
-		{"right revision", "a", 1, 0},
+		{"create what exists", "a", 0, -EEXIST}, {"update what is absent", "b", 1, -ENOENT},
+		{"stale revision", "a", 7, -ESTALE},     {"right revision", "a", 1, 0},
 		{"the same again", "a", 1, -ESTALE},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -98,8 +100,9 @@ static int see_event(void *ctx, struct objstore_event *e)
 {
 	struct seen *seen = ctx;
 	static const char *const types[] = {"add", "mod", "del"};
-	seen->n += (size_t)snprintf(seen->text + seen->n, sizeof seen->text - seen->n, "%s %s %lld %s <- %s\n", types[e->type], e->key.name,
-				    (long long)e->revision, e->data, e->prev != NULL ? e->prev : "-");
+	seen->n += (size_t)snprintf(seen->text + seen->n, sizeof seen->text - seen->n, "%s %s %lld %s <- %s\n",
+				    types[e->type], e->key.name, (long long)e->revision, e->data,
+				    e->prev != NULL ? e->prev : "-");
 	return 0;
 }
 
@@ -136,7 +139,8 @@ static void test_compaction_keeps_what_can_be_replayed(void **state)
 	assert_int_equal(compacted, rev - 10);
 	struct error err = {0};
 	struct seen seen = {0};
-	assert_int_equal(objstore_history(s, "", "configmaps", compacted - 1, rev, see_event, &seen, &err), -EKEYEXPIRED);
+	assert_int_equal(objstore_history(s, "", "configmaps", compacted - 1, rev, see_event, &seen, &err),
+			 -EKEYEXPIRED);
 	assert_string_equal(err.msg, "too old resource version: 91 (92)");
 	assert_int_equal(objstore_history(s, "", "configmaps", compacted, rev, see_event, &seen, &err), 0);
 	assert_non_null(strstr(seen.text, "mod a 93 {\"rv\":\"93\",\"v\":91} <- {\"rv\":\"92\",\"v\":90}"));
@@ -154,7 +158,8 @@ static void test_compaction_keeps_what_can_be_replayed(void **state)
 static int see_item(void *ctx, const struct objstore_item *item)
 {
 	struct seen *seen = ctx;
-	seen->n += (size_t)snprintf(seen->text + seen->n, sizeof seen->text - seen->n, "%s@%lld ", item->name, (long long)item->revision);
+	seen->n += (size_t)snprintf(seen->text + seen->n, sizeof seen->text - seen->n, "%s@%lld ", item->name,
+				    (long long)item->revision);
 	return 0;
 }
 
@@ -201,9 +206,11 @@ static void test_second_process_is_refused(void **state)
 	struct objstore *other = NULL;
 	struct error err = {0};
 	struct objstore_options o = {.dir = dir};
-	assert_int_equal(objstore_open(&o, &other, &err), -EBUSY); /* flock is per open file: the same process is refused alike */
-	CLEANUP(free_p) char *want = str_printf("store: '%s' is in use by process %ld; stop it, or choose another data directory", dir,
-						(long)getpid());
+	assert_int_equal(objstore_open(&o, &other, &err),
+			 -EBUSY); /* flock is per open file: the same process is refused alike */
+	CLEANUP(free_p)
+	char *want = str_printf("store: '%s' is in use by process %ld; stop it, or choose another data directory", dir,
+				(long)getpid());
 	assert_string_equal(err.msg, want);
 	objstore_close(s);
 	s = open_store(0);
@@ -298,7 +305,7 @@ static void count_commits(void *ctx, struct objstore_event *const *events, size_
 	}
 }
 
-#define THREADS 8
+#define THREADS    8
 #define PER_THREAD 25
 
 struct worker {
