@@ -15,6 +15,7 @@
 #define STREAMS          4
 #define BACKOFF_FIRST_NS (100 * NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS   (5 * NSEC_PER_SEC)
+#define FULL_LOG_NS      (60 * NSEC_PER_SEC)
 #define WAIT_MAX_NS      (600 * NSEC_PER_SEC)
 
 /* A reader going forward: where it will go on, and how many blocks ahead it is worth to be. */
@@ -49,8 +50,8 @@ struct fetcher {
 	struct fetcher_options o;
 	uint32_t block_size, coalesce, ahead_max;
 	atomic_uint_fast64_t fetched;
-	atomic_int_fast64_t logged_ns; /* when a failure was last logged */
-	pthread_mutex_t lock;          /* guards everything below */
+	atomic_int_fast64_t logged_ns, full_logged_ns; /* when a failure, a full cache was last logged */
+	pthread_mutex_t lock;                          /* guards everything below */
 	pthread_cond_t work, stopped;
 	struct job_list wanted, ahead;
 	int64_t rate_free_ns; /* when the next byte may come */
@@ -141,14 +142,13 @@ static int store_piece(void *ctx, const void *data, size_t n)
 	return 0;
 }
 
-/* A source that is away fails every read: one line a second tells as much. */
-static bool may_log(struct fetcher *f)
+/* What fails once fails often: one line each @pause_ns tells as much. */
+static bool may_log(atomic_int_fast64_t *last_ns, int64_t pause_ns)
 {
 	const int64_t now = clock_mono_ns();
-	int64_t last = atomic_load_explicit(&f->logged_ns, memory_order_relaxed);
-	return (last == 0 || now - last > NSEC_PER_SEC) &&
-	       atomic_compare_exchange_strong_explicit(&f->logged_ns, &last, now, memory_order_relaxed,
-						       memory_order_relaxed);
+	int64_t last = atomic_load_explicit(last_ns, memory_order_relaxed);
+	return (last == 0 || now - last > pause_ns) &&
+	       atomic_compare_exchange_strong_explicit(last_ns, &last, now, memory_order_relaxed, memory_order_relaxed);
 }
 
 static void run_job(struct fetcher *f, struct job *j)
@@ -183,7 +183,7 @@ static void run_job(struct fetcher *f, struct job *j)
 	if (t.block == t.end)
 		return;
 	if (r != -ECANCELED && r != -ENOSPC) {
-		if (may_log(f))
+		if (may_log(&f->logged_ns, NSEC_PER_SEC))
 			LOG(NULL, LOG_LVL_ERROR, "cannot read from a source", LOG_STR("path", j->ff->path),
 			    LOG_STR("err", err.msg));
 		if (f->o.on_failure != NULL)
@@ -333,6 +333,8 @@ int fetch_ensure(struct fetch_file *ff, uint32_t first, uint32_t n, struct error
 		int r = claim_range(ff, first, wanted_end, end, err);
 		if (r == 0)
 			r = wait_range(ff, first, wanted_end, since, deadline, err);
+		if (r == -ENOSPC && err != NULL && may_log(&f->full_logged_ns, FULL_LOG_NS))
+			LOG(NULL, LOG_LVL_WARN, "reading past the cache", LOG_STR("err", err->msg));
 		/* -EAGAIN: the claim of somebody else ended without a word; claim it ourselves */
 		if (r != -EAGAIN)
 			return r;

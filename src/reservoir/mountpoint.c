@@ -127,15 +127,33 @@ int mountpoint_unmount(const char *dir)
 	return umount2(dir, MNT_DETACH) < 0 ? -errno : -EBUSY;
 }
 
+/* Open a file of sysfs for writing, also where the container's /sys is read only: by a sysfs that is mounted nowhere. */
+static int open_sys(const char *rel)
+{
+	char path[128];
+	(void)snprintf(path, sizeof path, "/sys/%s", rel);
+	const int direct = open(path, O_WRONLY | O_CLOEXEC);
+	if (direct >= 0)
+		return direct;
+	CLEANUP(close_fd) int fs = fsopen("sysfs", FSOPEN_CLOEXEC);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	CLEANUP(close_fd) int mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (mnt < 0)
+		return -errno;
+	const int fd = openat(mnt, rel, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 void mountpoint_set_read_ahead(const char *dir, unsigned kib)
 {
 	char path[PATH_MAX], dev[32], file[96], text[16];
 	bool ours;
 	if (resolve(dir, path, NULL) < 0 || !find_mount(path, dev, sizeof dev, &ours) || !ours)
 		return;
-	(void)snprintf(file, sizeof file, "/sys/class/bdi/%s/read_ahead_kb", dev);
+	(void)snprintf(file, sizeof file, "class/bdi/%s/read_ahead_kb", dev);
 	(void)snprintf(text, sizeof text, "%u", kib);
-	CLEANUP(close_fd) int fd = open(file, O_WRONLY | O_CLOEXEC);
+	CLEANUP(close_fd) int fd = open_sys(file);
 	if (fd >= 0)
-		(void)file_write_all(fd, text, strlen(text)); /* /sys may be read only here: then reads are smaller */
+		(void)file_write_all(fd, text, strlen(text)); /* without it reads are smaller, no more */
 }

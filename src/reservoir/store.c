@@ -219,6 +219,7 @@ void store_unref_locked(struct store_file *f)
 		return;
 	}
 	store_lru_add_locked(f);
+	f->store->tiers[f->tier].stuck_until_ns = 0;
 }
 
 void store_release(struct store_file *f)

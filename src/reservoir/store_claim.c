@@ -10,6 +10,7 @@
 #include "reservoir/store_internal.h"
 
 #define FULL_DISK_PAUSE_NS (10 * NSEC_PER_SEC)
+#define STUCK_PAUSE_NS     (100 * NSEC_PER_MSEC)
 #define EVICT_TRIES        64 /* files in use that one search for room passes over */
 
 /* --- space --- */
@@ -59,8 +60,11 @@ static bool reserve_locked(struct store *s, struct store_tier *t, uint64_t bytes
 {
 	if (bytes > t->quota)
 		return false;
-	if (t->used + bytes > t->high)
+	if (t->used + bytes > t->high && t->stuck_until_ns <= clock_mono_ns()) {
 		store_evict_to_locked(s, t, bytes < t->low ? t->low - bytes : 0);
+		if (t->used + bytes > t->high)
+			t->stuck_until_ns = clock_mono_ns() + STUCK_PAUSE_NS;
+	}
 	if (t->used + bytes > t->quota)
 		return false;
 	t->used += bytes;

@@ -41,7 +41,8 @@ struct store_tier {
 	int dirfd, lockfd;
 	uint64_t quota, high, low;
 	uint64_t used, cached;
-	int64_t full_until_ns; /* the disk said ENOSPC: no claims before this */
+	int64_t full_until_ns;  /* the disk said ENOSPC: no claims before this */
+	int64_t stuck_until_ns; /* nothing could be evicted: not tried again before this, or a release */
 	bool full_logged;
 	struct store_file *lru_head, *lru_tail;
 };

@@ -30,7 +30,7 @@ static void test_all_fields(void **state)
 	(void)state;
 	static const char text[] =
 		"{" DATASET ",\"mounts\":[{\"path\":\"/a\",\"name\":\"a\",\"source\":\"https://h/"
-			    "x\",\"options\":{},\"readOnly\":true},"
+		"x\",\"options\":{},\"readOnly\":true},"
 		"{\"path\":\"/b\",\"source\":\"http://h\"}],\"tiers\":[{\"medium\":\"MEM\",\"path\":\"/"
 		"m\",\"quotaBytes\":5,\"high\":0.9,"
 		"\"low\":0.5},{\"medium\":\"HDD\",\"path\":\"/"
@@ -73,7 +73,7 @@ static void test_mistakes(void **state)
 		{"{" DATASET ",\"mounts\":[{\"path\":\"/a//b\",\"source\":\"file:///s\"}]," TIERS "," REST "}",
 		 "path: '/a//b'"},
 		{"{" DATASET ",\"mounts\":[{\"path\":\"/\",\"source\":\"file:///s\"},{\"path\":\"/"
-			     "\",\"source\":\"file:///t\"}]," TIERS "," REST "}",
+		 "\",\"source\":\"file:///t\"}]," TIERS "," REST "}",
 		 "mounts[1].path: '/' is taken by mounts[0]"},
 		{"{" DATASET
 		 ",\"mounts\":[{\"path\":\"/\",\"source\":\"file:///s\",\"options\":{\"user\":\"x\"}}]," TIERS "," REST
