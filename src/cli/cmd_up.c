@@ -26,7 +26,7 @@
 #include "cli/up_protocol.h"
 
 #define MAX_CLIENTS 64
-#define IDLE_START_NS (30 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
+#define IDLE_START_NS (5 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
 #define STOP_TIMEOUT_NS (90 * NSEC_PER_SEC)
 
 struct up {

@@ -152,7 +152,7 @@ static json_t *pod_object(const struct run_objects *ro)
 			 " s:[{s:s, s:{s:s,s:b}}, {s:s, s:{s:s, s:s}}]}}",
 			 "apiVersion", "v1", "kind", "Pod",
 			 "metadata", "name", ro->pod, "namespace", RUN_NAMESPACE, "labels", labels_of_run(),
-			 "spec", "restartPolicy", "Always", "terminationGracePeriodSeconds", 10, "hostNetwork", 1,
+			 "spec", "restartPolicy", "Always", "terminationGracePeriodSeconds", 2, "hostNetwork", 1,
 			 "containers", "name", "mount", "image", "sluice.local/host", "command", "sluice", "bind", "/data", "/host",
 			 "securityContext", "privileged", 1,
 			 "volumeMounts", "name", "data", "mountPath", "/data", "readOnly", 1, "mountPropagation", "HostToContainer",

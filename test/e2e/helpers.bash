@@ -41,7 +41,7 @@ processes() {
 	local p
 	for p in /proc/[0-9]*; do
 		[ "${p#/proc/}" != "$$" ] || continue
-		if tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -q -F "$WORK/d"; then
+		if { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -q -F "$WORK/d"; then
 			echo "${p#/proc/}"
 		fi
 	done
@@ -62,7 +62,17 @@ kill_all() {
 leftovers() {
 	awk -v w="$WORK" 'index($5, w) == 1 {print "mount " $5}' /proc/self/mountinfo
 	processes | sed 's/^/process /'
-	find /sys/fs/cgroup -maxdepth 4 -type d -path '*sluice*' -newer "$WORK/.begin" 2>/dev/null | sed 's/^/cgroup /'
+	find /sys/fs/cgroup -maxdepth 4 -type d -name "$(cgroup_tag "$DATA")-pod*" 2>/dev/null | sed 's/^/cgroup /'
+}
+
+# The agent names its cgroups after its data directory: the FNV-1a hash of its path.
+cgroup_tag() {
+	local h=2166136261 c i
+	for ((i = 0; i < ${#1}; i++)); do
+		printf -v c %d "'${1:i:1}"
+		h=$(((h ^ c) * 16777619 & 0xffffffff))
+	done
+	printf %08x "$h"
 }
 
 assert_clean() {
@@ -78,7 +88,6 @@ assert_clean() {
 
 # start_run ARGUMENT...: `sluice run` in the background, its output in $WORK/out and $WORK/err.
 start_run() {
-	touch "$WORK/.begin"
 	"$SLUICE" run "$@" --data-dir "$DATA" >"$WORK/out" 2>"$WORK/err" 3>&- &
 	RUN=$!
 	PIDS="$PIDS $RUN"

@@ -82,7 +82,6 @@ reader_is_done() {
 }
 
 @test "-o json --exit prints one object and cleans up" {
-	touch "$WORK/.begin"
 	"$SLUICE" run "$WORK/src" --mount "$MNT" --data-dir "$DATA" --exit -o json >"$WORK/out" 2>"$WORK/err"
 	[ "$(wc -l <"$WORK/out")" -eq 1 ]
 	files=$(find "$WORK/src" -type f | wc -l)
