@@ -95,7 +95,7 @@ SLUICE_PUBLIC void engine_figures_clear(struct engine_figures *f);
 /** Everything one reconcile knows. Filled by the reconciler, handed down to every method. */
 struct reconcile_ctx {
 	int64_t deadline_mono_ns; /* the pass should be over by then */
-	struct logger *log;       /* carries controller, namespace and name */
+	struct logger *log;       /* of the controller; add namespace and name to lines */
 	const char *ns, *name;    /* the key: of Dataset, Runtime, claim */
 	const char *category;     /* "Accelerate" */
 	const char *runtime_type; /* "reservoir" */
@@ -111,7 +111,7 @@ struct reconcile_ctx {
 	json_t *runtime_status;
 	json_t *dataset_status;
 
-	const struct engine_figures *figures; /* last answer; NULL: none yet, or too old */
+	const struct engine_figures *figures; /* last answer; NULL: none yet */
 	const char *figures_error;            /* why the last question failed; NULL: it did not */
 
 	struct figures *pool; /* where questions wait (src/runtime/figures.h); NULL: nobody asks */

@@ -21,6 +21,7 @@ int tier_totals(const struct tiered_store *ts, struct tier_totals *ret, struct e
 /** One path of a tier. */
 struct tier_path {
 	const char *medium; /* MEM, SSD, HDD; borrowed */
+	size_t level;       /* index in the levels */
 	char *path;         /* without a trailing slash */
 	int64_t quota_bytes;
 	double high, low;

@@ -28,7 +28,7 @@ static int add_path(struct tier_paths *ret, const struct tiered_store_level *l, 
 	if (ret->n == TIER_MAX_PATHS)
 		return error_set(err, -EINVAL, "spec.tieredstore: more than %d paths", TIER_MAX_PATHS);
 	struct tier_path *t = &ret->v[ret->n];
-	*t = (struct tier_path){.medium = l->medium_type, .path = strndup(path.p, path.n)};
+	*t = (struct tier_path){.medium = l->medium_type, .level = level, .path = strndup(path.p, path.n)};
 	if (t->path == NULL)
 		return error_set(err, -ENOMEM, "spec.tieredstore: out of memory");
 	ret->n++;

@@ -236,7 +236,10 @@ int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoi
 					 "spec.tieredstore.levels[%zu].volumeSource: give a path instead", i);
 	}
 	for (size_t i = 0; i < s->tiers.n; i++) {
-		int rc = guard_host_path(ctx->limits, "spec.tieredstore.levels[].path", s->tiers.v[i].path, err);
+		char path[64];
+		(void)snprintf(path, sizeof path, "spec.tieredstore.levels[%zu].path",
+			       s->tiers.v[i].level); /* at most 53 characters */
+		int rc = guard_host_path(ctx->limits, path, s->tiers.v[i].path, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -72,7 +72,7 @@ static void test_refusals(void **state)
 		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c'}]}}", -EINVAL,
 		 "spec.tieredstore.levels[0]: either quota or quotaList must be set"},
 		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/etc','quota':'1Gi'}]}}", -EACCES,
-		 "spec.tieredstore.levels[].path: directory '/etc'"},
+		 "spec.tieredstore.levels[0].path: directory '/etc'"},
 		{"{" WEB "}",
 		 "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/"
 		 "c','quota':'1Gi','volumeType':'emptyDir'}]}}",
