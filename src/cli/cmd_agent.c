@@ -15,7 +15,10 @@ static int serve(const struct agent_options *o, bool end_pods, int signal_fd)
 {
 	struct agent *a = NULL;
 	struct error err = {0};
-	if (agent_new(o, &a, &err) < 0) {
+	const int rc = agent_new(o, &a, &err);
+	if (rc == -ECANCELED)
+		return 0;
+	if (rc < 0) {
 		(void)fprintf(stderr, "sluice agent: %s\n", err.msg);
 		return 1;
 	}
@@ -58,6 +61,7 @@ static int agent_run(int argc, char **argv)
 	}
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "agent");
 	o.log = log_root();
+	o.stop_fd = signal_fd;
 	return serve(&o, end_pods, signal_fd);
 }
 

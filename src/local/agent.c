@@ -134,9 +134,10 @@ static void sync_one(struct agent *a, const char *uid)
 	int64_t again = 0;
 	struct error err = {0};
 	const int rc = pod_sync(p, &again, &err);
-	if (rc < 0 && rc != -ESTALE)
+	if (rc < 0 && rc != -ESTALE && !p->warned)
 		LOG(a->log, LOG_LVL_WARN, "pod cannot be brought on", LOG_STR("namespace", p->ns), LOG_STR("name", p->name),
 		    LOG_STR("err", err.msg));
+	p->warned = rc < 0;
 	if (rc < 0)
 		again = SYNC_RETRY_NS;
 	if (again > 0)
@@ -219,6 +220,7 @@ int agent_new(const struct agent_options *o, struct agent **ret, struct error *e
 		return error_set(err, -ENOMEM, "node agent: out of memory");
 	a->log = o->log;
 	a->lock_fd = -1;
+	a->stop_fd = o->stop_fd;
 	a->node_name = o->node_name != NULL ? strdup(o->node_name) : NULL;
 	const int rc = bring_up(a, o, err);
 	if (rc < 0) {

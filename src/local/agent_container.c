@@ -172,6 +172,8 @@ static void ended(struct pod_run *p, struct container_run *c, int code, const ch
 		c->backoff_ns = 0;
 	c->next_start_ns = clock_mono_ns() + c->backoff_ns;
 	set_phase(p, c, CONTAINER_ENDED);
+	LOG(a->log, LOG_LVL_INFO, "container ended", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name), LOG_STR("container", c->name),
+	    LOG_INT("code", code), LOG_STR("reason", reason));
 	if (record_save(p, c, &err) < 0)
 		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id), LOG_STR("err", err.msg));
 }
@@ -243,6 +245,8 @@ static void running(struct pod_run *p, struct container_run *c)
 	c->started_ns = clock_mono_ns();
 	event_emit(a->events, p->ref, "Normal", "Created", "Created container: %s", c->name);
 	event_emit(a->events, p->ref, "Normal", "Started", "Started container %s", c->name);
+	LOG(a->log, LOG_LVL_INFO, "container started", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name), LOG_STR("container", c->name),
+	    LOG_INT("restarts", c->restarts));
 	struct error err = {0};
 	if (record_save(p, c, &err) < 0)
 		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id), LOG_STR("err", err.msg));

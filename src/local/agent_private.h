@@ -79,6 +79,7 @@ struct pod_run {
 	enum pod_state state;
 	bool seen;                    /* the API's object has been seen since the agent started */
 	bool forgotten;               /* the API has no such pod any more */
+	bool warned;                  /* that its last pass failed has been logged */
 	bool refused;                 /* its spec asks for what cannot be had */
 	struct container_run *containers; /* init containers first */
 	size_t n_containers, n_init;
@@ -138,6 +139,7 @@ struct agent {
 	struct node *node;
 	struct log_server *logs;
 	int lock_fd;                  /* held on the data directory */
+	int stop_fd;                  /* borrowed; 0: none */
 };
 
 /* agent_pods.c: the table of pods. */

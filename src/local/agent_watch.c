@@ -1,4 +1,5 @@
 /* Informers of the agent: pods of this node, and what they refer to. */
+#include <poll.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,6 +13,7 @@
 #include "local/agent_private.h"
 
 #define SYNC_TIMEOUT_NS (60 * NSEC_PER_SEC)
+#define WAIT_NS (200 * NSEC_PER_MSEC)
 
 static void names_changed(struct agent *a)
 {
@@ -130,6 +132,29 @@ int watch_new(struct agent *a, struct error *err)
 	return rc ?: add(a, &KUBE_SECRET, &(struct informer_options){.transform = drop_data}, on_secret, &a->secrets, err);
 }
 
+static bool is_stopped(const struct agent *a)
+{
+	struct pollfd pfd = {.fd = a->stop_fd, .events = POLLIN};
+	return a->stop_fd > 0 && poll(&pfd, 1, 0) > 0;
+}
+
+/* In short waits: whoever started us may want to end meanwhile. */
+static int wait_synced(struct agent *a, struct informer *inf, int64_t deadline, struct error *err)
+{
+	for (;;) {
+		const int64_t now = clock_mono_ns();
+		const int64_t until = now + WAIT_NS < deadline ? now + WAIT_NS : deadline;
+		const int rc = informer_wait_synced(inf, until);
+		if (rc == 0)
+			return 0;
+		if (is_stopped(a))
+			return error_set(err, -ECANCELED, "stopped while waiting for the API server");
+		if (rc != -ETIMEDOUT || until >= deadline)
+			return error_set(err, rc, "the API server does not list %s: is it running, and is the kubeconfig its own?",
+					 informer_resource(inf)->plural);
+	}
+}
+
 int watch_start(struct agent *a, struct error *err)
 {
 	struct informer *const list[] = {a->pods, a->services, a->claims, a->config_maps, a->secrets};
@@ -140,10 +165,9 @@ int watch_start(struct agent *a, struct error *err)
 	}
 	const int64_t deadline = clock_mono_ns() + SYNC_TIMEOUT_NS;
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
-		const int rc = informer_wait_synced(list[i], deadline);
+		const int rc = wait_synced(a, list[i], deadline, err);
 		if (rc < 0)
-			return error_set(err, rc, "the API server does not list %s: is it running, and is the kubeconfig its own?",
-					 informer_resource(list[i])->plural);
+			return rc;
 	}
 	return 0;
 }
