@@ -53,6 +53,8 @@ struct fuse_mount {
 	pthread_cond_t changed;
 	pthread_t threads[FUSE_THREADS_MAX];
 	size_t n_threads, n_idle;
+	struct rv_id released[RV_RELEASE_MAX]; /* closed, and the worker is not yet told */
+	size_t n_released;
 	pthread_t reporter;
 	bool reporting, greeted, ending, ended;
 };
@@ -63,6 +65,8 @@ extern const struct fuse_lowlevel_ops fuse_mount_ops;
 void fuse_file_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_file_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fuse_file_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/** Tell the worker what was closed. Whether there was anything to tell. */
+bool fuse_files_tell_released(struct fuse_mount *m);
 /** A thread that has read ends. */
 void fuse_file_thread_end(void);
 /** Forget what is open: the mount is gone. */

@@ -21,6 +21,7 @@
 #define WORKER_WAIT_NS   (30 * NSEC_PER_SEC)
 #define GREETING_WAIT_NS (10 * NSEC_PER_SEC)
 #define REPORT_NS        (2 * NSEC_PER_SEC)
+#define BUNDLE_NS        (50 * NSEC_PER_MSEC)
 #define THREADS_START    4
 #define THREADS_IDLE_MIN 2
 #define WAKE_SIGNAL      SIGUSR2
@@ -193,14 +194,24 @@ static void believe(struct fuse_mount *m)
 static void *report_main(void *arg)
 {
 	struct fuse_mount *m = arg;
+	int64_t next = 0;
 	pthread_mutex_lock(&m->lock);
 	while (!m->ending && !m->ended) {
+		const bool due = clock_mono_ns() >= next;
 		pthread_mutex_unlock(&m->lock);
-		believe(m); /* again and again: another worker may have been told otherwise */
-		report(m);
+		(void)fuse_files_tell_released(m);
+		if (due) {
+			believe(m); /* again and again: another worker may have been told otherwise */
+			report(m);
+			next = clock_mono_ns() + REPORT_NS;
+		}
 		pthread_mutex_lock(&m->lock);
-		if (!m->ending && !m->ended)
-			cond_wait(m, clock_mono_ns() + REPORT_NS);
+		while (!m->ending && !m->ended && m->n_released == 0 && clock_mono_ns() < next)
+			cond_wait(m, next);
+		/* the first of a bundle was closed: a moment for the others */
+		const int64_t bundle = clock_mono_ns() + BUNDLE_NS;
+		while (!m->ending && !m->ended && m->n_released > 0 && clock_mono_ns() < bundle)
+			cond_wait(m, bundle);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;

@@ -12,6 +12,7 @@
 #define RV_PAYLOAD_MAX (128u * 1024) /* of one message */
 #define RV_READ_MAX    RV_PAYLOAD_MAX
 #define RV_TEXT_MAX    480u
+#define RV_RELEASE_MAX 64u
 
 enum rv_op {
 	RV_HELLO = 1, /* rv_hello -> rv_welcome */
@@ -22,10 +23,10 @@ enum rv_op {
 	RV_OPEN,      /* rv_open -> rv_opened [+ descriptor] */
 	RV_ENSURE,    /* rv_range -> rv_ensured [+ descriptor] */
 	RV_READ,      /* rv_bytes -> bytes */
-	RV_RELEASE,   /* rv_id -> nothing */
-	RV_STATFS,    /* nothing -> rv_statfs */
-	RV_CACHED,    /* rv_id -> rv_cached, version text */
-	RV_COUNT,     /* rv_count -> nothing */
+	RV_RELEASE, /* rv_id, ... (at most RV_RELEASE_MAX) -> nothing; -EBADF when one was not open, the rest is done */
+	RV_STATFS,  /* nothing -> rv_statfs */
+	RV_CACHED,  /* rv_id -> rv_cached, version text */
+	RV_COUNT,   /* rv_count -> nothing */
 	RV_OPS,
 };
 

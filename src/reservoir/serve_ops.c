@@ -252,22 +252,29 @@ static int op_read(struct request *rq, struct error *err)
 	return r;
 }
 
-static int op_release(struct request *rq, struct error *err)
+static bool release_one(struct request *rq, uint64_t id)
 {
-	const struct rv_id *in = input(rq, sizeof *in);
-	if (in == NULL)
-		return -EPROTO;
 	pthread_mutex_lock(&rq->server->lock);
-	struct open_file **p = find_open(rq->session, in->id), *of = *p;
+	struct open_file **p = find_open(rq->session, id), *of = *p;
 	const bool last = of != NULL && --of->opens == 0;
 	if (last)
 		*p = of->next;
 	pthread_mutex_unlock(&rq->server->lock);
-	if (of == NULL)
-		return error_set(err, -EBADF, "the file is not open");
 	if (last)
 		open_file_unref(of);
-	return 0;
+	return of != NULL;
+}
+
+static int op_release(struct request *rq, struct error *err)
+{
+	const struct rv_id *in = input(rq, sizeof *in);
+	const size_t n = rq->in_n / sizeof *in;
+	if (in == NULL || n > RV_RELEASE_MAX)
+		return -EPROTO;
+	bool all = true;
+	for (size_t i = 0; i < n; i++)
+		all &= release_one(rq, in[i].id);
+	return all ? 0 : error_set(err, -EBADF, "the file is not open");
 }
 
 static int op_statfs(struct request *rq, struct error *err)
