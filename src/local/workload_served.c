@@ -10,17 +10,16 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "kube/discovery.h"
 #include "kube/informer.h"
 #include "local/workload_graph.h"
 #include "json/json.h"
 
-#define RESOURCES_MAX 2000
-
-/* One resource ever seen; kept to the end, because nodes of the graph point to @r. */
+/* One resource ever seen; kept to the end, because nodes of the graph point to its resource. */
 struct known {
 	struct known *next;
 	struct served *served;
-	struct kube_resource r; /* strings owned */
+	const struct discovered *x;
 	struct informer *inf;   /* NULL: not watched (events; or served no more) */
 	bool watchable;
 	bool present, seen; /* served now; seen in the discovery that is under way */
@@ -28,26 +27,15 @@ struct known {
 
 struct served {
 	struct kube_client *client;
+	struct discovery *discovery;
 	struct logger *log;
 	struct graph *graph;
 	served_changed changed;
 	void *ctx;
 	pthread_mutex_t lock; /* guards the list, present and inf */
 	struct known *list;
-	size_t n;
 	bool discovered;
 };
-
-static void known_free(struct known *k)
-{
-	if (k == NULL)
-		return;
-	free((void *)k->r.group);
-	free((void *)k->r.version);
-	free((void *)k->r.kind);
-	free((void *)k->r.plural);
-	free(k);
-}
 
 int served_new(struct kube_client *c, struct logger *log, struct graph *g, served_changed changed, void *ctx,
 	       struct served **ret, struct error *err)
@@ -56,6 +44,11 @@ int served_new(struct kube_client *c, struct logger *log, struct graph *g, serve
 	if (s == NULL)
 		return error_set(err, -ENOMEM, "discovery: out of memory");
 	*s = (struct served){.client = c, .log = log, .graph = g, .changed = changed, .ctx = ctx};
+	const int rc = discovery_new(c, &s->discovery, err);
+	if (rc < 0) {
+		free(s);
+		return rc;
+	}
 	pthread_mutex_init(&s->lock, NULL);
 	*ret = s;
 	return 0;
@@ -72,8 +65,9 @@ void served_free(struct served *s)
 	for (struct known *k = s->list, *next; k != NULL; k = next) {
 		next = k->next;
 		informer_free(k->inf);
-		known_free(k);
+		free(k);
 	}
+	discovery_free(s->discovery); /* after the informers, which use its resources */
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -114,7 +108,7 @@ static void on_object(void *ctx, enum informer_event ev, const json_t *old, cons
 	}
 	if (ev == INFORMER_DELETED)
 		graph_remove(s->graph, obj_uid(obj));
-	else if (graph_put(s->graph, &k->r, obj) == -ENOMEM)
+	else if (graph_put(s->graph, &k->x->r, obj) == -ENOMEM)
 		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses an object: out of memory",
 		    LOG_STR("name", obj_name(obj)));
 	s->changed(s->ctx, old, obj, ev == INFORMER_DELETED);
@@ -123,10 +117,10 @@ static void on_object(void *ctx, enum informer_event ev, const json_t *old, cons
 static int start_watch(struct served *s, struct known *k, struct error *err)
 {
 	struct informer *inf = NULL;
-	int rc = informer_new(s->client, &k->r, &(struct informer_options){.transform = only_metadata, .log = s->log},
+	int rc = informer_new(s->client, &k->x->r, &(struct informer_options){.transform = only_metadata, .log = s->log},
 			      &inf, err);
 	if (rc == 0 && (rc = informer_add_handler(inf, on_object, k)) < 0)
-		rc = error_set(err, rc, "watch %s: out of memory", k->r.plural);
+		rc = error_set(err, rc, "watch %s: out of memory", k->x->r.plural);
 	if (rc == 0)
 		rc = informer_start(inf, err);
 	if (rc < 0) {
@@ -158,111 +152,47 @@ static void stop_watch(struct served *s, struct known *k)
 	k->present = false;
 	pthread_mutex_unlock(&s->lock);
 	informer_free(inf);
-	if (graph_each(s->graph, &k->r, tell_gone, s) < 0)
+	if (graph_each(s->graph, &k->x->r, tell_gone, s) < 0)
 		LOG(s->log, LOG_LVL_ERROR, "garbage collector misses a deletion: out of memory",
-		    LOG_STR("resource", k->r.plural));
+		    LOG_STR("resource", k->x->r.plural));
 }
 
 /* --- discovery --- */
 
-static int get_json(struct served *s, const char *path, json_t **ret, struct error *err)
+static int note_resource(void *ctx, const struct discovered *x)
 {
-	CLEANUP(free_p) char *text = NULL;
-	size_t n = 0;
-	int rc = kube_get_raw(s->client, path, &text, &n, err);
-	if (rc == 0 && (rc = json_parse(text, n, ret, err)) < 0)
-		rc = error_wrap(err, rc, "discovery %s", path);
-	return rc;
-}
-
-static bool has_verb(const json_t *res, const char *verb)
-{
-	size_t i;
-	json_t *v;
-	json_array_foreach (json_object_get(res, "verbs"), i, v) {
-		if (str_same(json_string_value(v), verb))
-			return true;
-	}
-	return false;
-}
-
-static struct known *find_known(struct served *s, const char *group, const char *version, const char *plural)
-{
-	for (struct known *k = s->list; k != NULL; k = k->next) {
-		if (strcmp(k->r.group, group) == 0 && strcmp(k->r.version, version) == 0 &&
-		    strcmp(k->r.plural, plural) == 0)
-			return k;
-	}
-	return NULL;
-}
-
-static struct known *add_known(struct served *s, const char *group, const char *version, const json_t *res)
-{
-	struct known *k = s->n < RESOURCES_MAX ? calloc(1, sizeof *k) : NULL;
-	if (k == NULL)
-		return NULL;
-	const char *plural = json_str(res, "name", "");
+	struct served *s = ctx;
+	const unsigned needed = DISCOVERY_LIST | DISCOVERY_DELETE;
+	struct known *k = s->list;
+	if (!x->preferred || (x->verbs & needed) != needed)
+		return 0;
+	while (k != NULL && k->x != x)
+		k = k->next;
+	if (k == NULL && (k = calloc(1, sizeof *k)) == NULL)
+		return -ENOMEM;
+	k->seen = true;
+	if (k->x != NULL)
+		return 0;
 	k->served = s;
-	k->r = (struct kube_resource){.group = strdup(group),
-				      .version = strdup(version),
-				      .kind = strdup(json_str(res, "kind", "")),
-				      .plural = strdup(plural),
-				      .namespaced = json_bool(res, "namespaced", false)};
-	if (k->r.group == NULL || k->r.version == NULL || k->r.kind == NULL || k->r.plural == NULL) {
-		known_free(k);
-		return NULL;
-	}
+	k->x = x;
 	/* Events own nothing and are many: deleted with their namespace, not watched. */
-	k->watchable = has_verb(res, "watch") && strcmp(plural, "events") != 0;
+	k->watchable = (x->verbs & DISCOVERY_WATCH) != 0 && strcmp(x->r.plural, "events") != 0;
 	pthread_mutex_lock(&s->lock);
 	k->next = s->list;
 	s->list = k;
-	s->n++;
 	pthread_mutex_unlock(&s->lock);
-	return k;
-}
-
-static int discover_version(struct served *s, const char *group, const char *version, struct error *err)
-{
-	CLEANUP(free_p)
-	char *path = group[0] == '\0' ? str_printf("/api/%s", version) : str_printf("/apis/%s/%s", group, version);
-	JSON_AUTO doc = NULL;
-	size_t i;
-	json_t *res;
-	int rc = path != NULL ? get_json(s, path, &doc, err) : error_set(err, -ENOMEM, "discovery: out of memory");
-	if (rc < 0)
-		return rc;
-	json_array_foreach (json_object_get(doc, "resources"), i, res) {
-		const char *name = json_str(res, "name", "");
-		if (name[0] == '\0' || strchr(name, '/') != NULL || !has_verb(res, "list") || !has_verb(res, "delete"))
-			continue;
-		struct known *k = find_known(s, group, version, name);
-		if (k == NULL && (k = add_known(s, group, version, res)) == NULL)
-			return error_set(err, -ENOMEM, "discovery: out of memory, or more than %d resources",
-					 RESOURCES_MAX);
-		k->seen = true;
-	}
 	return 0;
 }
 
 static int discover_all(struct served *s, struct error *err)
 {
-	JSON_AUTO groups = NULL;
-	size_t i;
-	json_t *g;
-	for (struct known *k = s->list; k != NULL; k = k->next)
-		k->seen = false;
-	int rc = discover_version(s, "", "v1", err);
-	if (rc == 0)
-		rc = get_json(s, "/apis", &groups, err);
+	int rc = discovery_refresh(s->discovery, err);
 	if (rc < 0)
 		return rc;
-	json_array_foreach (json_object_get(groups, "groups"), i, g) {
-		const char *group = json_str(g, "name", ""), *version = json_str(g, "preferredVersion.version", "");
-		if (group[0] != '\0' && version[0] != '\0' && (rc = discover_version(s, group, version, err)) < 0)
-			return rc;
-	}
-	return 0;
+	for (struct known *k = s->list; k != NULL; k = k->next)
+		k->seen = false;
+	rc = discovery_each(s->discovery, note_resource, s);
+	return rc < 0 ? error_set(err, rc, "discovery: out of memory") : 0;
 }
 
 int served_refresh(struct served *s, struct error *err)
@@ -308,9 +238,9 @@ const struct kube_resource *served_find(struct served *s, const char *api_versio
 	const struct kube_resource *found = NULL;
 	pthread_mutex_lock(&s->lock);
 	for (const struct known *k = s->list; k != NULL && found == NULL; k = k->next) {
-		if (k->present && strlen(k->r.group) == n && strncmp(k->r.group, api_version, n) == 0 &&
-		    strcmp(k->r.kind, kind) == 0)
-			found = &k->r;
+		if (k->present && strlen(k->x->r.group) == n && strncmp(k->x->r.group, api_version, n) == 0 &&
+		    strcmp(k->x->r.kind, kind) == 0)
+			found = &k->x->r;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return found;
@@ -327,9 +257,9 @@ int served_each_namespaced(struct served *s, int (*fn)(void *ctx, const struct k
 		return error_set(err, -EAGAIN, "what the server serves is not known yet");
 	for (int rc; k != NULL; k = k->next) {
 		pthread_mutex_lock(&s->lock);
-		const bool use = k->present && k->r.namespaced;
+		const bool use = k->present && k->x->r.namespaced;
 		pthread_mutex_unlock(&s->lock);
-		if (use && (rc = fn(ctx, &k->r, err)) < 0)
+		if (use && (rc = fn(ctx, &k->x->r, err)) < 0)
 			return rc;
 	}
 	return 0;
