@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "kube/client_private.h"
 #include "kube/config.h"
+#include "kube/exec_credential.h"
 #include "kube/request.h"
 #include "net/http_client.h"
 #include "json/json.h"
@@ -41,6 +42,7 @@ void kube_client_free(struct kube_client *c)
 	http_client_free(c->http);
 	free(c->server);
 	free(c->token_file);
+	exec_credential_unref(c->exec);
 	if (c->token != NULL)
 		explicit_bzero(c->token, strlen(c->token));
 	free(c->token);
@@ -60,6 +62,7 @@ int kube_client_new(const struct kube_config *cfg, const char *user_agent, struc
 		return no_memory(err);
 	pthread_mutex_init(&c->lock, NULL);
 	c->server = strdup(cfg->server);
+	c->exec = exec_credential_ref(cfg->exec);
 	c->token_file = cfg->token_file != NULL ? strdup(cfg->token_file) : NULL;
 	c->token = cfg->token != NULL && cfg->token_file == NULL ? strdup(cfg->token) : NULL;
 	if (c->server == NULL || (cfg->token_file != NULL && c->token_file == NULL) ||

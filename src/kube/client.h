@@ -24,8 +24,8 @@ struct kube_config;
 #define KUBE_FIELD_MANAGER "sluice"
 
 /**
- * Load @path, or, when NULL, $KUBECONFIG (first file), ~/.kube/config, or the in-cluster service account. @context NULL: the current one.
- * Certificates given as data or file, token or token file.
+ * Load @path, or, when NULL, $KUBECONFIG (a list is merged: the first that says something counts), ~/.kube/config, or the in-cluster
+ * service account. @context NULL: the current one. Certificates given as data or file; token, token file or credential plug-in.
  */
 int kube_config_load(const char *path, const char *context, struct kube_config **ret, struct error *err);
 /** Namespace of the context, "default" when it names none. Borrowed. */

@@ -4,15 +4,18 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "kube/exec_credential.h"
 #include "json/json.h"
 #include "json/yaml.h"
 
+#define FILES_MAX   16
 #define PEM_MAX     (1u << 20)
 #define ACCOUNT_DIR "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -31,6 +34,7 @@ void kube_config_free(struct kube_config *cfg)
 		explicit_bzero(cfg->token, strlen(cfg->token));
 	free(cfg->token);
 	free(cfg->token_file);
+	exec_credential_unref(cfg->exec);
 	free(cfg);
 }
 
@@ -132,6 +136,17 @@ static json_t *named(const json_t *doc, const char *list, const char *name, cons
 	return NULL;
 }
 
+static bool has_name(const json_t *doc, const char *list, const char *name)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach (json_object_get(doc, list), i, item) {
+		if (str_same(json_string_value(json_object_get(item, "name")), name))
+			return true;
+	}
+	return false;
+}
+
 static int refuse_members(const json_t *j, const char *path, const char *const *names, struct error *err)
 {
 	for (; *names != NULL; names++) {
@@ -161,9 +176,10 @@ static int load_cluster(struct kube_config *cfg, const json_t *cluster, const ch
 	return load_pem(cluster, "certificate-authority", path, &cfg->ca_pem, err);
 }
 
-static int load_user(struct kube_config *cfg, const json_t *user, const char *path, struct error *err)
+static int load_user(struct kube_config *cfg, const json_t *user, const json_t *cluster, const char *path,
+		     struct error *err)
 {
-	static const char *const refused[] = {"exec", "auth-provider", "username", "password", "as", NULL};
+	static const char *const refused[] = {"auth-provider", "username", "password", "as", NULL};
 	int rc = refuse_members(user, path, refused, err);
 	if (rc < 0 || (rc = load_pem(user, "client-certificate", path, &cfg->cert_pem, err)) < 0 ||
 	    (rc = load_pem(user, "client-key", path, &cfg->key_pem, err)) < 0)
@@ -177,7 +193,10 @@ static int load_user(struct kube_config *cfg, const json_t *user, const char *pa
 		return cfg->token_file != NULL ? 0 : no_memory(err);
 	}
 	const char *token = json_string_value(json_object_get(user, "token"));
-	return token != NULL && token[0] != '\0' ? dup_into(&cfg->token, token, err) : 0;
+	if (token != NULL && token[0] != '\0')
+		return dup_into(&cfg->token, token, err);
+	const json_t *exec = json_object_get(user, "exec");
+	return json_is_object(exec) ? exec_credential_parse(exec, cluster, path, &cfg->exec, err) : 0;
 }
 
 static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path, const char *context,
@@ -201,7 +220,7 @@ static int load_doc(struct kube_config *cfg, const json_t *doc, const char *path
 				 path, context, user_name);
 	int rc = load_cluster(cfg, cluster, path, err);
 	if (rc == 0 && user != NULL)
-		rc = load_user(cfg, user, path, err);
+		rc = load_user(cfg, user, cluster, path, err);
 	const char *ns = json_str(ctx, "namespace", "");
 	return rc == 0 ? dup_into(&cfg->ns, ns[0] != '\0' ? ns : "default", err) : rc;
 }
@@ -260,17 +279,114 @@ static int load_in_cluster(const char *host, struct kube_config **ret, struct er
 	return rc;
 }
 
-/* The path to read when none was given, or NULL: malloc'ed. */
-static char *default_path(void)
+/* --- a list of files --- */
+
+/* Put the folder of @path, which is absolute, in front of the relative file at @member. */
+static int make_absolute(json_t *j, const char *member, const char *path)
 {
-	const char *env = getenv("KUBECONFIG");
-	if (env != NULL && env[0] != '\0') {
-		struct str rest = str_from(env), part;
-		while (str_split_next(&rest, ':', &part)) {
-			if (part.n > 0)
-				return strndup(part.p, part.n);
+	const char *file = json_string_value(json_object_get(j, member));
+	if (file == NULL || file[0] == '\0' || file[0] == '/')
+		return 0;
+	CLEANUP(free_p) char *full = beside(path, file);
+	return full != NULL && json_object_set_new(j, member, json_string(full)) == 0 ? 0 : -ENOMEM;
+}
+
+/* Files named in @doc are found beside it; in the merged document that is no longer known. */
+static int make_files_absolute(json_t *doc, const char *path)
+{
+	size_t i;
+	json_t *item;
+	int rc = 0;
+	json_array_foreach (json_object_get(doc, "clusters"), i, item)
+		rc = rc < 0 ? rc : make_absolute(json_object_get(item, "cluster"), "certificate-authority", path);
+	json_array_foreach (json_object_get(doc, "users"), i, item) {
+		static const char *const members[] = {"client-certificate", "client-key", "tokenFile"};
+		json_t *user = json_object_get(item, "user"), *exec = json_object_get(user, "exec");
+		for (size_t k = 0; k < ARRAY_LEN(members) && rc == 0; k++)
+			rc = make_absolute(user, members[k], path);
+		const char *command = json_string_value(json_object_get(exec, "command"));
+		if (rc == 0 && command != NULL && strchr(command, '/') != NULL)
+			rc = make_absolute(exec, "command", path);
+	}
+	return rc;
+}
+
+/* Add to @merged what it does not have yet: the first file that says something counts. */
+static int merge_doc(json_t *merged, const json_t *doc)
+{
+	static const char *const lists[] = {"clusters", "contexts", "users"};
+	const json_t *current = json_object_get(doc, "current-context");
+	if (json_string_length(current) > 0 && json_object_get(merged, "current-context") == NULL &&
+	    json_object_set(merged, "current-context", (json_t *)current) < 0)
+		return -ENOMEM;
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		size_t i;
+		json_t *item;
+		json_array_foreach (json_object_get(doc, lists[k]), i, item) {
+			const char *name = json_string_value(json_object_get(item, "name"));
+			if (name != NULL && !has_name(merged, lists[k], name) &&
+			    json_push(merged, lists[k], json_incref(item)) < 0)
+				return -ENOMEM;
 		}
 	}
+	return 0;
+}
+
+static int merge_file(json_t *merged, const char *path, struct error *err)
+{
+	CLEANUP(free_p) char *full = NULL;
+	CLEANUP(free_p) char *text = NULL;
+	CLEANUP(free_p) char *cwd = path[0] != '/' ? getcwd(NULL, 0) : strdup("");
+	JSON_AUTO docs = NULL;
+	size_t n = 0;
+	if (cwd == NULL || (full = path[0] != '/' ? str_printf("%s/%s", cwd, path) : strdup(path)) == NULL)
+		return no_memory(err);
+	int rc = file_read(path, YAML_MAX_BYTES, &text, &n, err);
+	if (rc == 0 && (rc = yaml_parse(text, n, &docs, err)) < 0)
+		rc = error_wrap(err, rc, "kubeconfig '%s'", path);
+	else if (rc == 0 && (json_array_size(docs) > 1 ||
+			     (json_array_size(docs) == 1 && !json_is_object(json_array_get(docs, 0)))))
+		rc = error_set(err, -EINVAL, "kubeconfig '%s': not one Config document", path);
+	json_t *doc = json_array_get(docs, 0);
+	if (rc == 0 && doc != NULL && (make_files_absolute(doc, full) < 0 || merge_doc(merged, doc) < 0))
+		rc = no_memory(err);
+	if (text != NULL)
+		explicit_bzero(text, n);
+	return rc;
+}
+
+/* The files of a list that are there, merged; those that are not are left out, as kubectl does. */
+static int load_list(const char *list, const char *context, struct kube_config **ret, struct error *err)
+{
+	CLEANUP(config_free_p) struct kube_config *cfg = calloc(1, sizeof *cfg);
+	JSON_AUTO merged = json_object();
+	struct str rest = str_from(list), part;
+	size_t found = 0;
+	if (cfg == NULL || merged == NULL)
+		return no_memory(err);
+	while (str_split_next(&rest, ':', &part)) {
+		CLEANUP(free_p) char *path = strndup(part.p, part.n);
+		if (path == NULL)
+			return no_memory(err);
+		if (path[0] == '\0' || !file_exists(path))
+			continue;
+		if (++found > FILES_MAX)
+			return error_set(err, -E2BIG, "KUBECONFIG names more than %d files", FILES_MAX);
+		const int rc = merge_file(merged, path, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (found == 0)
+		return error_set(err, -ENOENT, "kubeconfig: none of the files of KUBECONFIG ('%s') is there", list);
+	const int rc = load_doc(cfg, merged, list, context, err);
+	if (rc == 0)
+		*ret = TAKE(cfg);
+	return rc;
+}
+
+/* ~/.kube/config when it is there, or NULL: malloc'ed. */
+static char *home_path(void)
+{
 	const char *home = getenv("HOME");
 	CLEANUP(free_p) char *path = home != NULL ? str_printf("%s/.kube/config", home) : NULL;
 	return path != NULL && file_exists(path) ? TAKE(path) : NULL;
@@ -280,7 +396,10 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
 {
 	if (path != NULL)
 		return load_file(path, context, ret, err);
-	CLEANUP(free_p) char *found = default_path();
+	const char *env = getenv("KUBECONFIG");
+	if (env != NULL && env[0] != '\0')
+		return strchr(env, ':') != NULL ? load_list(env, context, ret, err) : load_file(env, context, ret, err);
+	CLEANUP(free_p) char *found = home_path();
 	if (found != NULL)
 		return load_file(found, context, ret, err);
 	const char *host = getenv("KUBERNETES_SERVICE_HOST");

@@ -5,14 +5,16 @@
 #include <stddef.h>
 
 struct error;
+struct exec_credential;
 
 struct kube_config {
-	char *server;             /* "https://host:port[/path]", no '/' at its end */
-	char *ns;                 /* never NULL */
-	char *ca_pem;             /* NULL: the system's */
-	char *cert_pem, *key_pem; /* both or none */
-	char *token;              /* NULL: none */
-	char *token_file;         /* wins over token: read again as it rotates */
+	char *server;                 /* "https://host:port[/path]", no '/' at its end */
+	char *ns;                     /* never NULL */
+	char *ca_pem;                 /* NULL: the system's */
+	char *cert_pem, *key_pem;     /* both or none */
+	char *token;                  /* NULL: none */
+	char *token_file;             /* wins over token: read again as it rotates */
+	struct exec_credential *exec; /* a plug-in that gives the token; NULL: none. A reference */
 	bool insecure;
 };
 

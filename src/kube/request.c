@@ -16,11 +16,13 @@
 #include "base/str.h"
 #include "kube/client.h"
 #include "kube/client_private.h"
+#include "kube/exec_credential.h"
 #include "net/http_client.h"
 #include "json/json.h"
 
 #define TOKEN_MAX         (64u << 10)
 #define TOKEN_FRESH_NS    (60 * NSEC_PER_SEC)
+#define PLUGIN_NS         (60 * NSEC_PER_SEC)
 #define RETRIES_MAX       10
 #define RETRY_AFTER_MAX_S 3600
 
@@ -104,6 +106,20 @@ static int token_read_locked(struct kube_client *c, struct error *err)
 	return 0;
 }
 
+/* Ask the plug-in for a token. */
+static int token_ask_locked(struct kube_client *c, struct error *err)
+{
+	char *token = NULL;
+	int64_t expires = 0;
+	const int rc = exec_credential_run(c->exec, PLUGIN_NS, &token, &expires, err);
+	if (rc < 0)
+		return rc;
+	token_forget_locked(c);
+	c->token = token;
+	c->token_expires = expires;
+	return 0;
+}
+
 /* A copy of the token to send, NULL for none. @again: the last one was refused. */
 static int token_get(struct kube_client *c, bool again, char **ret, struct error *err)
 {
@@ -112,6 +128,8 @@ static int token_get(struct kube_client *c, bool again, char **ret, struct error
 	pthread_mutex_lock(&c->lock);
 	if (c->token_file != NULL && (again || c->token == NULL || clock_mono_ns() - c->token_read_ns > TOKEN_FRESH_NS))
 		rc = token_read_locked(c, err);
+	else if (c->exec != NULL && (again || c->token == NULL || clock_wall_ns() >= c->token_expires))
+		rc = token_ask_locked(c, err);
 	if (rc == 0 && c->token != NULL && (copy = strdup(c->token)) == NULL)
 		rc = -ENOMEM;
 	pthread_mutex_unlock(&c->lock);
@@ -199,7 +217,7 @@ int kube_request_do(struct kube_client *c, const struct kube_request *q, struct 
 			*ret = a;
 			return 0;
 		}
-		if (a.status == 401 && c->token_file != NULL && !new_token) {
+		if (a.status == 401 && (c->token_file != NULL || c->exec != NULL) && !new_token) {
 			new_token = true;
 			http_answer_clear(&a);
 			continue;
