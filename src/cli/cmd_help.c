@@ -28,7 +28,7 @@ static int help_run(int argc, char **argv)
 	}
 	const struct command *cmd = command_find(argv[1]);
 	if (cmd == NULL) {
-		(void)fprintf(stderr, "sluice help: '%s' is no command; 'sluice help' lists them\n", argv[1]);
+		command_unknown("sluice help", argv[1]);
 		return 2;
 	}
 	(void)fputs(cmd->usage, stdout);

@@ -6,14 +6,19 @@
 struct command {
 	const char *name;
 	const char *summary;  /* one line for `sluice help` */
-	const char *usage;    /* the whole help text of `sluice help NAME` and `sluice NAME --help`, ends with a newline */
+	/*
+	 * The whole help text of `sluice help NAME` and `sluice NAME --help`, ends with a newline. Shell completion reads it: the
+	 * first word after "Usage: sluice NAME" says what the argument is, and for each option "--name VALUE" what its value is (FILE,
+	 * DIR, or a choice: a|b), from a line "  --name VALUE  description" where there is one.
+	 */
+	const char *usage;
 	bool hidden;          /* a role that `up` starts: not in the list that users see first */
-	/** argv[0] is the command's name. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
+	/** argv[0] is the command's name; options_parse() comes first. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help, cmd_run,
-	cmd_up, cmd_version;
+extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_completion, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help,
+	cmd_run, cmd_up, cmd_version;
 
 /** One option of a command, declared as a table. */
 struct option_spec {
@@ -28,6 +33,12 @@ struct option_spec {
  * @cmd's usage and returns 1 (the caller then exits with 0).
  */
 int options_parse(const struct command *cmd, int argc, char **argv, const struct option_spec *specs, int *ret_words);
+
+/**
+ * Call @visit for each option of @cmd. The tables are local to the commands, since they point at their variables, so this runs
+ * @cmd up to its options_parse(), which hands the table over and ends the command as --help does. Main thread only.
+ */
+void command_options(const struct command *cmd, void (*visit)(const struct option_spec *o, void *arg), void *arg);
 
 /**
  * Block SIGINT and SIGTERM in this and all later threads and return a signalfd that becomes readable for them. -errno on failure.

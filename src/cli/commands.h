@@ -7,3 +7,5 @@ struct command;
 extern const struct command *const commands[];
 /** The command called @name, or NULL. */
 const struct command *command_find(const char *name);
+/** Say on stderr, as @program, that @name is no command, and which one may have been meant. */
+void command_unknown(const char *program, const char *name);

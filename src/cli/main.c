@@ -1,6 +1,5 @@
 /* The binary's entry: finds the subcommand and runs it. */
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,7 +30,7 @@ int main(int argc, char **argv)
 
 	const struct command *cmd = command_find(argv[1]);
 	if (cmd == NULL) {
-		(void)fprintf(stderr, "sluice: '%s' is no command; 'sluice help' lists them\n", argv[1]);
+		command_unknown("sluice", argv[1]);
 		return 2;
 	}
 	return cmd->run(argc - 1, argv + 1);

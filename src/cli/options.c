@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/suggest.h"
 #include "json/quantity.h"
 
 static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t n)
@@ -20,7 +21,32 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
 
 static int wrong(const struct command *cmd, const char *what, const char *word)
 {
-	(void)fprintf(stderr, "sluice %s: %s '%s'; 'sluice help %s' says how it is used\n", cmd->name, what, word, cmd->name);
+	(void)fprintf(stderr, "sluice %s: %s '%s'; 'sluice help %s' says how it is used\n", cmd->name, what, word,
+		      cmd->name);
+	return -EINVAL;
+}
+
+static const char *dashes(const struct option_spec *o)
+{
+	return o->name[1] == '\0' ? "-" : "--";
+}
+
+static int unknown(const struct command *cmd, const struct option_spec *specs, const char *word)
+{
+	char name[64];
+	const char *start = word + strspn(word, "-");
+	(void)snprintf(name, sizeof name, "%.*s", (int)strcspn(start, "="),
+		       start); /* cut: then it is near to no option */
+	struct suggestion near = suggestion_of(name);
+	for (const struct option_spec *o = specs; o->name != NULL; o++) {
+		if (o->name[1] != '\0')
+			suggestion_try(&near, o->name);
+	}
+	if (near.best == NULL)
+		return wrong(cmd, "there is no option", word);
+	(void)fprintf(stderr,
+		      "sluice %s: there is no option '%s'; did you mean '--%s'? 'sluice help %s' says how it is used\n",
+		      cmd->name, word, near.best, cmd->name);
 	return -EINVAL;
 }
 
@@ -52,7 +78,7 @@ static int set_value(const struct command *cmd, const struct option_spec *o, con
 		break;
 	}
 	if (rc != 0)
-		(void)fprintf(stderr, "sluice %s: --%s: %s\n", cmd->name, o->name, err.msg);
+		(void)fprintf(stderr, "sluice %s: %s%s: %s\n", cmd->name, dashes(o), o->name, err.msg);
 	return rc == 0 ? 0 : -EINVAL;
 }
 
@@ -64,7 +90,7 @@ static int take_option(const struct command *cmd, int argc, char **argv, const s
 	const char *eq = strchr(name, '=');
 	const struct option_spec *o = find(specs, name, eq == NULL ? strlen(name) : (size_t)(eq - name));
 	if (o == NULL)
-		return wrong(cmd, "there is no option", word);
+		return unknown(cmd, specs, word);
 	if (eq != NULL)
 		return set_value(cmd, o, eq + 1);
 	if (o->type == OPT_FLAG)
@@ -75,8 +101,27 @@ static int take_option(const struct command *cmd, int argc, char **argv, const s
 	return set_value(cmd, o, argv[*i]);
 }
 
+/* Set while command_options() runs a command for its table. */
+static struct {
+	void (*visit)(const struct option_spec *o, void *arg);
+	void *arg;
+} visitor;
+
+void command_options(const struct command *cmd, void (*visit)(const struct option_spec *o, void *arg), void *arg)
+{
+	visitor.visit = visit;
+	visitor.arg = arg;
+	(void)cmd->run(1, (char *[]){(char *)cmd->name, NULL}); /* ends in options_parse(), with nothing done */
+	visitor.visit = NULL;
+}
+
 int options_parse(const struct command *cmd, int argc, char **argv, const struct option_spec *specs, int *ret_words)
 {
+	if (visitor.visit != NULL) {
+		for (const struct option_spec *o = specs; o->name != NULL; o++)
+			visitor.visit(o, visitor.arg);
+		return 1;
+	}
 	int words = 0;
 	bool only_words = false;
 	for (int i = 1; i < argc; i++) {
