@@ -223,7 +223,8 @@ static json_t *type_node(const struct openapi *o, const struct schema *s)
 	case SCHEMA_OBJECT:
 		return object_node(o, s);
 	default:
-		return json_pack("{s:s}", "type", "object"); /* any JSON: what kubectl shows and checks least */
+		/* Any JSON. A client of v2 checks against a type that is named, so there it has none. */
+		return o->v3 ? json_pack("{s:s}", "type", "object") : json_object();
 	}
 }
 

@@ -63,6 +63,13 @@ static void test_v2(void **state)
 	assert_string_equal(json_str(dataset, "x-kubernetes-group-version-kind[0].group", ""), "data.fluid.io");
 	assert_non_null(json_at(dataset, "properties.spec.properties.mounts"));
 
+	/* Any JSON has no type here: kubectl 1.20 would take a list or a text for an error. */
+	const json_t *any = json_object_get(
+		definitions, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
+	assert_non_null(json_at(any, "properties.example"));
+	assert_null(json_at(any, "properties.example.type"));
+	assert_null(json_at(any, "properties.enum.items.type"));
+
 	/* What kubectl looks for before it sends a server-side dry run, strict validation or a strategic merge. */
 	const json_t *patch =
 		json_object_get(json_object_get(paths, "/api/v1/namespaces/{namespace}/pods/{name}"), "patch");
