@@ -154,8 +154,11 @@ static int apply_onto(struct api_request *r, const json_t *live, const json_t *c
 	JSON_AUTO causes = NULL;
 	struct error err = {0};
 	int rc = apply_merge(live, config, &o, ret, &causes, &err);
-	if (rc == -EEXIST)
-		return api_fail(r, 409, "Conflict", json_pack("{s:O}", "causes", causes), "%s", err.msg);
+	if (rc == -EEXIST) {
+		CLEANUP(free_p) char *text = apply_conflict_message(causes);
+		return api_fail(r, 409, "Conflict", json_pack("{s:O}", "causes", causes), "%s",
+				text != NULL ? text : err.msg);
+	}
 	if (rc == -ENOMEM)
 		return api_fail_memory(r);
 	return rc < 0 ? api_fail_bad(r, "failed to apply: %s", err.msg) : 0;

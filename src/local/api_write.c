@@ -166,6 +166,14 @@ static int fail_types(struct api_request *r, const struct violations *vs)
 	return 0;
 }
 
+/** What may not change: a definition cannot say it, but of kinds of ours it is known. */
+static void validate_change(const struct api_request *r, const json_t *old, const json_t *obj, struct violations *vs)
+{
+	const struct kube_resource *res = &r->kind->k->resource;
+	const struct kind *ours = r->kind->custom ? sluice_kind_find(res->group, res->kind) : NULL;
+	schema_validate_update(ours != NULL ? ours->schema : r->kind->k->schema, old, obj, "", vs);
+}
+
 static int validate(struct api_request *r, const json_t *old, const json_t *obj)
 {
 	CLEANUP(arena_free) struct arena arena = ARENA_INIT(VALIDATION_ARENA);
@@ -179,7 +187,7 @@ static int validate(struct api_request *r, const json_t *old, const json_t *obj)
 	if (rc == 0) {
 		api_validate_metadata(r, obj, vs);
 		if (old != NULL)
-			schema_validate_update(r->kind->k->schema, old, obj, "", vs);
+			validate_change(r, old, obj, vs);
 		api_strategy_validate(r, old, obj, vs);
 		if (vs->n > 0)
 			rc = api_fail_invalid(r, name, vs);

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "api/kind.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -138,6 +139,18 @@ static void test_failures(void **state)
 		 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"},
 		{"PATCH", MAPS "/one?fieldManager=b", "application/apply-patch+yaml",
 		 "{apiVersion: v1, kind: ConfigMap, data: {k: other}}", 409, "Conflict", NULL},
+		{"PUT", "/api/v1/namespaces/default/status", "text/plain", "x", 415, "UnsupportedMediaType",
+		 "the body of the request was in an unknown format - accepted media types include: application/json, "
+		 "application/yaml,"
+		 " application/vnd.kubernetes.protobuf"},
+		{"PATCH", "/api/v1/namespaces/default/status", "text/plain", "[]", 415, "UnsupportedMediaType",
+		 "415: Unsupported Media Type"},
+		{"POST", "/api/v1/namespaces/default/status", NULL, "{}", 405, "MethodNotAllowed",
+		 "the server does not allow this method on the requested resource"},
+		{"DELETE", "/api/v1/namespaces/default/status", NULL, NULL, 405, "MethodNotAllowed",
+		 "the server does not allow this method on the requested resource"},
+		{"GET", MAPS "/one/status", NULL, NULL, 404, "NotFound",
+		 "the server could not find the requested resource"},
 		{"GET", MAPS "?labelSelector=(", NULL, NULL, 400, "BadRequest",
 		 "found '(', expected: !, identifier, or 'end of string'"},
 		{"GET", MAPS "?fieldSelector=data.a%3D1", NULL, NULL, 400, "BadRequest",
@@ -179,6 +192,61 @@ static void test_failures(void **state)
 			fail_msg("%s %s: %s", cases[i].method, cases[i].path, text);
 		}
 	}
+}
+
+/** Longer than any struct error: the whole message arrives all the same. */
+static void test_many_conflicts(void **state)
+{
+	(void)state;
+	enum { N = 20 };
+	JSON_AUTO map = json_pack("{s:s, s:s, s:{s:s}, s:{}}", "apiVersion", "v1", "kind", "ConfigMap", "metadata",
+				  "name", "many", "data");
+	for (int i = 0; i < N; i++) {
+		char key[32];
+		(void)snprintf(key, sizeof key, "a-rather-long-key-%d", i);
+		(void)json_object_set_new(json_object_get(map, "data"), key, json_string("1"));
+	}
+	CLEANUP(free_p) char *text = json_to_text(map, NULL);
+	json_decref(call_json("POST", MAPS, "application/json", NULL, text, 201));
+	for (int i = 0; i < N; i++) {
+		char key[32];
+		(void)snprintf(key, sizeof key, "a-rather-long-key-%d", i);
+		(void)json_object_set_new(json_object_get(map, "data"), key, json_string("2"));
+	}
+	CLEANUP(free_p) char *other = json_to_text(map, NULL);
+	JSON_AUTO s = call_json("PATCH", MAPS "/many?fieldManager=b", "application/apply-patch+yaml", NULL, other, 409);
+	const char *message = json_str(s, "message", "");
+	assert_non_null(strstr(message, "Apply failed with 20 conflicts"));
+	for (int i = 0; i < N; i++) {
+		char key[40];
+		(void)snprintf(key, sizeof key, ".data.a-rather-long-key-%d", i);
+		if (strstr(message, key) == NULL)
+			fail_msg("%s is not in: %s", key, message);
+	}
+	assert_int_equal(json_array_size(json_at(s, "details.causes")), N);
+}
+
+/** A definition cannot say what may not change; of our own kinds the server knows. */
+static void test_own_kinds_keep_what_is_immutable(void **state)
+{
+	(void)state;
+#define RUNTIMES "/apis/data.fluid.io/v1alpha1/namespaces/default/reservoirruntimes"
+	JSON_AUTO crd = kind_to_crd(&reservoir_runtime_kind);
+	CLEANUP(free_p) char *text = json_to_text(crd, NULL);
+	json_decref(call_json("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "application/json",
+			      NULL, text, 201));
+	json_decref(call_json("POST", RUNTIMES, "application/json", NULL,
+			      "{\"metadata\":{\"name\":\"r\"},\"spec\":{\"replicas\":1,\"tieredstore\":{\"levels\":"
+			      "[{\"mediumtype\":\"MEM\",\"path\":\"/dev/shm\",\"quota\":\"1Gi\"}]}}}",
+			      201));
+	JSON_AUTO s = call_json("PATCH", RUNTIMES "/r", "application/merge-patch+json", NULL,
+				"{\"spec\":{\"tieredstore\":{\"levels\":[{\"mediumtype\":\"MEM\",\"path\":\"/dev/shm\","
+				"\"quota\":\"2Gi\"}]}}}",
+				422);
+	assert_string_equal(json_str(s, "reason", ""), "Invalid");
+	assert_string_equal(json_str(s, "details.causes[0].field", ""), "spec.tieredstore");
+	json_decref(call_json("PATCH", RUNTIMES "/r", "application/merge-patch+json", NULL,
+			      "{\"spec\":{\"replicas\":2}}", 200));
 }
 
 static void test_too_large(void **state)
@@ -291,7 +359,8 @@ static void test_events_show_what_happened_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_failures), CASE(test_too_large),
+		CASE(test_failures), CASE(test_many_conflicts),
+		CASE(test_own_kinds_keep_what_is_immutable), CASE(test_too_large),
 		CASE(test_bodies),   CASE(test_forms_of_answers),
 		CASE(test_warnings), CASE(test_initial_events_end_with_a_bookmark),
 		CASE(test_metrics),  CASE(test_events_show_what_happened_first),
