@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "json/json.h"
-#include "local/agent_base64.h"
 #include "net/grpc.h"
 #include "net/proto/csi.pb-c.h"
 

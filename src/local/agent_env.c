@@ -3,13 +3,13 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
 #include "json/json.h"
 #include "kube/client.h"
-#include "local/agent_base64.h"
 
 #define EXPANDED_MAX (1u << 20)
 #define ENV_MAX 4096

@@ -2,13 +2,13 @@
 #include <string.h>
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "json/json.h"
 #include "kube/client.h"
 #include "kube/resource.h"
-#include "local/agent_base64.h"
 #include "local/agent_env.h"
 #include "local/agent_mount.h"
 #include "local/agent_paths.h"

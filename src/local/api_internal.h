@@ -114,10 +114,6 @@ void api_validate_metadata(const struct api_request *r, const json_t *obj, struc
 /** Remove null members as a typed decoder would. */
 void api_drop_nulls(const struct schema *s, json_t *value);
 void api_now(char out[static 32]);
-/** malloc'ed base64, NULL on no memory. */
-char *api_base64(const void *data, size_t n);
-/** -EINVAL with the place of the first bad byte in *@ret_n. *@ret is malloc'ed and NUL-terminated. */
-int api_unbase64(const char *text, char **ret, size_t *ret_n);
 
 /* Discovery and documents (api_discovery.c, api_docs.c). True when the path was one of theirs (then *@ret_rc is the result). */
 bool api_discovery(struct api_request *r, int *ret_rc);

@@ -1,5 +1,4 @@
 /* What every object has: metadata and its rules, versions, time. */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,39 +19,6 @@ int api_set_revision(json_t *obj, int64_t revision)
 	json_t *meta = json_object_get(obj, "metadata");
 	return json_object_set_new(meta, "resourceVersion", json_sprintf("%lld", (long long)revision)) == 0 ? 0
 													    : -ENOMEM;
-}
-
-char *api_base64(const void *data, size_t n)
-{
-	if (n > INT32_MAX / 2)
-		return NULL;
-	char *out = malloc((n + 2) / 3 * 4 + 1);
-	if (out != NULL)
-		(void)EVP_EncodeBlock((unsigned char *)out, data, (int)n); /* it writes exactly what was allocated */
-	return out;
-}
-
-int api_unbase64(const char *text, char **ret, size_t *ret_n)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	size_t n = strlen(text), good = strspn(text, alphabet), pad = n - good;
-	if (n > INT32_MAX / 2 || n % 4 != 0 || pad > 2 || strspn(text + good, "=") != pad) {
-		*ret_n = good < n ? good : n;
-		return -EINVAL;
-	}
-	char *out = malloc(n / 4 * 3 + 1);
-	if (out == NULL)
-		return -ENOMEM;
-	int k = n > 0 ? EVP_DecodeBlock((unsigned char *)out, (const unsigned char *)text, (int)n) : 0;
-	if (k < 0) {
-		free(out);
-		*ret_n = 0;
-		return -EINVAL;
-	}
-	*ret_n = (size_t)k - pad;
-	out[*ret_n] = '\0';
-	*ret = out;
-	return 0;
 }
 
 void api_drop_nulls(const struct schema *s, json_t *value)

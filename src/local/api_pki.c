@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -124,7 +125,7 @@ int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret,
 
 static json_t *encoded(const char *pem)
 {
-	CLEANUP(free_p) char *text = api_base64(pem, strlen(pem));
+	CLEANUP(free_p) char *text = base64_encode(pem, strlen(pem));
 	return text != NULL ? json_string(text) : NULL;
 }
 

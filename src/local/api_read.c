@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -201,7 +202,7 @@ static char *continue_token(int64_t revision, const char *ns, const char *name)
 				json_sprintf("%s/%s", ns, name));
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(j, &n);
-	return text != NULL ? api_base64(text, n) : NULL;
+	return text != NULL ? base64_encode(text, n) : NULL;
 }
 
 static int read_continue(struct api_request *r, struct objstore_range *range)
@@ -214,10 +215,13 @@ static int read_continue(struct api_request *r, struct objstore_range *range)
 	JSON_AUTO j = NULL;
 	if (strlen(token) > CONTINUE_MAX)
 		return api_fail_bad(r, "invalid continue token: continue key is not valid: too long");
-	if (api_unbase64(token, &text, &n) < 0)
+	int rc = base64_decode(token, &text, &n);
+	if (rc == -ENOMEM)
+		return api_fail_memory(r);
+	if (rc < 0)
 		return api_fail_bad(
 			r, "invalid continue token: continue key is not valid: illegal base64 data at input byte %zu",
-			n);
+			base64_bad_byte(token));
 	const char *start = json_parse(text, n, &j, NULL) == 0 ? json_str(j, "start", NULL) : NULL;
 	const char *slash = start != NULL ? strchr(start, '/') : NULL;
 	range->revision = json_int(j, "rv", 0);

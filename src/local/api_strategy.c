@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/schema.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "local/api_internal.h"
@@ -31,7 +32,7 @@ static int secret_fill(json_t *obj, const json_t *old)
 	json_object_foreach (json_object_get(obj, "stringData"), key, v) {
 		if (!json_is_string(v))
 			continue; /* validation names it */
-		CLEANUP(free_p) char *text = api_base64(json_string_value(v), json_string_length(v));
+		CLEANUP(free_p) char *text = base64_encode(json_string_value(v), json_string_length(v));
 		json_t *data = json_object_get(obj, "data");
 		if (!json_is_object(data)) {
 			if (text == NULL || json_object_set_new(obj, "data", json_object()) < 0)

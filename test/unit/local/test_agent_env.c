@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "json/json.h"
-#include "local/agent_base64.h"
 #include "local/agent_env.h"
 #include "local/agent_hosts.h"
 
