@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
+#include "net/http_client_internal.h"
 
 #define IDLE_DEFAULT    16
 #define BODY_DEFAULT    ((size_t)64 << 20)
@@ -341,7 +342,7 @@ static void set_tls(CURL *easy, struct http_client *c)
 	SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
-static void set_connection(CURL *easy, struct http_client *c)
+void http_client_set_connection(CURL *easy, struct http_client *c)
 {
 	SET(easy, CURLOPT_NOSIGNAL, 1L);
 	SET(easy, CURLOPT_QUICK_EXIT, 1L); /* a hanging name lookup must not hold up a cancelled call */
@@ -478,7 +479,7 @@ static int connect_code(CURL *easy)
 	}
 }
 
-static int curl_to_errno(CURL *easy, CURLcode code)
+int http_client_errno(CURL *easy, CURLcode code)
 {
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
@@ -550,7 +551,7 @@ static int transfer_failed(struct transfer *t, CURLcode code, struct error *err)
 	if (t->rc < 0)
 		return error_set(err, t->rc, "%s %s: %s", t->call->method, url, own_reason(t, buf, sizeof buf));
 	const char *reason = t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(code);
-	return error_set(err, curl_to_errno(t->easy, code), "%s %s: %s", t->call->method, url, reason);
+	return error_set(err, http_client_errno(t->easy, code), "%s %s: %s", t->call->method, url, reason);
 }
 
 /* --- the whole --- */
@@ -598,7 +599,7 @@ static int perform(struct http_client *c, struct transfer *t, struct http_answer
 	if (rc < 0)
 		return error_set(err, rc, "%s: %s in a request header", t->call->method,
 				 rc == -EINVAL ? "line break" : "out of memory");
-	set_connection(t->easy, c);
+	http_client_set_connection(t->easy, c);
 	set_method(t->easy, t->call);
 	set_limits(t->easy, t->call);
 	set_callbacks(t);

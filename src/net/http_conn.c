@@ -247,6 +247,10 @@ static void conn_keep(struct http_conn *c, const char *data, size_t n)
 /* Plain bytes from the peer. */
 static void conn_input(struct http_conn *c, const char *data, size_t n)
 {
+	if (c->state == CONN_STREAMING && c->stream->on_data != NULL) {
+		c->stream->on_data(c->stream->ctx, data, n);
+		return;
+	}
 	while (n > 0 && c->state == CONN_READING && c->out == NULL) {
 		size_t used;
 		const char *why = "";
@@ -347,6 +351,23 @@ static bool server_stopping(struct http_server *s)
 	return stopping;
 }
 
+/* An upgraded connection: give on what came before the switch, and read or not, as its owner wants. */
+static void conn_read_upgraded(struct http_conn *c)
+{
+	if (c->state != CONN_STREAMING || c->stream->on_data == NULL)
+		return;
+	pthread_mutex_lock(&c->lock);
+	const bool on = !c->stream->no_read;
+	pthread_mutex_unlock(&c->lock);
+	if (c->pending.n > 0) {
+		struct strbuf input = c->pending;
+		c->pending = STRBUF_INIT(2 * HTTP_PENDING_MAX + HTTP_PIECE);
+		conn_input(c, input.p, input.n);
+		strbuf_clear(&input);
+	}
+	conn_read(c, on);
+}
+
 /* The answer is complete. */
 static void conn_answered(struct http_conn *c, bool close_after)
 {
@@ -390,10 +411,12 @@ void http_conn_process(struct http_conn *c)
 	}
 	if (done && c->stream != NULL)
 		http_stream_finish(TAKE(c->stream));
-	if (done)
+	if (done) {
 		conn_answered(c, close_after);
-	else
-		http_output_pump(c);
+		return;
+	}
+	http_output_pump(c);
+	conn_read_upgraded(c);
 }
 
 void http_conn_sweep(struct http_conn *c, int64_t now)

@@ -83,3 +83,16 @@ struct http_stream *http_stream_ref(struct http_stream *s);
 struct http_stream *http_stream_unref(struct http_stream *s);
 /** End the answer after what is queued. */
 void http_stream_end(struct http_stream *s);
+
+/**
+ * Switch the connection to another protocol ("websocket"): answers 101 with the headers added so far and ends the exchange. From then on
+ * http_stream_write() sends plain bytes, http_stream_end() ends the connection after what is queued, and what the peer sends goes to @on_data,
+ * on the loop thread, which must not block. @on_close as for http_stream_begin(). NULL on no memory (peer cut off, nothing is called).
+ */
+struct http_stream *http_upgrade(struct http_exchange *x, const char *protocol,
+				 void (*on_data)(void *ctx, const void *data, size_t n), void (*on_close)(void *ctx),
+				 void *ctx);
+/** Stop (@on false) or go on reading what an upgraded peer sends; what is under way still comes. Any thread. */
+void http_stream_read(struct http_stream *s, bool on);
+/** Bytes of a stream that are not yet with the kernel's socket. Any thread. */
+size_t http_stream_queued(struct http_stream *s);

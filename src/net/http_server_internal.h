@@ -91,9 +91,11 @@ struct http_stream {
 	atomic_uint refs;
 	struct http_conn *conn; /* a reference */
 	void (*on_close)(void *ctx);
+	void (*on_data)(void *ctx, const void *data, size_t n); /* upgraded; NULL: the peer has nothing more to say */
 	void *ctx;
 	bool chunked, discard;
-	bool ended; /* guarded by the connection's lock */
+	bool ended;   /* guarded by the connection's lock */
+	bool no_read; /* guarded by the connection's lock */
 	struct http_stream *next_begun;
 };
 

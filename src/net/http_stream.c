@@ -57,6 +57,28 @@ void http_stream_finish(struct http_stream *s)
 	http_stream_unref(s);
 }
 
+/** Give the loop the stream and its head @b; ends the exchange. */
+static void stream_hand_over(struct http_exchange *x, struct http_stream *s, struct outbuf *b, bool keep_alive)
+{
+	struct http_conn *c = x->conn;
+	keep_for_handler(s);
+
+	pthread_mutex_lock(&c->lock);
+	if (c->closed)
+		free(b);
+	else
+		http_conn_queue_locked(c, b);
+	c->begun = s;
+	c->close_after = !keep_alive;
+	const bool scheduled = http_conn_schedule_locked(c);
+	if (!scheduled)
+		c->begun = NULL;
+	pthread_mutex_unlock(&c->lock);
+	http_exchange_free(x);
+	if (!scheduled)
+		http_stream_finish(s); /* the server has stopped: nobody else is left to say so */
+}
+
 struct http_stream *http_stream_begin(struct http_exchange *x, int status, const char *content_type,
 				      void (*on_close)(void *ctx), void *ctx)
 {
@@ -74,23 +96,48 @@ struct http_stream *http_stream_begin(struct http_exchange *x, int status, const
 	}
 	s->chunked = !x->q.http10;
 	s->discard = x->q.head;
-	keep_for_handler(s);
-
-	pthread_mutex_lock(&c->lock);
-	if (c->closed)
-		free(b);
-	else
-		http_conn_queue_locked(c, b);
-	c->begun = s;
-	c->close_after = !keep_alive;
-	const bool scheduled = http_conn_schedule_locked(c);
-	if (!scheduled)
-		c->begun = NULL;
-	pthread_mutex_unlock(&c->lock);
-	http_exchange_free(x);
-	if (!scheduled)
-		http_stream_finish(s); /* the server has stopped: nobody else is left to say so */
+	stream_hand_over(x, s, b, keep_alive);
 	return s;
+}
+
+struct http_stream *http_upgrade(struct http_exchange *x, const char *protocol,
+				 void (*on_data)(void *ctx, const void *data, size_t n), void (*on_close)(void *ctx),
+				 void *ctx)
+{
+	http_exchange_add_header(x, "Connection", "Upgrade");
+	http_exchange_add_header(x, "Upgrade", protocol);
+	struct http_stream *s = stream_new(x->conn, on_close, ctx);
+	struct outbuf *b = s == NULL || x->extra.failed
+				   ? NULL
+				   : http_answer_make(101, NULL, &x->extra, false, true, true, NULL, 0);
+	if (b == NULL) {
+		if (s != NULL)
+			http_stream_unref(s);
+		http_exchange_answer(x, NULL, false);
+		return NULL;
+	}
+	s->on_data = on_data;
+	stream_hand_over(x, s, b, false);
+	return s;
+}
+
+void http_stream_read(struct http_stream *s, bool on)
+{
+	struct http_conn *c = s->conn;
+	pthread_mutex_lock(&c->lock);
+	if (!c->closed && s->no_read == on) {
+		s->no_read = !on;
+		(void)http_conn_schedule_locked(c); /* refused only when the loop is gone, and then it is closed */
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+size_t http_stream_queued(struct http_stream *s)
+{
+	pthread_mutex_lock(&s->conn->lock);
+	const size_t n = s->conn->queued;
+	pthread_mutex_unlock(&s->conn->lock);
+	return n;
 }
 
 static struct outbuf *make_chunk(const struct http_stream *s, const void *data, size_t n)
