@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := all
-.PHONY: all run test bench install clean help build-packages
+.PHONY: all run test bench check check-all fuzz coverage install clean help build-packages
 
 help: ## say what each verb does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,8 +32,26 @@ bench: all ## measure against the disk and curl, and write docs/benchmarks.md
 	@build-aux/install-packages.sh run test
 	@test/bench/run.sh $(BUILD)/sluice
 
+CHECKS ?= build-check
+
+check: build-packages ## static analysis of what changed (BASE=commit: since then)
+	@build-aux/install-packages.sh check
+	@build-aux/check.sh $(CHECKS)
+
+check-all: build-packages ## static analysis of everything; clang, data races, valgrind and failing allocations
+	@build-aux/install-packages.sh run test check
+	@build-aux/check-all.sh $(CHECKS)
+
+fuzz: build-packages ## each parser under libFuzzer for SECONDS (60); TARGETS="json yaml": only these
+	@build-aux/install-packages.sh check
+	@build-aux/fuzz.sh $(CHECKS)-fuzz $(or $(SECONDS),60) $(TARGETS)
+
+coverage: build-packages ## lines and branches that the unit tests reach, by folder
+	@build-aux/install-packages.sh test check
+	@build-aux/coverage.sh $(CHECKS)-coverage
+
 install: all ## install the program below PREFIX (default /usr/local)
 	@meson install -C $(BUILD) --no-rebuild
 
 clean: ## remove what was built
-	@rm -rf $(BUILD) $(TEST_BUILD)
+	@rm -rf $(BUILD) $(TEST_BUILD) $(CHECKS) $(CHECKS)-*
