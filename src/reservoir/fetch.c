@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #define COALESCE_BYTES   (8u * 1024 * 1024) /* longest single read of a source */
+#define PIECE_BYTES      (256u * 1024)      /* longest write to the cache; libcurl hands out 16 KiB at a time */
 #define AHEAD_JOBS_MAX   256
 #define STREAMS          4
 #define BACKOFF_FIRST_NS (100 * NSEC_PER_MSEC)
@@ -88,7 +89,9 @@ struct transfer {
 	struct fetch_file *ff;
 	uint32_t block, end; /* the block being filled; behind the last */
 	uint64_t off;        /* where the next byte belongs */
+	size_t held;         /* bytes before it that are in buf, not written yet */
 	int disk_error;
+	char buf[PIECE_BYTES];
 };
 
 static bool stop_wait(struct fetcher *f, int64_t until_ns)
@@ -124,21 +127,42 @@ static uint64_t block_end(const struct fetch_file *ff, uint32_t block)
 	return end < ff->version.size ? end : ff->version.size;
 }
 
+/* Write what is held; blocks that are whole then are there for readers. */
+static int flush_held(struct transfer *t)
+{
+	const int r = store_write(t->ff->sf, t->off - t->held, t->buf, t->held);
+	if (r < 0) {
+		t->disk_error = r;
+		return r;
+	}
+	t->held = 0;
+	while (t->block < t->end && t->off >= block_end(t->ff, t->block))
+		store_done(t->ff->sf, t->block++);
+	return 0;
+}
+
 static int store_piece(void *ctx, const void *data, size_t n)
 {
 	struct transfer *t = ctx;
 	struct fetcher *f = t->ff->fetcher;
 	if (rate_wait(f, n))
 		return -ECANCELED;
-	const int r = store_write(t->ff->sf, t->off, data, n);
-	if (r < 0) {
-		t->disk_error = r;
-		return r;
-	}
-	t->off += n;
 	atomic_fetch_add_explicit(&f->fetched, n, memory_order_relaxed);
-	while (t->block < t->end && t->off >= block_end(t->ff, t->block))
-		store_done(t->ff->sf, t->block++);
+	const uint64_t end = block_end(t->ff, t->end - 1);
+	for (const char *p = data; n > 0;) {
+		const size_t room = PIECE_BYTES - t->held, k = n < room ? n : room;
+		memcpy(t->buf + t->held, p, k);
+		t->held += k;
+		t->off += k;
+		p += k;
+		n -= k;
+		/* Also at a block's end: somebody waits for it. */
+		if (t->held == PIECE_BYTES || t->off >= end || t->off >= block_end(t->ff, t->block)) {
+			const int r = flush_held(t);
+			if (r < 0)
+				return r;
+		}
+	}
 	return 0;
 }
 
@@ -151,24 +175,28 @@ static bool may_log(atomic_int_fast64_t *last_ns, int64_t pause_ns)
 	       atomic_compare_exchange_strong_explicit(last_ns, &last, now, memory_order_relaxed, memory_order_relaxed);
 }
 
-static void run_job(struct fetcher *f, struct job *j)
+static void run_job(struct fetcher *f, struct job *j, struct transfer *t)
 {
-	struct transfer t = {.ff = j->ff, .block = j->first, .end = j->first + j->n};
+	t->ff = j->ff;
+	t->block = j->first;
+	t->end = j->first + j->n;
+	t->disk_error = 0;
 	struct error err = {0};
 	int r = 0;
 	int64_t pause = BACKOFF_FIRST_NS;
-	for (unsigned attempt = 0; t.block < t.end; attempt++) {
-		t.off = (uint64_t)t.block * f->block_size;
-		const uint32_t before = t.block;
-		r = source_read(j->ff->source, j->ff->path, &j->ff->version, t.off, block_end(j->ff, t.end - 1) - t.off,
-				store_piece, &t, &err);
-		if (t.block == t.end)
+	for (unsigned attempt = 0; t->block < t->end; attempt++) {
+		t->off = (uint64_t)t->block * f->block_size;
+		t->held = 0; /* of an attempt that was cut: it comes again */
+		const uint32_t before = t->block;
+		r = source_read(j->ff->source, j->ff->path, &j->ff->version, t->off, block_end(j->ff, t->end - 1) - t->off,
+				store_piece, t, &err);
+		if (t->block == t->end)
 			break;
-		if (t.disk_error != 0) {
-			r = error_set(&err, t.disk_error, "write to the cache: %s", strerror(-t.disk_error));
+		if (t->disk_error != 0) {
+			r = error_set(&err, t->disk_error, "write to the cache: %s", strerror(-t->disk_error));
 			break;
 		}
-		if (t.block > before)
+		if (t->block > before)
 			attempt = 0; /* it goes forward: that is no reason to give up */
 		if (!source_may_retry(r) || attempt >= f->o.retries)
 			break;
@@ -180,7 +208,7 @@ static void run_job(struct fetcher *f, struct job *j)
 		}
 		pause = pause * 2 < BACKOFF_MAX_NS ? pause * 2 : BACKOFF_MAX_NS;
 	}
-	if (t.block == t.end)
+	if (t->block == t->end)
 		return;
 	if (r != -ECANCELED && r != -ENOSPC) {
 		if (may_log(&f->logged_ns, NSEC_PER_SEC))
@@ -189,12 +217,13 @@ static void run_job(struct fetcher *f, struct job *j)
 		if (f->o.on_failure != NULL)
 			f->o.on_failure(f->o.ctx, j->ff->source, err.msg);
 	}
-	store_fail(j->ff->sf, t.block, t.end - t.block, r, err.msg);
+	store_fail(j->ff->sf, t->block, t->end - t->block, r, err.msg);
 }
 
 static void *fetch_main(void *arg)
 {
 	struct fetcher *f = arg;
+	struct transfer t; /* 256 KiB of the thread's 8 MiB stack; only what is used becomes memory */
 	pthread_mutex_lock(&f->lock);
 	for (;;) {
 		struct job *j = list_take(&f->wanted, &f->wanted.head);
@@ -211,7 +240,7 @@ static void *fetch_main(void *arg)
 		if (stop)
 			store_fail(j->ff->sf, j->first, j->n, -ECANCELED, "the worker is stopping");
 		else
-			run_job(f, j);
+			run_job(f, j, &t);
 		(void)fetch_file_unref(j->ff);
 		free(j);
 		pthread_mutex_lock(&f->lock);
