@@ -39,19 +39,18 @@ static int agent_run(int argc, char **argv)
 	struct agent_options o = {.data_dir = DEFAULT_DATA_DIR};
 	bool end_pods = false;
 	const struct option_spec specs[] = {
-		{"kubeconfig", OPT_STRING, &o.kubeconfig},
-		{"data-dir", OPT_STRING, &o.data_dir},
-		{"node-name", OPT_STRING, &o.node_name},
-		{"kubelet-root", OPT_STRING, &o.kubelet_root},
-		{"end-pods-on-exit", OPT_FLAG, &end_pods},
-		{0},
+		{"kubeconfig", OPT_STRING, &o.kubeconfig}, {"data-dir", OPT_STRING, &o.data_dir},
+		{"node-name", OPT_STRING, &o.node_name},   {"kubelet-root", OPT_STRING, &o.kubelet_root},
+		{"end-pods-on-exit", OPT_FLAG, &end_pods}, {0},
 	};
 	int words = 0;
 	const int rc = options_parse(&cmd_agent, argc, argv, specs, &words);
 	if (rc != 0)
 		return rc > 0 ? 0 : 2;
 	if (words > 0) {
-		(void)fprintf(stderr, "sluice agent: there is no argument '%s'; 'sluice help agent' says how it is used\n", argv[1]);
+		(void)fprintf(stderr,
+			      "sluice agent: there is no argument '%s'; 'sluice help agent' says how it is used\n",
+			      argv[1]);
 		return 2;
 	}
 	CLEANUP(close_fd) int signal_fd = stop_signal_fd(); /* before threads start: they inherit the mask */
@@ -68,15 +67,19 @@ static int agent_run(int argc, char **argv)
 const struct command cmd_agent = {
 	.name = "agent",
 	.summary = "run this machine's pods",
-	.usage = "Usage: sluice agent [--kubeconfig FILE] [--data-dir DIR] [--node-name NAME] [--kubelet-root DIR] [--end-pods-on-exit]\n\n"
-		 "Registers this machine as a Node and runs the pods that are bound to it, by runc under conmon. Needs root.\n"
-		 "Pods run on the machine itself (image sluice.local/host) and share its network, with hostNetwork or without:\n"
+	.usage = "Usage: sluice agent [--kubeconfig FILE] [--data-dir DIR] [--node-name NAME] [--kubelet-root DIR] "
+		 "[--end-pods-on-exit]\n\n"
+		 "Registers this machine as a Node and runs the pods that are bound to it, by runc under conmon. Needs "
+		 "root.\n"
+		 "Pods run on the machine itself (image sluice.local/host) and share its network, with hostNetwork or "
+		 "without:\n"
 		 "their address is 127.0.0.1, and a port can be taken only once.\n\n"
 		 "  --kubeconfig FILE     where the API server is (default: KUBECONFIG, ~/.kube/config)\n"
 		 "  --data-dir DIR        containers, logs and state (default " DEFAULT_DATA_DIR ")\n"
 		 "  --node-name NAME      name of the Node (default: the host name)\n"
 		 "  --kubelet-root DIR    volumes and CSI sockets (default DATA-DIR/kubelet)\n"
-		 "  --end-pods-on-exit    end all pods when the agent is stopped; without it they go on and the next agent takes them over\n\n"
+		 "  --end-pods-on-exit    end all pods when the agent is stopped; without it they go on and the next "
+		 "agent takes them over\n\n"
 		 "Prints 'ready: agent' when the node is Ready; SIGTERM and Ctrl-C end it.\n",
 	.hidden = true,
 	.run = agent_run,

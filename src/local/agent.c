@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/resource.h"
@@ -26,8 +25,9 @@
 #include "local/agent_private.h"
 #include "local/agent_shared.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
-#define SYNC_RETRY_NS NSEC_PER_SEC
+#define SYNC_RETRY_NS   NSEC_PER_SEC
 #define END_PATIENCE_NS (60 * NSEC_PER_SEC)
 
 /* One agent for a data directory; the file's text is the pid of whoever holds the lock. */
@@ -43,7 +43,8 @@ static int take_lock(struct agent *a, struct error *err)
 	char pid[16] = "";
 	if (flock(a->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		(void)file_pread_full(a->lock_fd, pid, sizeof pid - 1, 0); /* only for the message */
-		return error_set(err, -EBUSY, "a node agent (pid %s) already runs with data directory '%s'", pid, a->paths.data_dir);
+		return error_set(err, -EBUSY, "a node agent (pid %s) already runs with data directory '%s'", pid,
+				 a->paths.data_dir);
 	}
 	const int n = snprintf(pid, sizeof pid, "%d", (int)getpid());
 	if (ftruncate(a->lock_fd, 0) < 0 || file_pwrite_all(a->lock_fd, pid, (size_t)n, 0) < 0)
@@ -121,7 +122,8 @@ static int connect_api(struct agent *a, const char *kubeconfig, struct error *er
 	return rc ?: http_client_new(&o, &a->http, err);
 }
 
-static int fetch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err)
+static int fetch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		 struct error *err)
 {
 	return kube_get(((struct agent *)ctx)->client, r, ns, name, ret, err);
 }
@@ -135,8 +137,8 @@ static void sync_one(struct agent *a, const char *uid)
 	struct error err = {0};
 	const int rc = pod_sync(p, &again, &err);
 	if (rc < 0 && rc != -ESTALE && !p->warned)
-		LOG(a->log, LOG_LVL_WARN, "pod cannot be brought on", LOG_STR("namespace", p->ns), LOG_STR("name", p->name),
-		    LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "pod cannot be brought on", LOG_STR("namespace", p->ns),
+		    LOG_STR("name", p->name), LOG_STR("err", err.msg));
 	p->warned = rc < 0;
 	if (rc < 0)
 		again = SYNC_RETRY_NS;
@@ -197,8 +199,13 @@ static int bring_up(struct agent *a, const struct agent_options *o, struct error
 	rc = rc ?: open_shared_mounts(a, err);
 	if (rc < 0)
 		return rc;
-	a->volumes = (struct volume_host){.paths = &a->paths, .node_name = a->node_name, .address = AGENT_ADDRESS, .shared = a->shared,
-					  .csi = a->csi, .fetch = fetch, .ctx = a};
+	a->volumes = (struct volume_host){.paths = &a->paths,
+					  .node_name = a->node_name,
+					  .address = AGENT_ADDRESS,
+					  .shared = a->shared,
+					  .csi = a->csi,
+					  .fetch = fetch,
+					  .ctx = a};
 	rc = record_load(a, err);
 	rc = rc ?: watch_new(a, err);
 	rc = rc ?: watch_start(a, err);
@@ -257,7 +264,9 @@ int agent_end_pods(struct agent *a, struct error *err)
 		if (e.left == 0)
 			break;
 		if (clock_mono_ns() >= deadline)
-			return error_set(err, -ETIMEDOUT, "%zu pods have not ended in time: they are taken up again at the next start", e.left);
+			return error_set(err, -ETIMEDOUT,
+					 "%zu pods have not ended in time: they are taken up again at the next start",
+					 e.left);
 		struct timespec until;
 		(void)clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec++;

@@ -12,7 +12,7 @@ struct error;
 struct logger;
 
 struct agent_options {
-	const char *kubeconfig;   /* NULL: as kube_config_load() finds one */
+	const char *kubeconfig; /* NULL: as kube_config_load() finds one */
 	const char *data_dir;
 	const char *kubelet_root; /* NULL: DATA_DIR/kubelet */
 	const char *node_name;    /* NULL: the host name */

@@ -19,8 +19,8 @@
 #include "local/agent_paths.h"
 
 #define CGROUP2_MAGIC 0x63677270
-#define DEPTH_MAX 32
-#define PROCS_MAX (1u << 20)
+#define DEPTH_MAX     32
+#define PROCS_MAX     (1u << 20)
 
 bool cgroup_is_v2(void)
 {
@@ -107,8 +107,9 @@ int cgroup_remove(const char *group, long long timeout_ns, struct error *err)
 		if (r.rc == 0)
 			return 0;
 		if (clock_mono_ns() >= deadline)
-			return error_set(err, r.rc, "control group '%s' cannot be removed: %s (a process in it does not end)", group,
-					 strerror(-r.rc));
+			return error_set(err, r.rc,
+					 "control group '%s' cannot be removed: %s (a process in it does not end)",
+					 group, strerror(-r.rc));
 		(void)poll(NULL, 0, wait_ms); /* the kernel tells nobody that a killed process has left its group */
 	}
 }

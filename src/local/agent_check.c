@@ -4,18 +4,30 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 /* Fields that would change what the pod is. Everything not named here either works or has no meaning on one machine. */
 static const char *const refused_pod[] = {
-	"spec.runtimeClassName", "spec.shareProcessNamespace", "spec.securityContext.sysctls", "spec.securityContext.seLinuxOptions",
-	"spec.securityContext.windowsOptions", "spec.ephemeralContainers", "spec.resourceClaims", "spec.activeDeadlineSeconds",
+	"spec.runtimeClassName",
+	"spec.shareProcessNamespace",
+	"spec.securityContext.sysctls",
+	"spec.securityContext.seLinuxOptions",
+	"spec.securityContext.windowsOptions",
+	"spec.ephemeralContainers",
+	"spec.resourceClaims",
+	"spec.activeDeadlineSeconds",
 	"spec.setHostnameAsFQDN",
 };
 static const char *const refused_container[] = {
-	"tty", "stdin", "volumeDevices", "securityContext.seLinuxOptions", "securityContext.windowsOptions", "restartPolicy",
-	"restartPolicyRules", "lifecycle.stopSignal",
+	"tty",
+	"stdin",
+	"volumeDevices",
+	"securityContext.seLinuxOptions",
+	"securityContext.windowsOptions",
+	"restartPolicy",
+	"restartPolicyRules",
+	"lifecycle.stopSignal",
 };
 
 static bool is_set(const json_t *v)
@@ -49,7 +61,8 @@ static int check_hooks(const json_t *c, const char *prefix, struct error *err)
 	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
 		const json_t *h = json_object_get(json_object_get(c, "lifecycle"), hooks[i]);
 		if (h != NULL && json_object_get(h, "exec") == NULL)
-			return error_set(err, -EOPNOTSUPP, "%slifecycle.%s: only exec works on this node yet", prefix, hooks[i]);
+			return error_set(err, -EOPNOTSUPP, "%slifecycle.%s: only exec works on this node yet", prefix,
+					 hooks[i]);
 	}
 	return 0;
 }
@@ -89,7 +102,7 @@ int pod_check(const json_t *obj, struct error *err)
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		size_t i;
 		const json_t *c;
-		json_array_foreach(json_object_get(json_object_get(obj, "spec"), lists[k]), i, c)
+		json_array_foreach (json_object_get(json_object_get(obj, "spec"), lists[k]), i, c)
 			if (rc == 0)
 				rc = check_container(c, lists[k], i, err);
 	}

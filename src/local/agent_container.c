@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/resource.h"
@@ -23,19 +22,20 @@
 #include "local/agent_mount.h"
 #include "local/agent_oci.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
-#define CONFIG_RETRY_NS (5 * NSEC_PER_SEC)
-#define HOOK_TIMEOUT_NS (60 * NSEC_PER_SEC)
-#define GROUP_TIMEOUT_NS (5 * NSEC_PER_SEC)
-#define KILL_PATIENCE_NS (10 * NSEC_PER_SEC)
-#define BACKOFF_FIRST_NS (10 * NSEC_PER_SEC)
-#define BACKOFF_MAX_NS (300 * NSEC_PER_SEC)
-#define BACKOFF_FORGET_NS (600 * NSEC_PER_SEC)
+#define CONFIG_RETRY_NS         (5 * NSEC_PER_SEC)
+#define HOOK_TIMEOUT_NS         (60 * NSEC_PER_SEC)
+#define GROUP_TIMEOUT_NS        (5 * NSEC_PER_SEC)
+#define KILL_PATIENCE_NS        (10 * NSEC_PER_SEC)
+#define BACKOFF_FIRST_NS        (10 * NSEC_PER_SEC)
+#define BACKOFF_MAX_NS          (300 * NSEC_PER_SEC)
+#define BACKOFF_FORGET_NS       (600 * NSEC_PER_SEC)
 #define TERMINATION_MESSAGE_MAX 4096
-#define TERMINATION_LINES 80
+#define TERMINATION_LINES       80
 
-int container_log_path(const struct agent *a, const char *ns, const char *pod, const char *uid, const char *container, int n,
-		       struct path *ret, struct error *err)
+int container_log_path(const struct agent *a, const char *ns, const char *pod, const char *uid, const char *container,
+		       int n, struct path *ret, struct error *err)
 {
 	return path_set(ret, err, "%s/logs/pods/%s_%s_%s/%s/%d.log", a->paths.data_dir, ns, pod, uid, container, n);
 }
@@ -54,7 +54,8 @@ static void set_phase(struct pod_run *p, struct container_run *c, enum container
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void wait_for(struct pod_run *p, struct container_run *c, const char *reason, const char *message, int64_t retry_ns)
+static void wait_for(struct pod_run *p, struct container_run *c, const char *reason, const char *message,
+		     int64_t retry_ns)
 {
 	const bool news = !str_same(c->wait_reason, reason) || !str_same(c->wait_message, message);
 	(void)str_copy(c->wait_reason, sizeof c->wait_reason, reason);
@@ -70,7 +71,8 @@ static void wait_for(struct pod_run *p, struct container_run *c, const char *rea
 static int lookup(void *ctx, const char *kind, const char *name, json_t **ret, struct error *err)
 {
 	const struct pod_run *p = ctx;
-	return kube_get(p->agent->client, strcmp(kind, "Secret") == 0 ? &KUBE_SECRET : &KUBE_CONFIGMAP, p->ns, name, ret, err);
+	return kube_get(p->agent->client, strcmp(kind, "Secret") == 0 ? &KUBE_SECRET : &KUBE_CONFIGMAP, p->ns, name,
+			ret, err);
 }
 
 /* All that the configuration needs: wrong things here are the pod's own. */
@@ -85,8 +87,14 @@ static int build_config(struct pod_run *p, struct container_run *c, const char *
 	JSON_AUTO files = NULL;
 	JSON_AUTO devices = oci_privileged(spec) ? image_devices() : NULL;
 	struct path binary, group;
-	const struct env_input in = {.pod = p->obj, .container = spec, .node_name = a->node_name, .address = AGENT_ADDRESS,
-				     .path = IMAGE_HOST_PATH, .hostname = pod_hostname(p), .lookup = lookup, .ctx = p};
+	const struct env_input in = {.pod = p->obj,
+				     .container = spec,
+				     .node_name = a->node_name,
+				     .address = AGENT_ADDRESS,
+				     .path = IMAGE_HOST_PATH,
+				     .hostname = pod_hostname(p),
+				     .lookup = lookup,
+				     .ctx = p};
 	int rc = env_build(&in, &env, err);
 	rc = rc ?: env_command(spec, env, &args, err);
 	rc = rc ?: path_set(&binary, err, "%s/agent/bin/sluice", a->paths.data_dir);
@@ -99,10 +107,18 @@ static int build_config(struct pod_run *p, struct container_run *c, const char *
 	if (json_array_extend(mounts, files) < 0 || strlen(group.p) + 1 + strlen(id) >= sizeof group.p)
 		return error_set(err, -ENOMEM, "out of memory");
 	(void)snprintf(group.p + strlen(group.p), sizeof group.p - strlen(group.p), "/%s", id);
-	const struct oci_input oci = {.pod = p->obj, .container = spec, .args = args, .env = env, .image_mounts = image,
-				      .volume_mounts = mounts, .devices = devices, .cgroups_path = group.p,
-				      .hostname = pod_host_network(p->obj) ? NULL : pod_hostname(p), .capabilities = a->capabilities,
-				      .oom_score_adj = a->oom_score_adj, .cgroup_v2 = a->cgroup_v2};
+	const struct oci_input oci = {.pod = p->obj,
+				      .container = spec,
+				      .args = args,
+				      .env = env,
+				      .image_mounts = image,
+				      .volume_mounts = mounts,
+				      .devices = devices,
+				      .cgroups_path = group.p,
+				      .hostname = pod_host_network(p->obj) ? NULL : pod_hostname(p),
+				      .capabilities = a->capabilities,
+				      .oom_score_adj = a->oom_score_adj,
+				      .cgroup_v2 = a->cgroup_v2};
 	return oci_config(&oci, ret, err);
 }
 
@@ -160,10 +176,12 @@ static void new_attempt(struct pod_run *p, struct container_run *c, const char *
 	drop_old_log(p, c);
 	struct error err = {0};
 	if (old[0] != '\0' && container_clean(p->agent, old, &err) < 0)
-		LOG(p->agent->log, LOG_LVL_WARN, "container cannot be removed", LOG_STR("container", old), LOG_STR("err", err.msg));
+		LOG(p->agent->log, LOG_LVL_WARN, "container cannot be removed", LOG_STR("container", old),
+		    LOG_STR("err", err.msg));
 }
 
-static void ended(struct pod_run *p, struct container_run *c, int code, const char *reason, const char *message, int64_t when)
+static void ended(struct pod_run *p, struct container_run *c, int code, const char *reason, const char *message,
+		  int64_t when)
 {
 	struct agent *a = p->agent;
 	struct error err = {0};
@@ -172,10 +190,11 @@ static void ended(struct pod_run *p, struct container_run *c, int code, const ch
 		c->backoff_ns = 0;
 	c->next_start_ns = clock_mono_ns() + c->backoff_ns;
 	set_phase(p, c, CONTAINER_ENDED);
-	LOG(a->log, LOG_LVL_INFO, "container ended", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name), LOG_STR("container", c->name),
-	    LOG_INT("code", code), LOG_STR("reason", reason));
+	LOG(a->log, LOG_LVL_INFO, "container ended", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name),
+	    LOG_STR("container", c->name), LOG_INT("code", code), LOG_STR("reason", reason));
 	if (record_save(p, c, &err) < 0)
-		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id), LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id),
+		    LOG_STR("err", err.msg));
 }
 
 /* Everything but the record and the log. */
@@ -192,7 +211,8 @@ static void reap(struct agent *a, const struct pod_run *p, const char *id)
 	rc = rc ?: path_set(&root, &err, "%s/containers/%s/rootfs", a->paths.data_dir, id);
 	rc = rc ?: mount_remove_tree(root.p, &err);
 	if (rc < 0)
-		LOG(a->log, LOG_LVL_WARN, "container's rest cannot be removed yet", LOG_STR("container", id), LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "container's rest cannot be removed yet", LOG_STR("container", id),
+		    LOG_STR("err", err.msg));
 }
 
 int container_clean(struct agent *a, const char *id, struct error *err)
@@ -209,15 +229,17 @@ int container_clean(struct agent *a, const char *id, struct error *err)
 
 static void start_failed(struct pod_run *p, struct container_run *c, const struct error *err)
 {
-	event_emit(p->agent->events, p->ref, "Warning", "Failed", "Error: failed to start container \"%s\": %s", c->name, err->msg);
+	event_emit(p->agent->events, p->ref, "Warning", "Failed", "Error: failed to start container \"%s\": %s",
+		   c->name, err->msg);
 	ended(p, c, 128, "StartError", err->msg, clock_wall_ns());
 	reap(p->agent, p, c->id);
 }
 
 static bool run_hook(struct pod_run *p, struct container_run *c, const char *hook, int64_t timeout_ns)
 {
-	const json_t *command = json_at(container_spec(p, c), strcmp(hook, "PostStart") == 0 ? "lifecycle.postStart.exec.command"
-											      : "lifecycle.preStop.exec.command");
+	const json_t *command =
+		json_at(container_spec(p, c), strcmp(hook, "PostStart") == 0 ? "lifecycle.postStart.exec.command"
+									     : "lifecycle.preStop.exec.command");
 	const size_t n = json_array_size(command);
 	if (n == 0)
 		return true;
@@ -231,8 +253,10 @@ static bool run_hook(struct pod_run *p, struct container_run *c, const char *hoo
 	const int rc = runtime_exec(&p->agent->paths, c->id, argv, 64u << 10, timeout_ns, &r, &err);
 	const bool ok = rc == 0 && r.status == 0;
 	if (!ok)
-		event_emit(p->agent->events, p->ref, "Warning", strcmp(hook, "PostStart") == 0 ? "FailedPostStartHook" : "FailedPreStopHook",
-			   "%s hook of container %s failed: %s%.*s", hook, c->name, rc < 0 ? err.msg : "", 200, rc == 0 ? r.err : "");
+		event_emit(p->agent->events, p->ref, "Warning",
+			   strcmp(hook, "PostStart") == 0 ? "FailedPostStartHook" : "FailedPreStopHook",
+			   "%s hook of container %s failed: %s%.*s", hook, c->name, rc < 0 ? err.msg : "", 200,
+			   rc == 0 ? r.err : "");
 	if (rc == 0)
 		process_result_clear(&r);
 	return ok;
@@ -245,11 +269,12 @@ static void running(struct pod_run *p, struct container_run *c)
 	c->started_ns = clock_mono_ns();
 	event_emit(a->events, p->ref, "Normal", "Created", "Created container: %s", c->name);
 	event_emit(a->events, p->ref, "Normal", "Started", "Started container %s", c->name);
-	LOG(a->log, LOG_LVL_INFO, "container started", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name), LOG_STR("container", c->name),
-	    LOG_INT("restarts", c->restarts));
+	LOG(a->log, LOG_LVL_INFO, "container started", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name),
+	    LOG_STR("container", c->name), LOG_INT("restarts", c->restarts));
 	struct error err = {0};
 	if (record_save(p, c, &err) < 0)
-		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id), LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id),
+		    LOG_STR("err", err.msg));
 	set_phase(p, c, CONTAINER_RUNNING);
 	(void)monitor_watch(a->monitor, &a->paths, c->id, p->uid); /* no memory: its end is seen at the next pass */
 	if (!run_hook(p, c, "PostStart", HOOK_TIMEOUT_NS)) {
@@ -267,7 +292,8 @@ void container_start(struct pod_run *p, struct container_run *c)
 	if (!image_is_host(image)) {
 		char text[300];
 		(void)snprintf(text, sizeof text,
-			       "image \"%.100s\" cannot be had: only " IMAGE_HOST " (the machine itself) runs on this node yet; set image: " IMAGE_HOST,
+			       "image \"%.100s\" cannot be had: only " IMAGE_HOST
+			       " (the machine itself) runs on this node yet; set image: " IMAGE_HOST,
 			       image);
 		wait_for(p, c, "ImagePullBackOff", text, CONFIG_RETRY_NS);
 		return;
@@ -323,7 +349,8 @@ static void end_of_log(const struct pod_run *p, const struct container_run *c, c
 	struct path path;
 	if (container_log_path(p->agent, p->ns, p->name, p->uid, c->name, c->restarts, &path, NULL) < 0)
 		return;
-	struct log_reader *r = log_reader_new(path.p, &(struct log_options){.tail_lines = TERMINATION_LINES, .limit_bytes = -1});
+	struct log_reader *r =
+		log_reader_new(path.p, &(struct log_options){.tail_lines = TERMINATION_LINES, .limit_bytes = -1});
 	struct tail t = {.out = out, .size = size};
 	if (r != NULL)
 		(void)log_reader_read(r, keep_tail, &t, NULL); /* without it there is no message */
@@ -336,10 +363,14 @@ static void termination_message(const struct pod_run *p, const struct container_
 {
 	struct path path;
 	out[0] = '\0';
-	if (path_set(&path, NULL, "%s/pods/%s/containers/%s/termination-log", p->agent->paths.kubelet_root, p->uid, c->name) < 0)
+	if (path_set(&path, NULL, "%s/pods/%s/containers/%s/termination-log", p->agent->paths.kubelet_root, p->uid,
+		     c->name) < 0)
 		return;
 	CLEANUP(close_fd) int fd = open(path.p, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	const ssize_t n = fd >= 0 ? file_pread_full(fd, out, (size < TERMINATION_MESSAGE_MAX ? size : TERMINATION_MESSAGE_MAX) - 1, 0) : 0;
+	const ssize_t n =
+		fd >= 0 ? file_pread_full(fd, out,
+					  (size < TERMINATION_MESSAGE_MAX ? size : TERMINATION_MESSAGE_MAX) - 1, 0)
+			: 0;
 	out[n > 0 ? n : 0] = '\0';
 	printable(out);
 }
@@ -362,7 +393,8 @@ bool container_observe(struct pod_run *p, struct container_run *c)
 		ended(p, c, e.code, reason, message, e.finished_wall_ns);
 	} else {
 		ended(p, c, 137, "ContainerStatusUnknown",
-		      "it ended while nobody watched: the machine was restarted or its monitor was killed", clock_wall_ns());
+		      "it ended while nobody watched: the machine was restarted or its monitor was killed",
+		      clock_wall_ns());
 	}
 	reap(p->agent, p, c->id);
 	return true;
@@ -383,9 +415,11 @@ bool container_stop(struct pod_run *p, struct container_run *c, int64_t grace_ns
 	if (!c->hooked) {
 		c->hooked = true;
 		if (grace_ns > 0)
-			(void)run_hook(p, c, "PreStop", c->kill_at_ns - clock_mono_ns()); /* failing is told by an Event */
+			(void)run_hook(p, c, "PreStop",
+				       c->kill_at_ns - clock_mono_ns()); /* failing is told by an Event */
 		if (runtime_signal(&a->paths, c->id, SIGTERM, &err) < 0 && err.code != -ESRCH)
-			LOG(a->log, LOG_LVL_WARN, "container cannot be signalled", LOG_STR("container", c->id), LOG_STR("err", err.msg));
+			LOG(a->log, LOG_LVL_WARN, "container cannot be signalled", LOG_STR("container", c->id),
+			    LOG_STR("err", err.msg));
 	}
 	const int64_t now = clock_mono_ns();
 	if (now >= c->kill_at_ns && !c->killed) {

@@ -14,11 +14,11 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "local/agent_csi_call.h"
 #include "local/agent_mount.h"
 #include "local/agent_paths.h"
+#include "json/json.h"
 
 #define VOL_DATA_MAX (64u << 10)
 /* Half of the pods' workers: hung drivers must not stop pods without such volumes (their own fuse pods among them). */
@@ -87,7 +87,8 @@ static int socket_path(const struct agent_csi *n, const char *driver, struct pat
 }
 
 /* The directory that kubelets use: the handle may hold any characters. */
-static int staging_dir(const struct agent_csi *n, const char *driver, const char *handle, struct path *ret, struct error *err)
+static int staging_dir(const struct agent_csi *n, const char *driver, const char *handle, struct path *ret,
+		       struct error *err)
 {
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
@@ -132,29 +133,36 @@ static void add_pod_info(json_t *context, const json_t *pod)
 	(void)json_object_set_new(context, "csi.storage.k8s.io/ephemeral", json_string("false"));
 }
 
-static int publish(struct agent_csi *n, const struct agent_csi_mount *m, const char *driver, const char *handle, const char *dir,
-		   const char *target, struct error *err)
+static int publish(struct agent_csi *n, const struct agent_csi_mount *m, const char *driver, const char *handle,
+		   const char *dir, const char *target, struct error *err)
 {
 	const json_t *csi = json_at(m->pv, "spec.csi");
 	struct path sock, staging, global;
 	int rc = socket_path(n, driver, &sock, err);
 	rc = rc ?: staging_dir(n, driver, handle, &staging, err);
 	rc = rc ?: path_set(&global, err, "%s/globalmount", staging.p);
-	rc = rc ?: write_vol_data(dir,
-				  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "attachmentID", "", "driverName", driver, "nodeName",
-					    n->node_name, "specVolID", m->pv_name, "volumeHandle", handle, "volumeLifecycleMode",
-					    "Persistent"),
-				  err);
+	rc = rc
+		     ?: write_vol_data(dir,
+				       json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "attachmentID", "", "driverName",
+						 driver, "nodeName", n->node_name, "specVolID", m->pv_name,
+						 "volumeHandle", handle, "volumeLifecycleMode", "Persistent"),
+				       err);
 	if (rc < 0)
 		return rc;
 	JSON_AUTO context = json_object();
 	(void)json_object_update(context, json_object_get(csi, "volumeAttributes") ?: context);
-	struct csi_volume v = {.handle = handle, .staging = global.p, .target = target, .pv = m->pv, .read_only = m->read_only,
-			       .context = context, .secrets = m->stage_secret};
+	struct csi_volume v = {.handle = handle,
+			       .staging = global.p,
+			       .target = target,
+			       .pv = m->pv,
+			       .read_only = m->read_only,
+			       .context = context,
+			       .secrets = m->stage_secret};
 	bool stages = false;
 	rc = csi_call_stages(sock.p, &stages, err);
 	if (rc == 0 && stages) {
-		rc = write_vol_data(staging.p, json_pack("{s:s, s:s}", "driverName", driver, "volumeHandle", handle), err);
+		rc = write_vol_data(staging.p, json_pack("{s:s, s:s}", "driverName", driver, "volumeHandle", handle),
+				    err);
 		rc = rc ?: file_mkdir_all(global.p, 0750, err);
 		rc = rc ?: csi_call_stage(sock.p, &v, err);
 	}
@@ -170,12 +178,15 @@ static int publish(struct agent_csi *n, const struct agent_csi_mount *m, const c
 
 int agent_csi_publish(struct agent_csi *n, const struct agent_csi_mount *m, struct path *ret, struct error *err)
 {
-	const char *driver = json_str(m->pv, "spec.csi.driver", ""), *handle = json_str(m->pv, "spec.csi.volumeHandle", "");
+	const char *driver = json_str(m->pv, "spec.csi.driver", ""),
+		   *handle = json_str(m->pv, "spec.csi.volumeHandle", "");
 	if (strcmp(json_str(m->pv, "spec.volumeMode", "Filesystem"), "Filesystem") != 0)
-		return error_set(err, -EOPNOTSUPP, "persistentvolume \"%s\": only volumeMode Filesystem works here", m->pv_name);
+		return error_set(err, -EOPNOTSUPP, "persistentvolume \"%s\": only volumeMode Filesystem works here",
+				 m->pv_name);
 	struct path dir, target;
 	CLEANUP(free_p) char *key = str_printf("%s/%s", driver, handle);
-	int rc = path_set(&dir, err, "%s/pods/%s/volumes/kubernetes.io~csi/%s", n->paths->kubelet_root, obj_uid(m->pod), m->pv_name);
+	int rc = path_set(&dir, err, "%s/pods/%s/volumes/kubernetes.io~csi/%s", n->paths->kubelet_root, obj_uid(m->pod),
+			  m->pv_name);
 	rc = rc ?: path_set(&target, err, "%s/mount", dir.p);
 	if (rc < 0 || key == NULL)
 		return rc < 0 ? rc : error_set(err, -ENOMEM, "out of memory");
@@ -202,7 +213,8 @@ static bool is_used_elsewhere(const struct agent_csi *n, const char *dir, const 
 	bool used = false;
 	for (struct dirent *e; d != NULL && !used && (e = readdir(d)) != NULL;) {
 		if (e->d_name[0] == '.' ||
-		    path_set(&path, NULL, "%s/%s/volumes/kubernetes.io~csi/%s", pods.p, e->d_name, pv_name) < 0 || strcmp(path.p, dir) == 0)
+		    path_set(&path, NULL, "%s/%s/volumes/kubernetes.io~csi/%s", pods.p, e->d_name, pv_name) < 0 ||
+		    strcmp(path.p, dir) == 0)
 			continue;
 		used = file_exists(path.p);
 	}
@@ -231,7 +243,8 @@ static int unstage(struct agent_csi *n, const char *sock, const char *driver, co
 	return rc ?: mount_remove_tree(staging.p, err);
 }
 
-static int unpublish(struct agent_csi *n, const char *dir, const json_t *data, const char *driver, const char *handle, struct error *err)
+static int unpublish(struct agent_csi *n, const char *dir, const json_t *data, const char *driver, const char *handle,
+		     struct error *err)
 {
 	struct path sock, target;
 	int rc = socket_path(n, driver, &sock, err);
@@ -272,9 +285,11 @@ int agent_csi_drivers(struct agent_csi *n, json_t **ret, struct error *err)
 	json_t *list = json_array();
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
 		CLEANUP(free_p) char *id = NULL;
-		if (e->d_name[0] == '.' || socket_path(n, e->d_name, &sock, NULL) < 0 || csi_call_node_id(sock.p, &id, NULL) < 0)
+		if (e->d_name[0] == '.' || socket_path(n, e->d_name, &sock, NULL) < 0 ||
+		    csi_call_node_id(sock.p, &id, NULL) < 0)
 			continue; /* not one that answers */
-		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:[]}", "name", e->d_name, "nodeID", id, "topologyKeys"));
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:s, s:[]}", "name", e->d_name, "nodeID", id, "topologyKeys"));
 	}
 	(void)closedir(d);
 	*ret = list;

@@ -22,7 +22,7 @@ struct agent_csi_mount {
 	const json_t *pod, *pv;
 	const char *pv_name;
 	bool read_only;
-	bool pod_info;               /* CSIDriver.spec.podInfoOnMount */
+	bool pod_info;                               /* CSIDriver.spec.podInfoOnMount */
 	const json_t *stage_secret, *publish_secret; /* Secrets' data (base64), or NULL */
 };
 

@@ -8,22 +8,24 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "json/json.h"
 #include "net/grpc.h"
 #include "net/proto/csi.pb-c.h"
+#include "json/json.h"
 
-#define MOUNT_TIMEOUT_NS (120 * NSEC_PER_SEC)
+#define MOUNT_TIMEOUT_NS   (120 * NSEC_PER_SEC)
 #define UNMOUNT_TIMEOUT_NS (60 * NSEC_PER_SEC)
-#define QUERY_TIMEOUT_NS (5 * NSEC_PER_SEC)
-#define REQUEST_MAX (2u << 20)
+#define QUERY_TIMEOUT_NS   (5 * NSEC_PER_SEC)
+#define REQUEST_MAX        (2u << 20)
 
 /* Every map entry that protobuf-c generates has this layout; a test of the wire format sees to it. */
 struct map_entry {
 	ProtobufCMessage base;
 	char *key, *value;
 };
-_Static_assert(sizeof(struct map_entry) == sizeof(Csi__V1__NodeStageVolumeRequest__SecretsEntry), "map entries have changed");
-_Static_assert(offsetof(struct map_entry, value) == offsetof(Csi__V1__NodePublishVolumeRequest__VolumeContextEntry, value),
+_Static_assert(sizeof(struct map_entry) == sizeof(Csi__V1__NodeStageVolumeRequest__SecretsEntry),
+	       "map entries have changed");
+_Static_assert(offsetof(struct map_entry, value) ==
+		       offsetof(Csi__V1__NodePublishVolumeRequest__VolumeContextEntry, value),
 	       "map entries have changed");
 
 struct entries {
@@ -31,15 +33,17 @@ struct entries {
 	size_t n;
 };
 
-static int fill_entries(struct arena *a, const json_t *map, bool base64, void (*init)(void *entry), struct entries *ret, struct error *err)
+static int fill_entries(struct arena *a, const json_t *map, bool base64, void (*init)(void *entry), struct entries *ret,
+			struct error *err)
 {
 	*ret = (struct entries){.p = arena_alloc_array(a, json_object_size(map) + 1, sizeof(struct map_entry *))};
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)map, key, v) {
+	json_object_foreach ((json_t *)map, key, v) {
 		struct map_entry *e = ret->p != NULL ? arena_alloc(a, sizeof *e) : NULL;
 		if (e == NULL)
-			return error_set(err, -ENOMEM, "CSI request: out of memory or larger than %u MiB", REQUEST_MAX >> 20);
+			return error_set(err, -ENOMEM, "CSI request: out of memory or larger than %u MiB",
+					 REQUEST_MAX >> 20);
 		init(e);
 		const char *text = json_string_value(v) ?: "";
 		CLEANUP(free_p) char *raw = NULL;
@@ -49,7 +53,8 @@ static int fill_entries(struct arena *a, const json_t *map, bool base64, void (*
 		e->key = arena_strdup(a, key);
 		e->value = arena_strdup(a, base64 ? raw : text);
 		if (e->key == NULL || e->value == NULL)
-			return error_set(err, -ENOMEM, "CSI request: out of memory or larger than %u MiB", REQUEST_MAX >> 20);
+			return error_set(err, -ENOMEM, "CSI request: out of memory or larger than %u MiB",
+					 REQUEST_MAX >> 20);
 		ret->p[ret->n++] = e;
 	}
 	return 0;
@@ -93,7 +98,7 @@ static Csi__V1__VolumeCapability__AccessMode__Mode access_mode(const json_t *pv)
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		size_t k;
 		const json_t *m;
-		json_array_foreach(list, k, m)
+		json_array_foreach (list, k, m)
 			if (strcmp(json_string_value(m) ?: "", modes[i].name) == 0)
 				return modes[i].mode;
 	}
@@ -116,7 +121,7 @@ static int fill_capability(struct arena *a, const json_t *pv, struct capability 
 		return error_set(err, -ENOMEM, "CSI request: out of memory");
 	size_t i;
 	const json_t *o;
-	json_array_foreach(options, i, o) {
+	json_array_foreach (options, i, o) {
 		char *flag = arena_strdup(a, json_string_value(o));
 		if (flag == NULL)
 			return error_set(err, -ENOMEM, "CSI request: out of memory");
@@ -125,8 +130,8 @@ static int fill_capability(struct arena *a, const json_t *pv, struct capability 
 	return 0;
 }
 
-static int call(const char *sock, const char *method, const ProtobufCMessage *m, int64_t timeout_ns, uint8_t **ret, size_t *ret_n,
-		struct error *err)
+static int call(const char *sock, const char *method, const ProtobufCMessage *m, int64_t timeout_ns, uint8_t **ret,
+		size_t *ret_n, struct error *err)
 {
 	const size_t n = protobuf_c_message_get_packed_size(m);
 	CLEANUP(free_p) uint8_t *out = malloc(n + 1);
@@ -143,7 +148,8 @@ static int call(const char *sock, const char *method, const ProtobufCMessage *m,
 }
 
 /* A call whose answer says nothing but that it was done. */
-static int call_plain(const char *sock, const char *method, const ProtobufCMessage *m, int64_t timeout_ns, struct error *err)
+static int call_plain(const char *sock, const char *method, const ProtobufCMessage *m, int64_t timeout_ns,
+		      struct error *err)
 {
 	uint8_t *answer = NULL;
 	size_t n = 0;

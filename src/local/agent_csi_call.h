@@ -8,7 +8,7 @@ struct error;
 
 struct csi_volume {
 	const char *handle, *staging, *target;
-	const json_t *pv;      /* file system, mount options, access modes */
+	const json_t *pv; /* file system, mount options, access modes */
 	bool read_only;
 	const json_t *context; /* string map */
 	const json_t *secrets; /* a Secret's data (base64), or NULL */

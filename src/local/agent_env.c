@@ -8,11 +8,11 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
+#include "json/json.h"
 
 #define EXPANDED_MAX (1u << 20)
-#define ENV_MAX 4096
+#define ENV_MAX      4096
 
 static const char *env_value(const json_t *env, const char *name, size_t n)
 {
@@ -61,7 +61,8 @@ static int key_of_map(const json_t *map, const char *prefix, const char *path, c
 {
 	/* metadata.labels['key'] */
 	const size_t n = strlen(prefix), len = strlen(path);
-	if (strncmp(path, prefix, n) != 0 || len < n + 4 || strncmp(path + n, "['", 2) != 0 || strcmp(path + len - 2, "']") != 0)
+	if (strncmp(path, prefix, n) != 0 || len < n + 4 || strncmp(path + n, "['", 2) != 0 ||
+	    strcmp(path + len - 2, "']") != 0)
 		return -ENOENT;
 	CLEANUP(free_p) char *key = strndup(path + n + 2, len - n - 4);
 	if (key == NULL)
@@ -77,7 +78,7 @@ static int whole_map(const json_t *map, char **ret)
 	struct strbuf b = STRBUF_INIT(EXPANDED_MAX);
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)map, key, v) {
+	json_object_foreach ((json_t *)map, key, v) {
 		if (!json_is_string(v))
 			continue;
 		strbuf_addf(&b, "%s%s=", b.n > 0 ? "\n" : "", key);
@@ -88,7 +89,8 @@ static int whole_map(const json_t *map, char **ret)
 	return rc;
 }
 
-int env_field(const json_t *pod, const char *path, const char *node_name, const char *address, char **ret, struct error *err)
+int env_field(const json_t *pod, const char *path, const char *node_name, const char *address, char **ret,
+	      struct error *err)
 {
 	const json_t *labels = json_at(pod, "metadata.labels"), *annotations = json_at(pod, "metadata.annotations");
 	const struct {
@@ -149,7 +151,8 @@ static int decode_secret(const char *name, const char *key, const char *base64, 
 	return rc < 0 ? error_set(err, rc, "secret \"%s\": key '%s' cannot be an environment variable", name, key) : 0;
 }
 
-static int value_of(const char *kind, const json_t *obj, const char *name, const char *key, char **ret, struct error *err)
+static int value_of(const char *kind, const json_t *obj, const char *name, const char *key, char **ret,
+		    struct error *err)
 {
 	const char *v = json_string_value(json_object_get(json_object_get(obj, "data"), key));
 	if (v == NULL)
@@ -168,12 +171,16 @@ static int key_ref(const struct env_input *in, const char *kind, const json_t *r
 	JSON_AUTO obj = NULL;
 	int rc = in->lookup(in->ctx, kind, name, &obj, err);
 	if (rc == -ENOENT)
-		return optional ? 0 : error_set(err, rc, "%s \"%s\" not found", strcmp(kind, "Secret") == 0 ? "secret" : "configmap", name);
+		return optional ? 0
+				: error_set(err, rc, "%s \"%s\" not found",
+					    strcmp(kind, "Secret") == 0 ? "secret" : "configmap", name);
 	if (rc < 0)
 		return rc;
 	rc = value_of(kind, obj, name, key, ret, err);
 	if (rc == -ENOENT)
-		return optional ? 0 : error_set(err, rc, "couldn't find key %s in %s %s/%s", key, kind, obj_namespace(in->pod), name);
+		return optional ? 0
+				: error_set(err, rc, "couldn't find key %s in %s %s/%s", key, kind,
+					    obj_namespace(in->pod), name);
 	return rc;
 }
 
@@ -231,12 +238,13 @@ static int add_source(const struct env_input *in, const json_t *source, json_t *
 	if (rc == -ENOENT)
 		return json_bool(ref, "optional", false)
 			       ? 0
-			       : error_set(err, rc, "%s \"%s\" not found", strcmp(kind, "Secret") == 0 ? "secret" : "configmap", name);
+			       : error_set(err, rc, "%s \"%s\" not found",
+					   strcmp(kind, "Secret") == 0 ? "secret" : "configmap", name);
 	if (rc < 0)
 		return rc;
 	const char *key;
 	json_t *unused;
-	json_object_foreach(json_object_get(obj, "data"), key, unused) {
+	json_object_foreach (json_object_get(obj, "data"), key, unused) {
 		CLEANUP(free_p) char *full = str_printf("%s%s", prefix, key);
 		CLEANUP(free_p) char *value = NULL;
 		if (full == NULL || !is_variable_name(full))
@@ -256,10 +264,10 @@ int env_build(const struct env_input *in, json_t **ret, struct error *err)
 	rc = rc ?: add_env(list, "HOSTNAME", in->hostname, err);
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(in->container, "envFrom"), i, v)
+	json_array_foreach (json_object_get(in->container, "envFrom"), i, v)
 		if (rc == 0)
 			rc = add_source(in, v, list, err);
-	json_array_foreach(json_object_get(in->container, "env"), i, v)
+	json_array_foreach (json_object_get(in->container, "env"), i, v)
 		if (rc == 0)
 			rc = add_variable(in, v, list, err);
 	if (rc == 0)
@@ -271,7 +279,7 @@ static int add_words(const json_t *from, const char *field, const json_t *env, j
 {
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(from, field), i, v) {
+	json_array_foreach (json_object_get(from, field), i, v) {
 		CLEANUP(free_p) char *word = json_is_string(v) ? env_expand(json_string_value(v), env) : NULL;
 		if (word == NULL || json_array_append_new(list, json_string(word)) < 0)
 			return error_set(err, -EINVAL, "%s[%zu]: is no text or larger than 1 MiB", field, i);

@@ -30,4 +30,5 @@ int env_command(const json_t *container, const json_t *env, json_t **ret, struct
  */
 char *env_expand(const char *text, const json_t *env);
 /** Text of a downward API field ("metadata.labels['a']", "status.podIP"), malloc'ed; -EINVAL for one that is not offered. */
-int env_field(const json_t *pod, const char *path, const char *node_name, const char *address, char **ret, struct error *err);
+int env_field(const json_t *pod, const char *path, const char *node_name, const char *address, char **ret,
+	      struct error *err);

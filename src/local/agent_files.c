@@ -9,11 +9,11 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/informer.h"
 #include "local/agent_hosts.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 #define RESOLV_MAX (64u << 10)
 
@@ -52,7 +52,11 @@ int pod_files_refresh(struct pod_run *p, struct error *err)
 		return 0;
 	JSON_AUTO services = informer_list(p->agent->services, NULL);
 	JSON_AUTO pods = informer_list(p->agent->pods, NULL);
-	const struct hosts_input in = {.pod = p->obj, .hostname = pod_hostname(p), .address = AGENT_ADDRESS, .services = services, .pods = pods};
+	const struct hosts_input in = {.pod = p->obj,
+				       .hostname = pod_hostname(p),
+				       .address = AGENT_ADDRESS,
+				       .services = services,
+				       .pods = pods};
 	CLEANUP(free_p) char *text = NULL;
 	struct path path;
 	int rc = hosts_text(&in, &text, err);
@@ -75,7 +79,7 @@ static void add_list(struct strbuf *b, const json_t *list, const char *word, boo
 	const json_t *v;
 	if (one_line && json_array_size(list) > 0)
 		strbuf_adds(b, word);
-	json_array_foreach(list, i, v) {
+	json_array_foreach (list, i, v) {
 		if (one_line)
 			strbuf_addf(b, " %s", json_string_value(v));
 		else
@@ -89,7 +93,7 @@ static void add_options(struct strbuf *b, const json_t *options)
 {
 	size_t i;
 	const json_t *o;
-	json_array_foreach(options, i, o) {
+	json_array_foreach (options, i, o) {
 		const char *value = json_str(o, "value", "");
 		strbuf_addf(b, "options %s%s%s\n", json_str(o, "name", ""), *value != '\0' ? ":" : "", value);
 	}
@@ -119,7 +123,7 @@ static bool is_mounted_by_user(const json_t *container, const char *dest)
 {
 	size_t i;
 	const json_t *m;
-	json_array_foreach(json_object_get(container, "volumeMounts"), i, m)
+	json_array_foreach (json_object_get(container, "volumeMounts"), i, m)
 		if (strcmp(json_str(m, "mountPath", ""), dest) == 0)
 			return true;
 	return false;
@@ -129,8 +133,8 @@ static int add_file(json_t *list, const json_t *container, const char *source, c
 {
 	if (is_mounted_by_user(container, dest))
 		return 0;
-	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s]}", "destination", dest, "type", "bind", "source", source,
-						     "options", "rbind", "rprivate")) < 0
+	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s]}", "destination", dest, "type", "bind",
+						     "source", source, "options", "rbind", "rprivate")) < 0
 		       ? error_set(err, -ENOMEM, "pod's files: out of memory")
 		       : 0;
 }

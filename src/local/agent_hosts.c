@@ -5,10 +5,10 @@
 
 #include "base/error.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
+#include "json/json.h"
 
-#define HOSTS_MAX (4u << 20)
+#define HOSTS_MAX      (4u << 20)
 #define CLUSTER_DOMAIN "cluster.local"
 
 /* Every form under which a program may ask; the short name only inside the namespace. */
@@ -32,16 +32,17 @@ static void add_pod(struct strbuf *b, const struct hosts_input *in, const json_t
 	strbuf_addf(b, "%s\t", in->address);
 	if (strcmp(ns, obj_namespace(in->pod)) == 0)
 		strbuf_addf(b, "%s.%s ", host, sub);
-	strbuf_addf(b, "%s.%s.%s %s.%s.%s.svc %s.%s.%s.svc." CLUSTER_DOMAIN "\n", host, sub, ns, host, sub, ns, host, sub, ns);
+	strbuf_addf(b, "%s.%s.%s %s.%s.%s.svc %s.%s.%s.svc." CLUSTER_DOMAIN "\n", host, sub, ns, host, sub, ns, host,
+		    sub, ns);
 }
 
 static void add_aliases(struct strbuf *b, const json_t *aliases)
 {
 	size_t i, k;
 	const json_t *a, *name;
-	json_array_foreach(aliases, i, a) {
+	json_array_foreach (aliases, i, a) {
 		strbuf_adds(b, json_str(a, "ip", ""));
-		json_array_foreach(json_object_get(a, "hostnames"), k, name)
+		json_array_foreach (json_object_get(a, "hostnames"), k, name)
 			strbuf_addf(b, "\t%s", json_string_value(name));
 		strbuf_addc(b, '\n');
 	}
@@ -55,9 +56,9 @@ int hosts_text(const struct hosts_input *in, char **ret, struct error *err)
 	strbuf_addf(&b, "%s\t%s\n", in->address, in->hostname);
 	size_t i;
 	const json_t *o;
-	json_array_foreach(in->services, i, o)
+	json_array_foreach (in->services, i, o)
 		add_service(&b, in, o);
-	json_array_foreach(in->pods, i, o)
+	json_array_foreach (in->pods, i, o)
 		add_pod(&b, in, o);
 	add_aliases(&b, json_at(in->pod, "spec.hostAliases"));
 	const int rc = strbuf_take(&b, ret);

@@ -18,17 +18,18 @@ static const char *const trees[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64
 
 /* Names that programs need to run, trust certificates and name users; nothing that is a secret or tells of the host's services. */
 static const char *const etc_files[] = {
-	"passwd",	"group", "ssl",		"ca-certificates", "ca-certificates.conf", "nsswitch.conf",
-	"ld.so.cache",	"ld.so.conf", "ld.so.conf.d", "localtime",	   "alternatives",
+	"passwd",      "group",      "ssl",          "ca-certificates", "ca-certificates.conf", "nsswitch.conf",
+	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",       "alternatives",
 };
 
 static const struct {
 	const char *name;
 	mode_t mode;
 } own_dirs[] = {
-	{"etc", 0755},	   {"tmp", 01777},     {"run", 0755},	     {"run/lock", 01777}, {"var", 0755},	 {"var/lib", 0755},
-	{"var/log", 0755}, {"var/cache", 0755}, {"var/tmp", 01777},   {"var/spool", 0755}, {"root", 0700},	 {"opt", 0755},
-	{"opt/sluice", 0755}, {"opt/sluice/bin", 0755}, {"proc", 0555}, {"sys", 0555},	  {"dev", 0755},	 {"mnt", 0755},
+	{"etc", 0755},     {"tmp", 01777},    {"run", 0755},        {"run/lock", 01777},      {"var", 0755},
+	{"var/lib", 0755}, {"var/log", 0755}, {"var/cache", 0755},  {"var/tmp", 01777},       {"var/spool", 0755},
+	{"root", 0700},    {"opt", 0755},     {"opt/sluice", 0755}, {"opt/sluice/bin", 0755}, {"proc", 0555},
+	{"sys", 0555},     {"dev", 0755},     {"mnt", 0755},
 };
 
 static const struct {
@@ -84,11 +85,14 @@ int image_prepare_root(const char *rootfs, struct error *err)
 		return error_set(err, -errno, "container root '%s': %s", rootfs, strerror(errno));
 
 	for (size_t i = 0; i < ARRAY_LEN(own_dirs); i++)
-		if (mkdirat(root, own_dirs[i].name, 0755) < 0 || fchmodat(root, own_dirs[i].name, own_dirs[i].mode, 0) < 0)
-			return error_set(err, -errno, "container root '%s/%s': %s", rootfs, own_dirs[i].name, strerror(errno));
+		if (mkdirat(root, own_dirs[i].name, 0755) < 0 ||
+		    fchmodat(root, own_dirs[i].name, own_dirs[i].mode, 0) < 0)
+			return error_set(err, -errno, "container root '%s/%s': %s", rootfs, own_dirs[i].name,
+					 strerror(errno));
 	for (size_t i = 0; i < ARRAY_LEN(own_links); i++)
 		if (symlinkat(own_links[i].target, root, own_links[i].name) < 0)
-			return error_set(err, -errno, "container root '%s/%s': %s", rootfs, own_links[i].name, strerror(errno));
+			return error_set(err, -errno, "container root '%s/%s': %s", rootfs, own_links[i].name,
+					 strerror(errno));
 
 	struct path host, name;
 	int rc = 0;
@@ -102,8 +106,8 @@ int image_prepare_root(const char *rootfs, struct error *err)
 
 static int add_bind(json_t *list, const char *source, const char *dest)
 {
-	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", dest, "type", "bind",
-						     "source", source, "options", "rbind", "rro", "rslave")) < 0
+	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:[s, s, s]}", "destination", dest, "type",
+						     "bind", "source", source, "options", "rbind", "rro", "rslave")) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -138,18 +142,19 @@ static int add_device(json_t *list, int dirfd, const char *name, const char *pat
 	struct stat st;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)))
 		return 0;
-	json_t *d = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "path", path, "type", S_ISCHR(st.st_mode) ? "c" : "b", "major",
-			      (int)major(st.st_rdev), "minor", (int)minor(st.st_rdev), "fileMode", (int)(st.st_mode & 07777), "uid",
-			      (int)st.st_uid, "gid", (int)st.st_gid);
+	json_t *d =
+		json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "path", path, "type", S_ISCHR(st.st_mode) ? "c" : "b",
+			  "major", (int)major(st.st_rdev), "minor", (int)minor(st.st_rdev), "fileMode",
+			  (int)(st.st_mode & 07777), "uid", (int)st.st_uid, "gid", (int)st.st_gid);
 	return json_array_append_new(list, d) < 0 ? -ENOMEM : 0;
 }
 
 /* Made by the runtime itself, or of no use without the file system that they belong to. */
 static bool skip_device(const char *path)
 {
-	static const char *const skipped[] = {"/dev/console", "/dev/ptmx", "/dev/null", "/dev/zero", "/dev/full",
-					      "/dev/random",  "/dev/urandom", "/dev/tty", "/dev/pts",  "/dev/shm",
-					      "/dev/mqueue",  "/dev/fd"};
+	static const char *const skipped[] = {"/dev/console", "/dev/ptmx",   "/dev/null",    "/dev/zero",
+					      "/dev/full",    "/dev/random", "/dev/urandom", "/dev/tty",
+					      "/dev/pts",     "/dev/shm",    "/dev/mqueue",  "/dev/fd"};
 	for (size_t i = 0; i < ARRAY_LEN(skipped); i++)
 		if (strcmp(path, skipped[i]) == 0)
 			return true;
@@ -157,7 +162,7 @@ static bool skip_device(const char *path)
 }
 
 #define DEVICE_DEPTH_MAX 3
-#define DEVICES_MAX 4096
+#define DEVICES_MAX      4096
 
 static int walk_devices(json_t *list, const char *dir, int depth)
 {

@@ -13,18 +13,18 @@
 #include "base/str.h"
 #include "base/strbuf.h"
 
-#define CHUNK (64u << 10)
+#define CHUNK          (64u << 10)
 #define LINE_MAX_BYTES (1u << 20)
-#define TIME_MAX 48
+#define TIME_MAX       48
 
 struct log_reader {
 	char *path;
 	struct log_options o;
-	int fd;              /* of the file being read, or -1 */
-	struct strbuf part;  /* the beginning of a line whose end is not written yet */
-	bool begun;          /* tail and rotation have been seen to */
-	bool mid_line;       /* the last piece given was partial: no timestamp before the next */
-	int64_t left;        /* bytes that may still be given; -1: any number */
+	int fd;             /* of the file being read, or -1 */
+	struct strbuf part; /* the beginning of a line whose end is not written yet */
+	bool begun;         /* tail and rotation have been seen to */
+	bool mid_line;      /* the last piece given was partial: no timestamp before the next */
+	int64_t left;       /* bytes that may still be given; -1: any number */
 };
 
 struct log_reader *log_reader_new(const char *path, const struct log_options *o)
@@ -59,7 +59,8 @@ bool log_line_parse(const char *line, size_t n, struct log_line *ret)
 	*ret = (struct log_line){.time = line, .time_n = (size_t)(space - line)};
 	const char *stream = space + 1;
 	space = memchr(stream, ' ', (size_t)(end - stream));
-	if (space == NULL || space - stream != 6 || (memcmp(stream, "stdout", 6) != 0 && memcmp(stream, "stderr", 6) != 0))
+	if (space == NULL || space - stream != 6 ||
+	    (memcmp(stream, "stdout", 6) != 0 && memcmp(stream, "stderr", 6) != 0))
 		return false;
 	const char *tag = space + 1;
 	space = memchr(tag, ' ', (size_t)(end - tag));
@@ -220,7 +221,8 @@ static int begin(struct log_reader *r, log_sink sink, void *ctx, struct error *e
 static bool was_replaced(const struct log_reader *r)
 {
 	struct stat here, there;
-	return fstat(r->fd, &here) == 0 && stat(r->path, &there) == 0 && (here.st_ino != there.st_ino || here.st_dev != there.st_dev);
+	return fstat(r->fd, &here) == 0 && stat(r->path, &there) == 0 &&
+	       (here.st_ino != there.st_ino || here.st_dev != there.st_dev);
 }
 
 int log_reader_read(struct log_reader *r, log_sink sink, void *ctx, struct error *err)

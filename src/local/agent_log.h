@@ -11,9 +11,9 @@
 struct error;
 
 struct log_options {
-	int64_t tail_lines;   /* -1: all */
-	int64_t since_ns;     /* wall clock; 0: all */
-	int64_t limit_bytes;  /* -1: none */
+	int64_t tail_lines;  /* -1: all */
+	int64_t since_ns;    /* wall clock; 0: all */
+	int64_t limit_bytes; /* -1: none */
 	bool timestamps;
 };
 

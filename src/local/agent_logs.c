@@ -18,8 +18,8 @@
 #include "net/http_server.h"
 
 #define FOLLOWERS_MAX 128
-#define WAIT_MS 500 /* the end of a container shows within this time */
-#define QUEUE_MAX (96u << 20) /* a log at its largest */
+#define WAIT_MS       500         /* the end of a container shows within this time */
+#define QUEUE_MAX     (96u << 20) /* a log at its largest */
 
 struct log_server {
 	struct agent *agent;
@@ -251,7 +251,8 @@ static void begin(struct log_server *s, struct http_exchange *x, struct wanted *
 	struct follower *f = calloc(1, sizeof *f);
 	struct log_reader *reader = f != NULL ? log_reader_new(w->path.p, &w->o) : NULL;
 	if (reader == NULL || !reserve(s)) {
-		fail(x, reader == NULL ? 500 : 429, reader == NULL ? "out of memory" : "too many logs are being read: try again later");
+		fail(x, reader == NULL ? 500 : 429,
+		     reader == NULL ? "out of memory" : "too many logs are being read: try again later");
 		log_reader_free(reader);
 		pod_run_unref(w->p);
 		free(f);
@@ -302,8 +303,10 @@ int log_server_new(struct agent *a, struct log_server **ret, struct error *err)
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->none, NULL);
 	CLEANUP(free_p) char *address = str_printf("unix:%s/agent/agent.sock", a->paths.data_dir);
-	const struct http_server_options o = {.address = address, .handler = handle, .ctx = s, .workers = 4, .stream_queue_max = QUEUE_MAX};
-	const int rc = address != NULL ? http_server_new(&o, &s->http, err) : error_set(err, -ENOMEM, "log server: out of memory");
+	const struct http_server_options o = {
+		.address = address, .handler = handle, .ctx = s, .workers = 4, .stream_queue_max = QUEUE_MAX};
+	const int rc = address != NULL ? http_server_new(&o, &s->http, err)
+				       : error_set(err, -ENOMEM, "log server: out of memory");
 	if (rc < 0) {
 		free(s);
 		return rc;

@@ -1,10 +1,10 @@
 #include "local/agent_mount.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -13,7 +13,6 @@
 #include "base/str.h"
 #include "local/agent_paths.h"
 
-
 #define MOUNTINFO_MAX (16u << 20)
 
 /* mountinfo writes space, tab, newline and backslash as three octal digits. */
@@ -21,7 +20,8 @@ static void unescape(char *s)
 {
 	char *out = s;
 	for (; *s != '\0'; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		    s[3] <= '7') {
 			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 3;
 		} else {
@@ -147,8 +147,9 @@ int mount_tmpfs(const char *dir, mode_t mode, size_t size, struct error *err)
 
 int mount_bind(const char *source, int fd, const char *target, bool readonly, struct error *err)
 {
-	CLEANUP(close_fd) int tree = open_tree(fd >= 0 ? fd : AT_FDCWD, fd >= 0 ? "" : source,
-						  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | (fd >= 0 ? AT_EMPTY_PATH : 0));
+	CLEANUP(close_fd)
+	int tree = open_tree(fd >= 0 ? fd : AT_FDCWD, fd >= 0 ? "" : source,
+			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | (fd >= 0 ? AT_EMPTY_PATH : 0));
 	if (tree < 0)
 		return error_set(err, -errno, "bind '%s': %s", source, strerror(errno));
 	if (readonly) {

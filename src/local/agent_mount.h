@@ -12,7 +12,7 @@ struct error;
 
 struct mount_entry {
 	int id, parent;
-	const char *target;  /* unescaped */
+	const char *target; /* unescaped */
 	const char *fstype;
 	bool shared;
 };

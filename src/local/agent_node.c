@@ -12,17 +12,17 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/resource.h"
 #include "local/agent_csi.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
-#define HEARTBEAT_NS (10 * NSEC_PER_SEC)
-#define STATUS_EVERY 30 /* heartbeats, while a Lease carries the sign of life */
-#define LEASE_SECONDS 40
+#define HEARTBEAT_NS    (10 * NSEC_PER_SEC)
+#define STATUS_EVERY    30 /* heartbeats, while a Lease carries the sign of life */
+#define LEASE_SECONDS   40
 #define LEASE_NAMESPACE "kube-node-lease"
-#define PODS_MAX 110
+#define PODS_MAX        110
 
 struct node {
 	struct agent *agent;
@@ -30,8 +30,8 @@ struct node {
 	pthread_mutex_t lock; /* guards stop */
 	pthread_cond_t wake;
 	bool stop;
-	json_t *since;        /* condition → when it became what it is */
-	char *drivers;        /* what CSINode was last told */
+	json_t *since; /* condition → when it became what it is */
+	char *drivers; /* what CSINode was last told */
 	char *uid;
 	int64_t beats;
 	bool has_lease, warned;
@@ -72,9 +72,10 @@ static json_t *node_info(void)
 	CLEANUP(free_p) char *machine_id = first_line("/etc/machine-id");
 	CLEANUP(free_p) char *boot_id = first_line("/proc/sys/kernel/random/boot_id");
 	CLEANUP(free_p) char *image = os_image();
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "machineID", machine_id ?: "", "systemUUID", machine_id ?: "",
-			 "bootID", boot_id ?: "", "kernelVersion", u.release, "osImage", image ?: "Linux", "containerRuntimeVersion",
-			 "runc://1", "kubeletVersion", "v1.34.0-sluice-" SLUICE_VERSION, "kubeProxyVersion", "", "operatingSystem", "linux",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "machineID", machine_id ?: "",
+			 "systemUUID", machine_id ?: "", "bootID", boot_id ?: "", "kernelVersion", u.release, "osImage",
+			 image ?: "Linux", "containerRuntimeVersion", "runc://1", "kubeletVersion",
+			 "v1.34.0-sluice-" SLUICE_VERSION, "kubeProxyVersion", "", "operatingSystem", "linux",
 			 "architecture", architecture(u.machine));
 }
 
@@ -102,21 +103,22 @@ static json_t *condition(struct node *n, const char *type, bool yes, const char 
 		old = json_pack("{s:s, s:s}", "status", status, "at", now);
 		(void)json_object_set_new(n->since, type, old);
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "reason", reason, "message", message,
-			 "lastHeartbeatTime", now, "lastTransitionTime", json_str(old, "at", now));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "reason", reason, "message",
+			 message, "lastHeartbeatTime", now, "lastTransitionTime", json_str(old, "at", now));
 }
 
 static json_t *status_json(struct node *n)
 {
 	struct agent *a = n->agent;
 	json_t *resources = capacity(a);
-	json_t *s = json_pack("{s:O, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}], s:[o, o, o, o]}", "capacity", resources, "allocatable", resources,
-			      "nodeInfo", node_info(), "addresses", "type", "InternalIP", "address", AGENT_ADDRESS, "type", "Hostname",
-			      "address", a->host_name, "conditions",
-			      condition(n, "MemoryPressure", false, "KubeletHasSufficientMemory", "the agent evicts no pods"),
-			      condition(n, "DiskPressure", false, "KubeletHasNoDiskPressure", "the agent evicts no pods"),
-			      condition(n, "PIDPressure", false, "KubeletHasSufficientPID", "the agent evicts no pods"),
-			      condition(n, "Ready", true, "KubeletReady", "the node agent runs pods"));
+	json_t *s = json_pack(
+		"{s:O, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}], s:[o, o, o, o]}", "capacity", resources, "allocatable",
+		resources, "nodeInfo", node_info(), "addresses", "type", "InternalIP", "address", AGENT_ADDRESS, "type",
+		"Hostname", "address", a->host_name, "conditions",
+		condition(n, "MemoryPressure", false, "KubeletHasSufficientMemory", "the agent evicts no pods"),
+		condition(n, "DiskPressure", false, "KubeletHasNoDiskPressure", "the agent evicts no pods"),
+		condition(n, "PIDPressure", false, "KubeletHasSufficientPID", "the agent evicts no pods"),
+		condition(n, "Ready", true, "KubeletReady", "the node agent runs pods"));
 	return s;
 }
 
@@ -125,8 +127,9 @@ static json_t *labels_json(const struct agent *a)
 	struct utsname u;
 	(void)uname(&u);
 	const char *arch = architecture(u.machine);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kubernetes.io/hostname", a->node_name, "kubernetes.io/os", "linux",
-			 "kubernetes.io/arch", arch, "beta.kubernetes.io/os", "linux", "beta.kubernetes.io/arch", arch);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kubernetes.io/hostname", a->node_name, "kubernetes.io/os",
+			 "linux", "kubernetes.io/arch", arch, "beta.kubernetes.io/os", "linux",
+			 "beta.kubernetes.io/arch", arch);
 }
 
 /* Make the Node, or give the one that is there our labels; others that people put on it stay. */
@@ -134,8 +137,8 @@ static int register_node(struct node *n, struct error *err)
 {
 	struct agent *a = n->agent;
 	JSON_AUTO node = NULL;
-	JSON_AUTO wanted = json_pack("{s:s, s:s, s:{s:s, s:o}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", a->node_name,
-				     "labels", labels_json(a));
+	JSON_AUTO wanted = json_pack("{s:s, s:s, s:{s:s, s:o}}", "apiVersion", "v1", "kind", "Node", "metadata", "name",
+				     a->node_name, "labels", labels_json(a));
 	int rc = kube_create(a->client, &KUBE_NODE, NULL, wanted, &node, err);
 	if (rc == -EEXIST) {
 		JSON_AUTO patch = json_pack("{s:{s:o}}", "metadata", "labels", labels_json(a));
@@ -153,7 +156,8 @@ static int send_status(struct node *n, struct error *err)
 	JSON_AUTO patch = json_pack("{s:o}", "status", status_json(n));
 	if (patch == NULL)
 		return error_set(err, -ENOMEM, "node's status: out of memory");
-	return kube_patch(n->agent->client, &KUBE_NODE, NULL, n->agent->node_name, "status", KUBE_PATCH_STRATEGIC, patch, NULL, err);
+	return kube_patch(n->agent->client, &KUBE_NODE, NULL, n->agent->node_name, "status", KUBE_PATCH_STRATEGIC,
+			  patch, NULL, err);
 }
 
 static bool is_our_taint(const char *key)
@@ -172,13 +176,13 @@ static int remove_taints(struct node *n, struct error *err)
 	const json_t *taints = json_at(node, "spec.taints");
 	size_t i;
 	json_t *t;
-	json_array_foreach(taints, i, t)
+	json_array_foreach (taints, i, t)
 		if (!is_our_taint(json_str(t, "key", "")))
 			(void)json_array_append(left, t);
 	if (json_array_size(left) == json_array_size(taints))
 		return 0;
-	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node), "spec", "taints",
-				    json_array_size(left) > 0 ? left : json_null());
+	JSON_AUTO patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion", obj_resource_version(node),
+				    "spec", "taints", json_array_size(left) > 0 ? left : json_null());
 	return kube_patch(a->client, &KUBE_NODE, NULL, a->node_name, NULL, KUBE_PATCH_MERGE, patch, NULL, err);
 }
 
@@ -190,14 +194,16 @@ static int renew_lease(struct node *n, struct error *err)
 	clock_format_rfc3339_micro(clock_wall_ns(), now);
 	if (n->has_lease) {
 		JSON_AUTO patch = json_pack("{s:{s:s}}", "spec", "renewTime", now);
-		const int rc = kube_patch(a->client, &KUBE_LEASE, LEASE_NAMESPACE, a->node_name, NULL, KUBE_PATCH_MERGE, patch, NULL, err);
+		const int rc = kube_patch(a->client, &KUBE_LEASE, LEASE_NAMESPACE, a->node_name, NULL, KUBE_PATCH_MERGE,
+					  patch, NULL, err);
 		n->has_lease = rc != -ENOENT;
 		return rc;
 	}
-	JSON_AUTO lease = json_pack("{s:s, s:s, s:{s:s, s:s, s:[{s:s, s:s, s:s, s:s}]}, s:{s:s, s:i, s:s}}", "apiVersion",
-				    "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name", a->node_name, "namespace", LEASE_NAMESPACE,
-				    "ownerReferences", "apiVersion", "v1", "kind", "Node", "name", a->node_name, "uid", n->uid, "spec",
-				    "holderIdentity", a->node_name, "leaseDurationSeconds", LEASE_SECONDS, "renewTime", now);
+	JSON_AUTO lease = json_pack("{s:s, s:s, s:{s:s, s:s, s:[{s:s, s:s, s:s, s:s}]}, s:{s:s, s:i, s:s}}",
+				    "apiVersion", "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name",
+				    a->node_name, "namespace", LEASE_NAMESPACE, "ownerReferences", "apiVersion", "v1",
+				    "kind", "Node", "name", a->node_name, "uid", n->uid, "spec", "holderIdentity",
+				    a->node_name, "leaseDurationSeconds", LEASE_SECONDS, "renewTime", now);
 	int rc = kube_create(a->client, &KUBE_LEASE, LEASE_NAMESPACE, lease, NULL, err);
 	n->has_lease = rc == 0 || rc == -EEXIST;
 	return rc == -EEXIST ? 0 : rc;
@@ -212,13 +218,15 @@ static int send_csi_node(struct node *n, struct error *err)
 	CLEANUP(free_p) char *text = json_to_text(drivers, NULL);
 	if (text == NULL || str_same(text, n->drivers))
 		return 0;
-	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s, s:[{s:s, s:s, s:s, s:s}]}, s:{s:O}}", "apiVersion", "storage.k8s.io/v1", "kind",
-				  "CSINode", "metadata", "name", a->node_name, "ownerReferences", "apiVersion", "v1", "kind", "Node", "name",
-				  a->node_name, "uid", n->uid, "spec", "drivers", drivers);
+	JSON_AUTO obj =
+		json_pack("{s:s, s:s, s:{s:s, s:[{s:s, s:s, s:s, s:s}]}, s:{s:O}}", "apiVersion", "storage.k8s.io/v1",
+			  "kind", "CSINode", "metadata", "name", a->node_name, "ownerReferences", "apiVersion", "v1",
+			  "kind", "Node", "name", a->node_name, "uid", n->uid, "spec", "drivers", drivers);
 	int rc = kube_create(a->client, &KUBE_CSI_NODE, NULL, obj, NULL, err);
 	if (rc == -EEXIST) {
 		JSON_AUTO patch = json_pack("{s:{s:O}}", "spec", "drivers", drivers);
-		rc = kube_patch(a->client, &KUBE_CSI_NODE, NULL, a->node_name, NULL, KUBE_PATCH_MERGE, patch, NULL, err);
+		rc = kube_patch(a->client, &KUBE_CSI_NODE, NULL, a->node_name, NULL, KUBE_PATCH_MERGE, patch, NULL,
+				err);
 	}
 	if (rc == 0) {
 		free(n->drivers);
@@ -261,7 +269,8 @@ static void *node_main(void *arg)
 		struct error err = {0};
 		const int rc = beat(n, &err);
 		if (rc < 0 && !n->warned)
-			LOG(n->agent->log, LOG_LVL_WARN, "the node's sign of life cannot be sent", LOG_STR("err", err.msg));
+			LOG(n->agent->log, LOG_LVL_WARN, "the node's sign of life cannot be sent",
+			    LOG_STR("err", err.msg));
 		n->warned = rc < 0;
 	}
 }

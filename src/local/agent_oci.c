@@ -9,30 +9,73 @@
 #include "json/json.h"
 #include "json/quantity.h"
 
-#define CPU_PERIOD_US 100000
+#define CPU_PERIOD_US  100000
 #define CPU_SHARES_MIN 2
 #define CPU_SHARES_MAX 262144
 
 static const char *const capability_name[] = {
-	"CHOWN",	    "DAC_OVERRIDE",  "DAC_READ_SEARCH", "FOWNER",	"FSETID",	 "KILL",
-	"SETGID",	    "SETUID",	     "SETPCAP",		"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST",
-	"NET_ADMIN",	    "NET_RAW",	     "IPC_LOCK",	"IPC_OWNER",	"SYS_MODULE",	 "SYS_RAWIO",
-	"SYS_CHROOT",	    "SYS_PTRACE",    "SYS_PACCT",	"SYS_ADMIN",	"SYS_BOOT",	 "SYS_NICE",
-	"SYS_RESOURCE",	    "SYS_TIME",	     "SYS_TTY_CONFIG",	"MKNOD",	"LEASE",	 "AUDIT_WRITE",
-	"AUDIT_CONTROL",    "SETFCAP",	     "MAC_OVERRIDE",	"MAC_ADMIN",	"SYSLOG",	 "WAKE_ALARM",
-	"BLOCK_SUSPEND",    "AUDIT_READ",    "PERFMON",		"BPF",		"CHECKPOINT_RESTORE",
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"AUDIT_CONTROL",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
+	"CHECKPOINT_RESTORE",
 };
 _Static_assert(ARRAY_LEN(capability_name) == CAP_LAST_CAP + 1, "a capability is missing in the table");
 
 /* What container runtimes give to a container that asks for nothing. */
 static const char *const default_capabilities[] = {
-	"CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",	  "MKNOD",	    "NET_RAW",	  "SETGID",
-	"SETUID", "SETFCAP",	  "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+	"CHOWN",  "DAC_OVERRIDE", "FSETID",  "FOWNER",           "MKNOD",      "NET_RAW", "SETGID",
+	"SETUID", "SETFCAP",      "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",    "AUDIT_WRITE",
 };
 
 static const char *const masked_paths[] = {
-	"/proc/asound",	     "/proc/acpi",	  "/proc/kcore",	"/proc/keys",	 "/proc/latency_stats", "/proc/timer_list",
-	"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",		"/sys/firmware", "/sys/devices/virtual/powercap",
+	"/proc/asound",
+	"/proc/acpi",
+	"/proc/kcore",
+	"/proc/keys",
+	"/proc/latency_stats",
+	"/proc/timer_list",
+	"/proc/timer_stats",
+	"/proc/sched_debug",
+	"/proc/scsi",
+	"/sys/firmware",
+	"/sys/devices/virtual/powercap",
 };
 static const char *const readonly_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
@@ -73,10 +116,12 @@ int oci_user(const json_t *pod, const json_t *container, int64_t *ret_uid, int64
 	const int64_t gid = json_is_integer(group) ? json_integer_value(group) : 0;
 
 	if (uid < 0 || uid > INT32_MAX || gid < 0 || gid > INT32_MAX)
-		return error_set(err, -EINVAL, "securityContext: runAsUser and runAsGroup must be from 0 to 2147483647");
-	if (uid == 0 && json_is_true(security_value(pod, container, "runAsNonRoot")))
 		return error_set(err, -EINVAL,
-				 "container has runAsNonRoot and image will run as root: set securityContext.runAsUser");
+				 "securityContext: runAsUser and runAsGroup must be from 0 to 2147483647");
+	if (uid == 0 && json_is_true(security_value(pod, container, "runAsNonRoot")))
+		return error_set(
+			err, -EINVAL,
+			"container has runAsNonRoot and image will run as root: set securityContext.runAsUser");
 	*ret_uid = uid;
 	*ret_gid = gid;
 	return 0;
@@ -95,7 +140,7 @@ static int capability_list(const json_t *names, const char *what, uint64_t *ret,
 	size_t i;
 	const json_t *v;
 	*ret = 0;
-	json_array_foreach(names, i, v) {
+	json_array_foreach (names, i, v) {
 		const char *name = json_string_value(v);
 		if (name != NULL && strcmp(name, "ALL") == 0) {
 			*ret = UINT64_MAX;
@@ -103,7 +148,8 @@ static int capability_list(const json_t *names, const char *what, uint64_t *ret,
 		}
 		const int bit = name != NULL ? oci_capability(name) : -1;
 		if (bit < 0)
-			return error_set(err, -EINVAL, "securityContext.capabilities.%s[%zu]: no capability is called '%s'", what, i,
+			return error_set(err, -EINVAL,
+					 "securityContext.capabilities.%s[%zu]: no capability is called '%s'", what, i,
 					 name != NULL ? name : "");
 		*ret |= UINT64_C(1) << bit;
 	}
@@ -170,7 +216,7 @@ static json_t *additional_gids(const struct oci_input *in)
 	const json_t *sc = json_at(in->pod, "spec.securityContext");
 	size_t i;
 	json_t *v;
-	json_array_foreach(json_object_get(sc, "supplementalGroups"), i, v)
+	json_array_foreach (json_object_get(sc, "supplementalGroups"), i, v)
 		if (json_is_integer(v))
 			(void)json_array_append(list, v);
 	json_t *fs_group = json_object_get(sc, "fsGroup");
@@ -197,9 +243,9 @@ static int process_json(const struct oci_input *in, json_t **ret, struct error *
 	const json_t *escalation = json_at(in->container, "securityContext.allowPrivilegeEscalation");
 
 	*ret = json_pack("{s:b, s:{s:I, s:I, s:o}, s:O, s:O, s:s, s:o, s:b, s:i}", "terminal", 0, "user", "uid",
-			 (json_int_t)uid, "gid", (json_int_t)gid, "additionalGids", additional_gids(in), "args", in->args,
-			 "env", in->env, "cwd", cwd, "capabilities", capabilities_json(caps), "noNewPrivileges",
-			 json_is_false(escalation) ? 1 : 0, "oomScoreAdj", in->oom_score_adj);
+			 (json_int_t)uid, "gid", (json_int_t)gid, "additionalGids", additional_gids(in), "args",
+			 in->args, "env", in->env, "cwd", cwd, "capabilities", capabilities_json(caps),
+			 "noNewPrivileges", json_is_false(escalation) ? 1 : 0, "oomScoreAdj", in->oom_score_adj);
 	return *ret != NULL ? 0 : error_set(err, -ENOMEM, "container's process: out of memory");
 }
 
@@ -210,8 +256,8 @@ static int add_mount(json_t *list, const char *dest, const char *type, const cha
 	while (str_split_next(&rest, ',', &o))
 		if (o.n > 0)
 			(void)json_array_append_new(opts, json_stringn(o.p, o.n));
-	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", dest, "type", type, "source",
-						     source, "options", opts)) < 0
+	return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", dest, "type", type,
+						     "source", source, "options", opts)) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -221,12 +267,17 @@ static int standard_mounts(const struct oci_input *in, json_t *list)
 	const bool privileged = oci_privileged(in->container);
 	int rc = add_mount(list, "/proc", "proc", "proc", "nosuid,noexec,nodev");
 	rc = rc ?: add_mount(list, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k");
-	rc = rc ?: add_mount(list, "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
+	rc = rc
+		     ?: add_mount(list, "/dev/pts", "devpts", "devpts",
+				  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
 	rc = rc ?: add_mount(list, "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
 	rc = rc ?: add_mount(list, "/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k");
-	rc = rc ?: add_mount(list, "/sys", "sysfs", "sysfs", privileged ? "nosuid,noexec,nodev,rw" : "nosuid,noexec,nodev,ro");
-	rc = rc ?: add_mount(list, "/sys/fs/cgroup", "cgroup", "cgroup",
-			     privileged ? "nosuid,noexec,nodev,relatime,rw" : "nosuid,noexec,nodev,relatime,ro");
+	rc = rc
+		     ?: add_mount(list, "/sys", "sysfs", "sysfs",
+				  privileged ? "nosuid,noexec,nodev,rw" : "nosuid,noexec,nodev,ro");
+	rc = rc
+		     ?: add_mount(list, "/sys/fs/cgroup", "cgroup", "cgroup",
+				  privileged ? "nosuid,noexec,nodev,relatime,rw" : "nosuid,noexec,nodev,relatime,ro");
 	return rc;
 }
 
@@ -243,12 +294,12 @@ static int append_by_depth(json_t *list, const json_t *mounts)
 {
 	size_t max = 0, i;
 	json_t *m;
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach (mounts, i, m) {
 		const size_t d = path_depth(json_str(m, "destination", ""));
 		max = d > max ? d : max;
 	}
 	for (size_t depth = 0; depth <= max; depth++)
-		json_array_foreach(mounts, i, m)
+		json_array_foreach (mounts, i, m)
 			if (path_depth(json_str(m, "destination", "")) == depth && json_array_append(list, m) < 0)
 				return -ENOMEM;
 	return 0;
@@ -259,7 +310,7 @@ static bool is_replaced(const json_t *volume_mounts, const char *dest)
 {
 	size_t i;
 	const json_t *m;
-	json_array_foreach(volume_mounts, i, m)
+	json_array_foreach (volume_mounts, i, m)
 		if (strcmp(json_str(m, "destination", ""), dest) == 0)
 			return true;
 	return false;
@@ -272,10 +323,10 @@ static int mounts_json(const struct oci_input *in, json_t **ret, struct error *e
 	int rc = standard_mounts(in, standard);
 	size_t i;
 	json_t *m;
-	json_array_foreach(standard, i, m)
+	json_array_foreach (standard, i, m)
 		if (rc == 0 && !is_replaced(in->volume_mounts, json_str(m, "destination", "")))
 			rc = json_array_append(list, m) < 0 ? -ENOMEM : 0;
-	json_array_foreach(in->image_mounts, i, m)
+	json_array_foreach (in->image_mounts, i, m)
 		if (rc == 0)
 			rc = json_array_append(list, m) < 0 ? -ENOMEM : 0;
 	if (rc == 0)
@@ -292,8 +343,8 @@ static const char *root_propagation(const json_t *volume_mounts)
 	const char *found = NULL;
 	size_t i, k;
 	const json_t *m, *o;
-	json_array_foreach(volume_mounts, i, m)
-		json_array_foreach(json_object_get(m, "options"), k, o) {
+	json_array_foreach (volume_mounts, i, m)
+		json_array_foreach (json_object_get(m, "options"), k, o) {
 			if (str_same(json_string_value(o), "rshared"))
 				return "rshared";
 			if (str_same(json_string_value(o), "rslave"))
@@ -417,7 +468,8 @@ static int linux_json(const struct oci_input *in, json_t **ret, struct error *er
 
 	const bool privileged = oci_privileged(in->container);
 	const size_t n_masked = privileged ? 0 : ARRAY_LEN(masked_paths);
-	(void)json_object_set_new(l, "maskedPaths", string_list(masked_paths, n_masked, always_masked, ARRAY_LEN(always_masked)));
+	(void)json_object_set_new(l, "maskedPaths",
+				  string_list(masked_paths, n_masked, always_masked, ARRAY_LEN(always_masked)));
 	if (!privileged)
 		(void)json_object_set_new(l, "readonlyPaths",
 					  string_list(readonly_paths, ARRAY_LEN(readonly_paths), NULL, 0));
@@ -444,8 +496,8 @@ int oci_config(const struct oci_input *in, json_t **ret, struct error *err)
 		return rc;
 
 	const bool readonly = json_bool(in->container, "securityContext.readOnlyRootFilesystem", false);
-	json_t *config = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O}", "ociVersion", "1.0.2", "process", process, "root",
-				   "path", "rootfs", "readonly", readonly, "mounts", mounts, "linux", lin);
+	json_t *config = json_pack("{s:s, s:O, s:{s:s, s:b}, s:O, s:O}", "ociVersion", "1.0.2", "process", process,
+				   "root", "path", "rootfs", "readonly", readonly, "mounts", mounts, "linux", lin);
 	if (config == NULL)
 		return error_set(err, -ENOMEM, "container's configuration: out of memory");
 	if (in->hostname != NULL)

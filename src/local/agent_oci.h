@@ -21,7 +21,7 @@ struct oci_input {
 	const char *hostname;          /* of a pod with a host name of its own; NULL: the machine's */
 	uint64_t capabilities;         /* bit mask of what this process may pass on */
 	int oom_score_adj;
-	bool cgroup_v2;                /* one unified hierarchy, no named ones */
+	bool cgroup_v2; /* one unified hierarchy, no named ones */
 };
 
 /** *@ret is a new tree. -EINVAL with the field's path for a value that is wrong or cannot be had here. */

@@ -18,26 +18,28 @@ int path_set(struct path *path, struct error *err, const char *fmt, ...)
 	const int n = vsnprintf(path->p, sizeof path->p, fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof path->p)
-		return error_set(err, -ENAMETOOLONG, "path '%.80s...' is longer than %zu bytes", path->p, sizeof path->p - 1);
+		return error_set(err, -ENAMETOOLONG, "path '%.80s...' is longer than %zu bytes", path->p,
+				 sizeof path->p - 1);
 	return 0;
 }
 
 /* Trees of the machine that every pod of the host image sees. */
-static const char *const visible_trees[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc",
-					    "/proc", "/sys", "/dev"};
+static const char *const visible_trees[] = {"/usr",    "/bin", "/sbin", "/lib", "/lib32", "/lib64",
+					    "/libx32", "/etc", "/proc", "/sys", "/dev"};
 
 static int check_root(const char *what, const char *dir, struct error *err)
 {
 	if (strlen(dir) > AGENT_ROOT_MAX)
-		return error_set(err, -ENAMETOOLONG, "%s '%.60s...' is longer than %d bytes: choose a shorter one", what, dir,
-				 AGENT_ROOT_MAX);
+		return error_set(err, -ENAMETOOLONG, "%s '%.60s...' is longer than %d bytes: choose a shorter one",
+				 what, dir, AGENT_ROOT_MAX);
 	if (strcmp(dir, "/") == 0)
 		return error_set(err, -EINVAL, "%s cannot be '/': choose a directory", what);
 	for (size_t i = 0; i < ARRAY_LEN(visible_trees); i++) {
 		const size_t n = strlen(visible_trees[i]);
 		if (strncmp(dir, visible_trees[i], n) == 0 && (dir[n] == '/' || dir[n] == '\0'))
-			return error_set(err, -EINVAL, "%s '%s' lies in %s, which pods see: choose another, /var/lib/sluice say", what,
-					 dir, visible_trees[i]);
+			return error_set(err, -EINVAL,
+					 "%s '%s' lies in %s, which pods see: choose another, /var/lib/sluice say",
+					 what, dir, visible_trees[i]);
 	}
 	return 0;
 }
@@ -88,7 +90,7 @@ static int make_dirs(const struct agent_paths *p, struct error *err)
 		mode_t mode;
 	} dirs[] = {
 		{"containers", 0700}, {"containers/runc", 0700}, {"agent", 0700}, {"agent/exits", 0700},
-		{"agent/pods", 0700}, {"agent/bin", 0755},	 {"logs", 0750},  {"logs/pods", 0750},
+		{"agent/pods", 0700}, {"agent/bin", 0755},       {"logs", 0750},  {"logs/pods", 0750},
 	};
 	static const char *const kubelet_dirs[] = {"pods", "csi-plugins", "plugins/kubernetes.io/csi"};
 	struct path path;

@@ -11,8 +11,7 @@ struct path {
 };
 
 /** Fill @path. 0, or -ENAMETOOLONG with the beginning of the path in @err (may be NULL). */
-__attribute__((format(printf, 3, 4)))
-int path_set(struct path *path, struct error *err, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) int path_set(struct path *path, struct error *err, const char *fmt, ...);
 
 /*
  * Beneath the data directory:

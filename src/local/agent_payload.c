@@ -54,7 +54,8 @@ int payload_add(struct payload *p, const char *path, const void *data, size_t n,
 	if (!is_clean_path(path))
 		return error_set(err, -EINVAL, "path '%.100s' must be relative and must not contain '..'", path);
 	if (p->n >= PAYLOAD_FILES_MAX || n > PAYLOAD_BYTES_MAX - p->bytes)
-		return error_set(err, -E2BIG, "more than %d files or %u MiB", PAYLOAD_FILES_MAX, PAYLOAD_BYTES_MAX >> 20);
+		return error_set(err, -E2BIG, "more than %d files or %u MiB", PAYLOAD_FILES_MAX,
+				 PAYLOAD_BYTES_MAX >> 20);
 	char *copy = malloc(n + 1);
 	struct payload_file *f = copy != NULL ? slot_for(p, path) : NULL;
 	if (f == NULL) {
@@ -93,8 +94,9 @@ static bool same_file(const char *base, const struct payload_file *f, int64_t gi
 	CLEANUP(free_p) char *old = NULL;
 	size_t n = 0;
 	return path_set(&path, NULL, "%s/%s", base, f->path) == 0 && lstat(path.p, &st) == 0 && S_ISREG(st.st_mode) &&
-	       (st.st_mode & 07777) == file_mode(f, gid) && (gid < 0 || st.st_gid == (gid_t)gid) && st.st_size == (off_t)f->n &&
-	       file_read(path.p, PAYLOAD_BYTES_MAX, &old, &n, NULL) == 0 && n == f->n && memcmp(old, f->data, n) == 0;
+	       (st.st_mode & 07777) == file_mode(f, gid) && (gid < 0 || st.st_gid == (gid_t)gid) &&
+	       st.st_size == (off_t)f->n && file_read(path.p, PAYLOAD_BYTES_MAX, &old, &n, NULL) == 0 && n == f->n &&
+	       memcmp(old, f->data, n) == 0;
 }
 
 static size_t count_files(const char *dir, int depth)
@@ -156,7 +158,8 @@ static bool has_top_name(const struct payload *p, const char *name)
 {
 	const size_t n = strlen(name);
 	for (size_t i = 0; i < p->n; i++)
-		if (strncmp(p->files[i].path, name, n) == 0 && (p->files[i].path[n] == '\0' || p->files[i].path[n] == '/'))
+		if (strncmp(p->files[i].path, name, n) == 0 &&
+		    (p->files[i].path[n] == '\0' || p->files[i].path[n] == '/'))
 			return true;
 	return false;
 }

@@ -8,21 +8,21 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/informer.h"
 #include "kube/resource.h"
 #include "local/agent_cgroup.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
-#define RETRY_FIRST_NS (250 * NSEC_PER_MSEC)
-#define RETRY_MAX_NS (5 * NSEC_PER_SEC)
-#define REFRESH_NS (60 * NSEC_PER_SEC)
-#define LOOK_NS (100 * NSEC_PER_MSEC)
+#define RETRY_FIRST_NS   (250 * NSEC_PER_MSEC)
+#define RETRY_MAX_NS     (5 * NSEC_PER_SEC)
+#define REFRESH_NS       (60 * NSEC_PER_SEC)
+#define LOOK_NS          (100 * NSEC_PER_MSEC)
 #define GROUP_TIMEOUT_NS (10 * NSEC_PER_SEC)
-#define GRACE_DEFAULT 30
-#define GRACE_MAX 86400
+#define GRACE_DEFAULT    30
+#define GRACE_MAX        86400
 
 static const char *const state_name[POD_STATES] = {"new",      "volumes",  "init",     "running",
 						   "finished", "stopping", "cleaning", "gone"};
@@ -139,8 +139,9 @@ static void adopt(struct pod_run *p, struct container_run *c)
 	prober_begin(p->agent->prober, p, c);
 	size_t i;
 	const json_t *s;
-	json_array_foreach(json_at(p->obj, "status.containerStatuses"), i, s) {
-		if (strcmp(json_str(s, "name", ""), c->name) != 0 || strstr(json_str(s, "containerID", ""), c->id) == NULL)
+	json_array_foreach (json_at(p->obj, "status.containerStatuses"), i, s) {
+		if (strcmp(json_str(s, "name", ""), c->name) != 0 ||
+		    strstr(json_str(s, "containerID", ""), c->id) == NULL)
 			continue;
 		pthread_mutex_lock(&p->lock);
 		c->ready = c->ready || json_bool(s, "ready", false);
@@ -184,10 +185,11 @@ static void start_or_wait(struct pod_run *p, struct container_run *c, int64_t *a
 		char seconds[32];
 		(void)snprintf(seconds, sizeof seconds, "%lld", (long long)(c->backoff_ns / NSEC_PER_SEC));
 		(void)str_copy(c->wait_reason, sizeof c->wait_reason, "CrashLoopBackOff");
-		(void)snprintf(c->wait_message, sizeof c->wait_message, "back-off %ss restarting failed container=%s pod=%s_%s(%s)", seconds,
-			       c->name, p->name, p->ns, p->uid);
-		event_emit(p->agent->events, p->ref, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)",
-			   c->name, p->name, p->ns, p->uid);
+		(void)snprintf(c->wait_message, sizeof c->wait_message,
+			       "back-off %ss restarting failed container=%s pod=%s_%s(%s)", seconds, c->name, p->name,
+			       p->ns, p->uid);
+		event_emit(p->agent->events, p->ref, "Warning", "BackOff",
+			   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, p->name, p->ns, p->uid);
 		pthread_mutex_lock(&p->lock);
 		c->last = c->end;
 		c->phase = CONTAINER_WAITING;
@@ -237,8 +239,10 @@ static void stop_unfit(struct pod_run *p, struct container_run *c, int64_t *agai
 	if (!unhealthy && !changed && !c->stopping)
 		return;
 	char why[400];
-	(void)snprintf(why, sizeof why, changed ? "Container %s definition changed, will be restarted"
-						: "Container %s failed its probe, will be restarted", c->name);
+	(void)snprintf(why, sizeof why,
+		       changed ? "Container %s definition changed, will be restarted"
+			       : "Container %s failed its probe, will be restarted",
+		       c->name);
 	if (!container_stop(p, c, own >= 0 ? own * NSEC_PER_SEC : grace_ns(p), why))
 		sooner(again, c->kill_at_ns > clock_mono_ns() ? c->kill_at_ns - clock_mono_ns() : LOOK_NS);
 }
@@ -253,8 +257,8 @@ static void refresh_files(struct pod_run *p, int64_t *again)
 		p->refresh_at_ns = clock_mono_ns() + REFRESH_NS;
 	}
 	if (pod_files_refresh(p, &err) < 0)
-		LOG(p->agent->log, LOG_LVL_WARN, "pod's hosts file cannot be written", LOG_STR("namespace", p->ns), LOG_STR("name", p->name),
-		    LOG_STR("err", err.msg));
+		LOG(p->agent->log, LOG_LVL_WARN, "pod's hosts file cannot be written", LOG_STR("namespace", p->ns),
+		    LOG_STR("name", p->name), LOG_STR("err", err.msg));
 	sooner(again, p->refresh_at_ns - clock_mono_ns());
 }
 
@@ -343,8 +347,8 @@ static int step_cleaning(struct pod_run *p, int64_t *again, struct error *err)
 	if (deleting || strcmp(json_str(p->obj, "spec.restartPolicy", ""), "Never") == 0)
 		(void)status_send(p, true, NULL); /* the deletion below matters more */
 	if (clean(p, &why) < 0) {
-		LOG(a->log, LOG_LVL_WARN, "pod cannot be cleaned up yet", LOG_STR("namespace", p->ns), LOG_STR("name", p->name),
-		    LOG_STR("err", why.msg));
+		LOG(a->log, LOG_LVL_WARN, "pod cannot be cleaned up yet", LOG_STR("namespace", p->ns),
+		    LOG_STR("name", p->name), LOG_STR("err", why.msg));
 		event_emit(a->events, p->ref, "Warning", "FailedKillPod", "%s", why.msg);
 		retry_later(p, again);
 		return 0;
@@ -375,15 +379,15 @@ static int step_gone(struct pod_run *p, int64_t *again, struct error *err)
 
 typedef int (*pod_step)(struct pod_run *p, int64_t *again, struct error *err);
 
-static const pod_step steps[POD_STATES] = {step_new,	  step_volumes,	 step_init,	step_running,
+static const pod_step steps[POD_STATES] = {step_new,      step_volumes,  step_init,     step_running,
 					   step_finished, step_stopping, step_cleaning, step_gone};
 
 int pod_sync(struct pod_run *p, int64_t *ret_again_ns, struct error *err)
 {
 	int64_t again = 0;
 	take_object(p);
-	const bool end = p->forgotten || obj_deleting(p->obj) ||
-			 atomic_load_explicit(&p->agent->end_pods, memory_order_acquire);
+	const bool end =
+		p->forgotten || obj_deleting(p->obj) || atomic_load_explicit(&p->agent->end_pods, memory_order_acquire);
 	if (end && p->state < POD_STOPPING)
 		move(p, POD_STOPPING);
 	int rc = 0;

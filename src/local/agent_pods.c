@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/workqueue.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 struct pod_run *pod_run_ref(struct pod_run *p)
 {
@@ -62,7 +62,8 @@ struct pod_run *agent_find(struct agent *a, const char *uid)
 static int add_container(struct pod_run *p, const json_t *spec, bool init, size_t index)
 {
 	struct container_run *c = &p->containers[p->n_containers];
-	*c = (struct container_run){.init = init, .index = index, .unhealthy_grace = -1, .name = strdup(json_str(spec, "name", ""))};
+	*c = (struct container_run){
+		.init = init, .index = index, .unhealthy_grace = -1, .name = strdup(json_str(spec, "name", ""))};
 	if (c->name == NULL)
 		return -ENOMEM;
 	p->n_containers++;
@@ -82,9 +83,9 @@ static int add_containers(struct pod_run *p, const json_t *obj)
 	size_t i;
 	const json_t *c;
 	int rc = 0;
-	json_array_foreach(init, i, c)
+	json_array_foreach (init, i, c)
 		rc = rc ?: add_container(p, c, true, i);
-	json_array_foreach(list, i, c)
+	json_array_foreach (list, i, c)
 		rc = rc ?: add_container(p, c, false, i);
 	return rc;
 }
@@ -93,10 +94,10 @@ void pod_take_status(struct pod_run *p, const json_t *obj)
 {
 	size_t i;
 	const json_t *c;
-	json_array_foreach(json_at(obj, "status.conditions"), i, c)
+	json_array_foreach (json_at(obj, "status.conditions"), i, c)
 		(void)json_object_set_new(p->conditions, json_str(c, "type", ""),
-					  json_pack("{s:s, s:s}", "status", json_str(c, "status", ""), "lastTransitionTime",
-						    json_str(c, "lastTransitionTime", "")));
+					  json_pack("{s:s, s:s}", "status", json_str(c, "status", ""),
+						    "lastTransitionTime", json_str(c, "lastTransitionTime", "")));
 	(void)clock_parse_rfc3339(json_str(obj, "status.startTime", ""), &p->started_wall_ns); /* absent: starts now */
 }
 
@@ -113,9 +114,10 @@ static struct pod_run *pod_run_new(struct agent *a, const json_t *obj)
 	p->name = strdup(obj_name(obj));
 	p->obj = json_deep_copy(obj);
 	p->conditions = json_object();
-	p->ref = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Pod", "metadata", "namespace", obj_namespace(obj),
-			   "name", obj_name(obj), "uid", obj_uid(obj));
-	if (p->ref == NULL || p->uid == NULL || p->ns == NULL || p->name == NULL || p->obj == NULL || p->conditions == NULL || add_containers(p, obj) < 0)
+	p->ref = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "apiVersion", "v1", "kind", "Pod", "metadata", "namespace",
+			   obj_namespace(obj), "name", obj_name(obj), "uid", obj_uid(obj));
+	if (p->ref == NULL || p->uid == NULL || p->ns == NULL || p->name == NULL || p->obj == NULL ||
+	    p->conditions == NULL || add_containers(p, obj) < 0)
 		return NULL;
 	p->started_wall_ns = clock_wall_ns();
 	const int64_t grace = json_int(obj, "spec.terminationGracePeriodSeconds", 30);

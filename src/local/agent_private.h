@@ -37,24 +37,24 @@ struct container_end {
 struct container_run {
 	char *name;
 	bool init;
-	size_t index;                    /* in spec.initContainers or spec.containers */
-	enum container_phase phase;      /* [lock] */
-	char id[CONTAINER_ID_MAX + 1];   /* [lock] of the newest attempt, "" before the first */
+	size_t index;                  /* in spec.initContainers or spec.containers */
+	enum container_phase phase;    /* [lock] */
+	char id[CONTAINER_ID_MAX + 1]; /* [lock] of the newest attempt, "" before the first */
 	int restarts;
 	int64_t started_wall_ns, started_ns;
-	char image[300];                 /* of the newest attempt */
-	struct container_end end;        /* of the newest attempt, when ENDED */
-	struct container_end last;       /* of the one before */
+	char image[300];           /* of the newest attempt */
+	struct container_end end;  /* of the newest attempt, when ENDED */
+	struct container_end last; /* of the one before */
 	char wait_reason[40], wait_message[480];
 	int64_t backoff_ns, next_start_ns; /* monotonic */
 
-	bool stopping, hooked, killed;   /* asked to end; preStop has run; SIGKILL was sent */
+	bool stopping, hooked, killed; /* asked to end; preStop has run; SIGKILL was sent */
 	int64_t kill_at_ns;
 
 	struct probe *probes[PROBE_KINDS];
 	struct probe_counter counters[PROBE_KINDS]; /* prober's own */
-	bool started, ready, unhealthy;  /* [lock] what the probes say */
-	int64_t unhealthy_grace;         /* [lock] seconds, or -1 */
+	bool started, ready, unhealthy;             /* [lock] what the probes say */
+	int64_t unhealthy_grace;                    /* [lock] seconds, or -1 */
 };
 
 enum pod_state {
@@ -74,27 +74,27 @@ struct pod_run {
 	atomic_uint refs;
 	char *uid, *ns, *name;
 	pthread_mutex_t lock;
-	json_t *ref;                  /* apiVersion, kind, namespace, name, uid for Events; never changes: any thread */
-	json_t *obj;                  /* the newest object */
+	json_t *ref; /* apiVersion, kind, namespace, name, uid for Events; never changes: any thread */
+	json_t *obj; /* the newest object */
 	enum pod_state state;
-	bool seen;                    /* the API's object has been seen since the agent started */
-	bool forgotten;               /* the API has no such pod any more */
-	bool warned;                  /* that its last pass failed has been logged */
-	bool refused;                 /* its spec asks for what cannot be had */
+	bool seen;                        /* the API's object has been seen since the agent started */
+	bool forgotten;                   /* the API has no such pod any more */
+	bool warned;                      /* that its last pass failed has been logged */
+	bool refused;                     /* its spec asks for what cannot be had */
 	struct container_run *containers; /* init containers first */
 	size_t n_containers, n_init;
-	json_t *volumes;              /* what volumes_setup() gave, or NULL */
-	bool volumes_down;            /* taken down in POD_FINISHED */
-	int64_t retry_ns;             /* back-off of volumes and cleaning */
-	int64_t refresh_at_ns;        /* projected volumes are looked at again */
-	atomic_bool refresh_now;      /* set by any thread: a ConfigMap or Secret of it has changed */
-	atomic_bool gone;             /* in POD_GONE, for whoever waits for the end of all */
+	json_t *volumes;         /* what volumes_setup() gave, or NULL */
+	bool volumes_down;       /* taken down in POD_FINISHED */
+	int64_t retry_ns;        /* back-off of volumes and cleaning */
+	int64_t refresh_at_ns;   /* projected volumes are looked at again */
+	atomic_bool refresh_now; /* set by any thread: a ConfigMap or Secret of it has changed */
+	atomic_bool gone;        /* in POD_GONE, for whoever waits for the end of all */
 	int64_t started_wall_ns;
-	int64_t grace_hint_ns;        /* spec.terminationGracePeriodSeconds; never changes: any thread */
-	char *status_text;            /* last status that the server took */
-	json_t *conditions;           /* type → {status, lastTransitionTime} */
-	char *saved_text;             /* what lies in the pod's file */
-	char *hosts_text;             /* what lies in its hosts file, and of which version of the names */
+	int64_t grace_hint_ns; /* spec.terminationGracePeriodSeconds; never changes: any thread */
+	char *status_text;     /* last status that the server took */
+	json_t *conditions;    /* type → {status, lastTransitionTime} */
+	char *saved_text;      /* what lies in the pod's file */
+	char *hosts_text;      /* what lies in its hosts file, and of which version of the names */
 	unsigned hosts_version;
 };
 
@@ -112,34 +112,34 @@ struct workqueue;
 struct agent {
 	struct agent_paths paths;
 	char *node_name, *host_name;
-	char tag[9];                  /* of the data directory: tells our control groups from another agent's */
+	char tag[9]; /* of the data directory: tells our control groups from another agent's */
 	struct kube_client *client;
 	struct event_recorder *events;
 	struct logger *log;
 	struct informer *pods, *claims, *services, *config_maps, *secrets;
-	struct workqueue *work;       /* uids of pods */
+	struct workqueue *work; /* uids of pods */
 	struct prober *prober;
 	struct monitor *monitor;
-	struct http_client *http;     /* probes */
+	struct http_client *http; /* probes */
 	struct shared_mounts *shared;
 	struct agent_csi *csi;
 	struct volume_host volumes;
 	uint64_t capabilities;
 	int oom_score_adj;
 	bool cgroup_v2;
-	atomic_bool end_pods;         /* all pods are to end */
-	atomic_uint names_version;    /* raised when a service or a pod with a name comes or goes */
+	atomic_bool end_pods;      /* all pods are to end */
+	atomic_uint names_version; /* raised when a service or a pod with a name comes or goes */
 
-	pthread_mutex_t lock;         /* guards runs */
-	pthread_cond_t went;          /* a pod is gone */
-	struct map *runs;             /* uid → struct pod_run, one reference each */
+	pthread_mutex_t lock; /* guards runs */
+	pthread_cond_t went;  /* a pod is gone */
+	struct map *runs;     /* uid → struct pod_run, one reference each */
 
 	pthread_t workers[AGENT_WORKERS];
 	int n_workers;
 	struct node *node;
 	struct log_server *logs;
-	int lock_fd;                  /* held on the data directory */
-	int stop_fd;                  /* borrowed; 0: none */
+	int lock_fd; /* held on the data directory */
+	int stop_fd; /* borrowed; 0: none */
 };
 
 /* agent_pods.c: the table of pods. */
@@ -200,8 +200,8 @@ int pod_group(const struct agent *a, const char *uid, struct path *ret, struct e
 /** Remove all that an attempt left (not its log). */
 int container_clean(struct agent *a, const char *id, struct error *err);
 /** Path of the log of attempt @n. */
-int container_log_path(const struct agent *a, const char *ns, const char *pod, const char *uid, const char *container, int n,
-		       struct path *ret, struct error *err);
+int container_log_path(const struct agent *a, const char *ns, const char *pod, const char *uid, const char *container,
+		       int n, struct path *ret, struct error *err);
 
 /* agent_record.c: what outlives the agent. */
 /** Write the container's record beside its bundle. */
@@ -245,5 +245,5 @@ void prober_free(struct prober *p);
 /** Begin asking for the container that has just started. */
 void prober_begin(struct prober *p, struct pod_run *pod, struct container_run *c);
 
-void container_end_set(struct container_end *e, const char *id, int code, const char *reason, const char *message, int64_t started,
-		       int64_t finished);
+void container_end_set(struct container_end *e, const char *id, int code, const char *reason, const char *message,
+		       int64_t started, int64_t finished);

@@ -13,14 +13,14 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_runtime.h"
 #include "net/http_client.h"
+#include "json/json.h"
 
-#define OUTPUT_MAX (64u << 10)
-#define BODY_MAX (10u << 10)
+#define OUTPUT_MAX  (64u << 10)
+#define BODY_MAX    (10u << 10)
 #define HEADERS_MAX 64
-#define ARGV_MAX 1024
+#define ARGV_MAX    1024
 #define SECONDS_MAX 86400
 
 const char *const probe_kind_name[PROBE_KINDS] = {"Startup", "Readiness", "Liveness"};
@@ -28,8 +28,8 @@ static const char *const probe_field[PROBE_KINDS] = {"startupProbe", "readinessP
 
 struct probe {
 	enum { ASK_EXEC, ASK_HTTP, ASK_TCP } type;
-	char **argv;          /* exec; NULL at the end */
-	char *url, *host;     /* http, tcp */
+	char **argv;      /* exec; NULL at the end */
+	char *url, *host; /* http, tcp */
 	char port[8];
 	struct http_header *headers;
 	size_t n_headers;
@@ -78,11 +78,12 @@ static int find_port(const json_t *container, const json_t *port, char out[stati
 	size_t i;
 	const json_t *p;
 	if (name != NULL && str_to_i64(name, &n) < 0)
-		json_array_foreach(json_object_get(container, "ports"), i, p)
+		json_array_foreach (json_object_get(container, "ports"), i, p)
 			if (str_same(json_str(p, "name", NULL), name))
 				n = json_int(p, "containerPort", 0);
 	if (n < 1 || n > 65535)
-		return error_set(err, -EINVAL, "port: '%s' is neither a port nor the name of one", name != NULL ? name : "");
+		return error_set(err, -EINVAL, "port: '%s' is neither a port nor the name of one",
+				 name != NULL ? name : "");
 	(void)snprintf(out, 8, "%d", (int)n);
 	return 0;
 }
@@ -110,7 +111,8 @@ static int parse_headers(struct probe *p, const json_t *list, struct error *err)
 	p->headers = calloc(n + 1, sizeof *p->headers);
 	for (size_t i = 0; p->headers != NULL && i < n; i++) {
 		const json_t *h = json_array_get(list, i);
-		p->headers[i] = (struct http_header){.name = strdup(json_str(h, "name", "")), .value = strdup(json_str(h, "value", ""))};
+		p->headers[i] = (struct http_header){.name = strdup(json_str(h, "name", "")),
+						     .value = strdup(json_str(h, "value", ""))};
 		p->n_headers = i + 1;
 		if (p->headers[i].name == NULL || p->headers[i].value == NULL)
 			return error_set(err, -ENOMEM, "out of memory");
@@ -118,7 +120,8 @@ static int parse_headers(struct probe *p, const json_t *list, struct error *err)
 	return p->headers != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int parse_http(struct probe *p, const json_t *container, const json_t *get, const char *address, struct error *err)
+static int parse_http(struct probe *p, const json_t *container, const json_t *get, const char *address,
+		      struct error *err)
 {
 	int rc = find_port(container, json_object_get(get, "port"), p->port, err);
 	rc = rc ?: parse_headers(p, json_object_get(get, "httpHeaders"), err);
@@ -131,13 +134,16 @@ static int parse_http(struct probe *p, const json_t *container, const json_t *ge
 	return p->url != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int parse_tcp(struct probe *p, const json_t *container, const json_t *tcp, const char *address, struct error *err)
+static int parse_tcp(struct probe *p, const json_t *container, const json_t *tcp, const char *address,
+		     struct error *err)
 {
 	p->host = strdup(json_str(tcp, "host", address));
-	return p->host != NULL ? find_port(container, json_object_get(tcp, "port"), p->port, err) : error_set(err, -ENOMEM, "out of memory");
+	return p->host != NULL ? find_port(container, json_object_get(tcp, "port"), p->port, err)
+			       : error_set(err, -ENOMEM, "out of memory");
 }
 
-static int parse_action(struct probe *p, const json_t *container, const json_t *j, const char *address, struct error *err)
+static int parse_action(struct probe *p, const json_t *container, const json_t *j, const char *address,
+			struct error *err)
 {
 	const json_t *part;
 	if ((part = json_object_get(j, "exec")) != NULL) {
@@ -155,7 +161,8 @@ static int parse_action(struct probe *p, const json_t *container, const json_t *
 	return error_set(err, -EINVAL, "only exec, httpGet and tcpSocket work here");
 }
 
-int probe_parse(const json_t *container, enum probe_kind kind, const char *address, struct probe **ret, struct error *err)
+int probe_parse(const json_t *container, enum probe_kind kind, const char *address, struct probe **ret,
+		struct error *err)
 {
 	const json_t *j = json_object_get(container, probe_field[kind]);
 	*ret = NULL;
@@ -238,9 +245,15 @@ static bool ask_http(const struct probe *p, struct http_client *http, char *msg,
 	struct http_seen seen = {0};
 	struct http_answer answer = {0};
 	struct error err = {0};
-	const struct http_call call = {.method = "GET", .url = p->url, .headers = p->headers, .n_headers = p->n_headers,
-				       .connect_timeout_ns = p->timeout_ns, .timeout_ns = p->timeout_ns, .on_head = on_head,
-				       .on_data = on_data, .ctx = &seen};
+	const struct http_call call = {.method = "GET",
+				       .url = p->url,
+				       .headers = p->headers,
+				       .n_headers = p->n_headers,
+				       .connect_timeout_ns = p->timeout_ns,
+				       .timeout_ns = p->timeout_ns,
+				       .on_head = on_head,
+				       .on_data = on_data,
+				       .ctx = &seen};
 	const int rc = http_client_do(http, &call, &answer, &err);
 	if (rc == 0) {
 		seen.status = answer.status;
@@ -292,8 +305,8 @@ static bool ask_tcp(const struct probe *p, char *msg, size_t size)
 	return rc == 0;
 }
 
-bool probe_ask(const struct probe *p, const struct agent_paths *paths, struct http_client *http, const char *container_id, char *msg,
-	       size_t size)
+bool probe_ask(const struct probe *p, const struct agent_paths *paths, struct http_client *http,
+	       const char *container_id, char *msg, size_t size)
 {
 	msg[0] = '\0';
 	switch (p->type) {

@@ -19,7 +19,8 @@ enum probe_kind { PROBE_STARTUP, PROBE_READINESS, PROBE_LIVENESS, PROBE_KINDS };
 extern const char *const probe_kind_name[PROBE_KINDS];
 
 /** *@ret is NULL when @container has no such probe. @address is the pod's. -EINVAL: it cannot be asked here. */
-int probe_parse(const json_t *container, enum probe_kind kind, const char *address, struct probe **ret, struct error *err);
+int probe_parse(const json_t *container, enum probe_kind kind, const char *address, struct probe **ret,
+		struct error *err);
 /** Accepts NULL. */
 void probe_free(struct probe *p);
 
@@ -29,8 +30,8 @@ int64_t probe_period_ns(const struct probe *p);
 int64_t probe_grace_seconds(const struct probe *p);
 
 /** Ask once; blocks at most its timeout. True: passed. Otherwise @msg says why. */
-bool probe_ask(const struct probe *p, const struct agent_paths *paths, struct http_client *http, const char *container_id, char *msg,
-	       size_t size);
+bool probe_ask(const struct probe *p, const struct agent_paths *paths, struct http_client *http,
+	       const char *container_id, char *msg, size_t size);
 
 struct probe_counter {
 	bool last;

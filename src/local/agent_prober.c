@@ -22,11 +22,13 @@ struct prober {
 	int n_threads;
 };
 
-static void enqueue(struct prober *pr, const struct pod_run *p, const struct container_run *c, int kind, int64_t delay_ns)
+static void enqueue(struct prober *pr, const struct pod_run *p, const struct container_run *c, int kind,
+		    int64_t delay_ns)
 {
 	CLEANUP(free_p) char *key = str_printf("%s %d %s", p->uid, kind, c->name);
 	if (key != NULL)
-		(void)workqueue_add_after(pr->queue, key, delay_ns > 0 ? delay_ns : 0); /* only memory or the end can fail it */
+		(void)workqueue_add_after(pr->queue, key,
+					  delay_ns > 0 ? delay_ns : 0); /* only memory or the end can fail it */
 }
 
 static int64_t first_delay(const struct container_run *c, int kind)
@@ -116,7 +118,8 @@ static void ask(struct prober *pr, struct asked *q)
 	if (!current)
 		return;
 	if (!ok)
-		event_emit(pr->agent->events, q->p->ref, "Warning", "Unhealthy", "%s probe failed: %s", probe_kind_name[q->kind], msg);
+		event_emit(pr->agent->events, q->p->ref, "Warning", "Unhealthy", "%s probe failed: %s",
+			   probe_kind_name[q->kind], msg);
 	if (began)
 		enqueue_steady(pr, q->p, q->c);
 	else
@@ -128,7 +131,8 @@ static void ask(struct prober *pr, struct asked *q)
 static void work_on(struct prober *pr, const char *key)
 {
 	struct str rest = str_from(key), uid, kind, name;
-	if (!str_split_next(&rest, ' ', &uid) || !str_split_next(&rest, ' ', &kind) || !str_split_next(&rest, ' ', &name))
+	if (!str_split_next(&rest, ' ', &uid) || !str_split_next(&rest, ' ', &kind) ||
+	    !str_split_next(&rest, ' ', &name))
 		return;
 	CLEANUP(free_p) char *id = strndup(uid.p, uid.n);
 	struct asked q = {.kind = kind.p[0] - '0', .p = id != NULL ? agent_find(pr->agent, id) : NULL};

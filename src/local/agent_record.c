@@ -10,32 +10,33 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "local/agent_mount.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 #define RECORD_MAX (4u << 20)
 
 static json_t *end_json(const struct container_end *e)
 {
 	return json_pack("{s:s, s:i, s:s, s:o, s:I, s:I}", "id", e->id, "code", e->code, "reason", e->reason, "message",
-			 json_string(e->message) ?: json_string(""), "startedNs", (json_int_t)e->started_wall_ns, "finishedNs",
-			 (json_int_t)e->finished_wall_ns);
+			 json_string(e->message) ?: json_string(""), "startedNs", (json_int_t)e->started_wall_ns,
+			 "finishedNs", (json_int_t)e->finished_wall_ns);
 }
 
 static void end_read(const json_t *j, struct container_end *e)
 {
 	if (json_is_object(j))
 		container_end_set(e, json_str(j, "id", ""), (int)json_int(j, "code", 0), json_str(j, "reason", ""),
-				  json_str(j, "message", ""), json_int(j, "startedNs", 0), json_int(j, "finishedNs", 0));
+				  json_str(j, "message", ""), json_int(j, "startedNs", 0),
+				  json_int(j, "finishedNs", 0));
 }
 
 int record_save(const struct pod_run *p, const struct container_run *c, struct error *err)
 {
-	JSON_AUTO r = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:I, s:I}", "id", c->id, "image", c->image, "podUID", p->uid, "container", c->name, "init",
-				c->init, "restarts", c->restarts, "startedNs", (json_int_t)c->started_wall_ns, "backoffNs",
-				(json_int_t)c->backoff_ns);
+	JSON_AUTO r = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:I, s:I}", "id", c->id, "image", c->image, "podUID",
+				p->uid, "container", c->name, "init", c->init, "restarts", c->restarts, "startedNs",
+				(json_int_t)c->started_wall_ns, "backoffNs", (json_int_t)c->backoff_ns);
 	if (r != NULL && c->phase == CONTAINER_ENDED)
 		(void)json_object_set_new(r, "end", end_json(&c->end));
 	if (r != NULL && c->last.valid)
@@ -57,7 +58,8 @@ static int pod_file(const struct agent *a, const char *uid, struct path *ret, st
 
 int record_save_pod(struct pod_run *p, struct error *err)
 {
-	JSON_AUTO slim = json_pack("{s:O?, s:O?}", "metadata", json_object_get(p->obj, "metadata"), "spec", json_object_get(p->obj, "spec"));
+	JSON_AUTO slim = json_pack("{s:O?, s:O?}", "metadata", json_object_get(p->obj, "metadata"), "spec",
+				   json_object_get(p->obj, "spec"));
 	CLEANUP(free_p) char *text = slim != NULL ? json_to_text(slim, NULL) : NULL;
 	if (text == NULL)
 		return error_set(err, -ENOMEM, "pod's record: out of memory");
@@ -89,7 +91,8 @@ static int read_json(const char *path, json_t **ret, struct error *err)
 }
 
 /* Call @fn for each entry of @dir that does not begin with a dot. */
-static int each_entry(const char *dir, int (*fn)(struct agent *a, const char *dir, const char *name), struct agent *a, struct error *err)
+static int each_entry(const char *dir, int (*fn)(struct agent *a, const char *dir, const char *name), struct agent *a,
+		      struct error *err)
 {
 	DIR *d = opendir(dir);
 	if (d == NULL)
@@ -111,7 +114,8 @@ static int load_pod(struct agent *a, const char *dir, const char *name)
 	struct error err = {0};
 	if (read_json(path.p, &obj, &err) < 0) {
 		/* Its containers are swept below, as those of a pod that nobody knows. */
-		LOG(a->log, LOG_LVL_WARN, "record of a pod is not readable, it is dropped", LOG_STR("file", path.p), LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "record of a pod is not readable, it is dropped", LOG_STR("file", path.p),
+		    LOG_STR("err", err.msg));
 		(void)unlink(path.p);
 		return 0;
 	}
@@ -123,7 +127,8 @@ static void sweep_bundle(struct agent *a, const char *id)
 	struct error err = {0};
 	LOG(a->log, LOG_LVL_INFO, "container of an earlier time is removed", LOG_STR("container", id));
 	if (container_clean(a, id, &err) < 0)
-		LOG(a->log, LOG_LVL_WARN, "container of an earlier time cannot be removed", LOG_STR("container", id), LOG_STR("err", err.msg));
+		LOG(a->log, LOG_LVL_WARN, "container of an earlier time cannot be removed", LOG_STR("container", id),
+		    LOG_STR("err", err.msg));
 }
 
 static void take_record(struct container_run *c, const char *id, const json_t *r)
@@ -146,7 +151,8 @@ static int load_container(struct agent *a, const char *dir, const char *id)
 		return 0;
 	struct path path;
 	JSON_AUTO r = NULL;
-	if (strlen(id) > CONTAINER_ID_MAX || path_set(&path, NULL, "%s/%s/record.json", dir, id) < 0 || read_json(path.p, &r, NULL) < 0) {
+	if (strlen(id) > CONTAINER_ID_MAX || path_set(&path, NULL, "%s/%s/record.json", dir, id) < 0 ||
+	    read_json(path.p, &r, NULL) < 0) {
 		sweep_bundle(a, id); /* died before its record was written: it never ran */
 		return 0;
 	}

@@ -15,13 +15,13 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_paths.h"
+#include "json/json.h"
 
 #define CREATE_TIMEOUT_NS (60 * NSEC_PER_SEC)
-#define RUNC_TIMEOUT_NS (30 * NSEC_PER_SEC)
-#define RUNC_OUTPUT_MAX (256u << 10)
-#define SYNC_MAX (64u << 10)
+#define RUNC_TIMEOUT_NS   (30 * NSEC_PER_SEC)
+#define RUNC_OUTPUT_MAX   (256u << 10)
+#define SYNC_MAX          (64u << 10)
 /* The agent rotates logs far below this; it is what holds while no agent runs. */
 #define LOG_SIZE_LAST_RESORT "67108864"
 
@@ -33,7 +33,8 @@ void runtime_new_id(char out[static CONTAINER_ID_MAX + 1])
 		(void)snprintf(out + 2 * i, 3, "%02x", raw[i]);
 }
 
-static int bundle_path(const struct agent_paths *p, const char *id, const char *rest, struct path *ret, struct error *err)
+static int bundle_path(const struct agent_paths *p, const char *id, const char *rest, struct path *ret,
+		       struct error *err)
 {
 	return path_set(ret, err, "%s/containers/%s%s", p->data_dir, id, rest);
 }
@@ -63,7 +64,8 @@ static void runc_words(const char *text, char *out, size_t size)
 }
 
 /* Run runc --root=R VERB ... ID and give its complaint as the error. */
-static int run_runc(const struct agent_paths *p, const char *what, const char *const *words, size_t n, struct error *err)
+static int run_runc(const struct agent_paths *p, const char *what, const char *const *words, size_t n,
+		    struct error *err)
 {
 	struct path root;
 	int rc = path_set(&root, err, "--root=%s/containers/runc", p->data_dir);
@@ -79,8 +81,10 @@ static int run_runc(const struct agent_paths *p, const char *what, const char *c
 	if (res.status != 0) {
 		char words_out[401];
 		runc_words(res.err, words_out, sizeof words_out);
-		const bool gone = strstr(res.err, "does not exist") != NULL || strstr(res.err, "process already finished") != NULL ||
-				  strstr(res.err, "container not running") != NULL || strstr(res.err, "no such process") != NULL;
+		const bool gone = strstr(res.err, "does not exist") != NULL ||
+				  strstr(res.err, "process already finished") != NULL ||
+				  strstr(res.err, "container not running") != NULL ||
+				  strstr(res.err, "no such process") != NULL;
 		rc = error_set(err, gone ? -ESRCH : -EIO, "runc %s: %s", what, words_out);
 	}
 	process_result_clear(&res);
@@ -136,7 +140,8 @@ struct conmon_call {
 	char sync_env[32];
 };
 
-static int fill_call(const struct agent_paths *p, const char *id, const char *log_path, struct conmon_call *c, struct error *err)
+static int fill_call(const struct agent_paths *p, const char *id, const char *log_path, struct conmon_call *c,
+		     struct error *err)
 {
 	int rc = bundle_path(p, id, "", &c->bundle, err);
 	rc = rc ?: bundle_path(p, id, "/conmon.pid", &c->conmon_pid, err);
@@ -147,20 +152,52 @@ static int fill_call(const struct agent_paths *p, const char *id, const char *lo
 	return rc ?: path_set(&c->log, err, "k8s-file:%s", log_path);
 }
 
-static int spawn_conmon(const struct agent_paths *p, const char *id, struct conmon_call *c, int sync_fd, struct error *err)
+static int spawn_conmon(const struct agent_paths *p, const char *id, struct conmon_call *c, int sync_fd,
+			struct error *err)
 {
 	CLEANUP(close_fd) int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	CLEANUP(close_fd) int errors = open(c->errors.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (null < 0 || errors < 0)
 		return error_set(err, -errno, "open '%s': %s", null < 0 ? "/dev/null" : c->errors.p, strerror(errno));
 	(void)snprintf(c->sync_env, sizeof c->sync_env, "_OCI_SYNCPIPE=%d", sync_fd);
-	const char *const argv[] = {
-		p->conmon, "--full-attach", "-c", id, "-u", id, "-n", id, "-b", c->bundle.p, "-r", p->runc, "--runtime-arg",
-		c->root.p, "-l", c->log.p, "--log-size-max", LOG_SIZE_LAST_RESORT, "--exit-dir", c->exits.p, "--persist-dir",
-		c->bundle.p, "-P", c->conmon_pid.p, "-p", c->pid.p, "--log-level", "error", NULL};
-	const char *const envp[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", c->sync_env, NULL};
-	const struct process_options o = {
-		.argv = argv, .envp = envp, .cwd = c->bundle.p, .fd_out = null, .fd_err = errors, .pass_fds = &sync_fd, .n_pass_fds = 1};
+	const char *const argv[] = {p->conmon,
+				    "--full-attach",
+				    "-c",
+				    id,
+				    "-u",
+				    id,
+				    "-n",
+				    id,
+				    "-b",
+				    c->bundle.p,
+				    "-r",
+				    p->runc,
+				    "--runtime-arg",
+				    c->root.p,
+				    "-l",
+				    c->log.p,
+				    "--log-size-max",
+				    LOG_SIZE_LAST_RESORT,
+				    "--exit-dir",
+				    c->exits.p,
+				    "--persist-dir",
+				    c->bundle.p,
+				    "-P",
+				    c->conmon_pid.p,
+				    "-p",
+				    c->pid.p,
+				    "--log-level",
+				    "error",
+				    NULL};
+	const char *const envp[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", c->sync_env,
+				    NULL};
+	const struct process_options o = {.argv = argv,
+					  .envp = envp,
+					  .cwd = c->bundle.p,
+					  .fd_out = null,
+					  .fd_err = errors,
+					  .pass_fds = &sync_fd,
+					  .n_pass_fds = 1};
 	struct process child = PROCESS_NONE;
 	int rc = process_spawn(&o, &child, err);
 	if (rc < 0)
@@ -175,7 +212,8 @@ static int spawn_conmon(const struct agent_paths *p, const char *id, struct conm
 	return 0;
 }
 
-int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path, struct error *err)
+int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path,
+		   struct error *err)
 {
 	struct conmon_call *c = malloc(sizeof *c); /* seven paths: too much for the stack of a worker */
 	CLEANUP(free_p) void *hold = c;

@@ -24,7 +24,8 @@ void runtime_new_id(char out[static CONTAINER_ID_MAX + 1]);
  * Make the container @id from @config, stopped in front of its first instruction. Its bundle (with rootfs/) must exist.
  * Errors carry the runtime's own words.
  */
-int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path, struct error *err);
+int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path,
+		   struct error *err);
 /** Let it run. */
 int runtime_start(const struct agent_paths *p, const char *id, struct error *err);
 /** Send @sig to its first process; a container that has ended is -ESRCH. */

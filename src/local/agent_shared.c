@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_mount.h"
+#include "json/json.h"
 
 #define FILE_MAX_BYTES (4u << 20)
 
@@ -85,7 +85,7 @@ static void hold_parents_locked(struct shared_mounts *s, const char *dir, const 
 {
 	const char *parent;
 	json_t *entry;
-	json_object_foreach(s->dirs, parent, entry) {
+	json_object_foreach (s->dirs, parent, entry) {
 		const size_t n = strlen(parent);
 		if (strncmp(dir, parent, n) == 0 && dir[n] == '/')
 			(void)json_object_set_new(json_object_get(entry, "users"), user, json_true());
@@ -147,7 +147,7 @@ static int undo_unused_locked(struct shared_mounts *s, struct error *err)
 	/* Again after each success: what it hid may go now. */
 	for (bool again = true; again;) {
 		again = false;
-		json_object_foreach_safe(s->dirs, next, dir, entry) {
+		json_object_foreach_safe (s->dirs, next, dir, entry) {
 			if (json_object_size(json_object_get(entry, "users")) > 0 || !undo_locked(dir, entry))
 				continue;
 			(void)json_object_del(s->dirs, dir);
@@ -163,21 +163,22 @@ int shared_mounts_release(struct shared_mounts *s, const char *user, struct erro
 	const char *dir;
 	json_t *entry;
 	bool changed = false;
-	json_object_foreach(s->dirs, dir, entry)
+	json_object_foreach (s->dirs, dir, entry)
 		changed |= json_object_del(json_object_get(entry, "users"), user) == 0;
 	const int rc = changed ? undo_unused_locked(s, err) : 0;
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
 
-int shared_mounts_sweep(struct shared_mounts *s, int (*alive)(void *ctx, const char *user), void *ctx, struct error *err)
+int shared_mounts_sweep(struct shared_mounts *s, int (*alive)(void *ctx, const char *user), void *ctx,
+			struct error *err)
 {
 	pthread_mutex_lock(&s->lock);
 	const char *dir, *user;
 	json_t *entry, *v;
 	void *next;
-	json_object_foreach(s->dirs, dir, entry)
-		json_object_foreach_safe(json_object_get(entry, "users"), next, user, v)
+	json_object_foreach (s->dirs, dir, entry)
+		json_object_foreach_safe (json_object_get(entry, "users"), next, user, v)
 			if (!alive(ctx, user))
 				(void)json_object_del(json_object_get(entry, "users"), user);
 	const int rc = undo_unused_locked(s, err);

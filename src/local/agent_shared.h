@@ -18,4 +18,5 @@ int shared_mounts_acquire(struct shared_mounts *s, const char *dir, const char *
 /** @user needs none any more; directories that nobody needs become what they were. */
 int shared_mounts_release(struct shared_mounts *s, const char *user, struct error *err);
 /** Release every user for whom @alive says false (leftovers of an earlier agent). */
-int shared_mounts_sweep(struct shared_mounts *s, int (*alive)(void *ctx, const char *user), void *ctx, struct error *err);
+int shared_mounts_sweep(struct shared_mounts *s, int (*alive)(void *ctx, const char *user), void *ctx,
+			struct error *err);

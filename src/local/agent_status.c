@@ -6,15 +6,16 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/resource.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
-void container_end_set(struct container_end *e, const char *id, int code, const char *reason, const char *message, int64_t started,
-		       int64_t finished)
+void container_end_set(struct container_end *e, const char *id, int code, const char *reason, const char *message,
+		       int64_t started, int64_t finished)
 {
-	*e = (struct container_end){.valid = true, .code = code, .started_wall_ns = started, .finished_wall_ns = finished};
+	*e = (struct container_end){
+		.valid = true, .code = code, .started_wall_ns = started, .finished_wall_ns = finished};
 	(void)str_copy(e->id, sizeof e->id, id);
 	(void)str_copy(e->reason, sizeof e->reason, reason);
 	(void)str_copy(e->message, sizeof e->message, message);
@@ -61,7 +62,8 @@ static json_t *state_json(const struct container_run *c)
 static json_t *container_json(const struct pod_run *p, const struct container_run *c)
 {
 	const char *image = json_str(container_spec(p, c), "image", "");
-	const bool ready = c->init ? c->phase == CONTAINER_ENDED && c->end.code == 0 : c->phase == CONTAINER_RUNNING && c->ready;
+	const bool ready =
+		c->init ? c->phase == CONTAINER_ENDED && c->end.code == 0 : c->phase == CONTAINER_RUNNING && c->ready;
 	json_t *o = json_pack("{s:s, s:o}", "name", c->name, "state", state_json(c));
 	(void)json_object_set_new(o, "lastState", c->last.valid ? terminated_json(&c->last) : json_object());
 	(void)json_object_set_new(o, "ready", json_boolean(ready));
@@ -118,7 +120,8 @@ static void unready_names(const struct pod_run *p, bool init, char *out, size_t 
 	struct strbuf b = STRBUF_INIT(4096);
 	for (size_t i = 0; i < p->n_containers; i++) {
 		const struct container_run *c = &p->containers[i];
-		const bool good = c->init ? c->phase == CONTAINER_ENDED && c->end.code == 0 : c->phase == CONTAINER_RUNNING && c->ready;
+		const bool good = c->init ? c->phase == CONTAINER_ENDED && c->end.code == 0
+					  : c->phase == CONTAINER_RUNNING && c->ready;
 		if (c->init == init && !good)
 			strbuf_addf(&b, "%s%s", b.n > 0 ? " " : "", c->name);
 	}
@@ -126,7 +129,8 @@ static void unready_names(const struct pod_run *p, bool init, char *out, size_t 
 	strbuf_clear(&b);
 }
 
-static void add_condition(struct pod_run *p, json_t *list, const char *type, bool yes, const char *reason, const char *message)
+static void add_condition(struct pod_run *p, json_t *list, const char *type, bool yes, const char *reason,
+			  const char *message)
 {
 	const char *status = yes ? "True" : "False";
 	json_t *old = json_object_get(p->conditions, type);
@@ -134,8 +138,8 @@ static void add_condition(struct pod_run *p, json_t *list, const char *type, boo
 		old = json_pack("{s:s, s:o}", "status", status, "lastTransitionTime", time_json(clock_wall_ns()));
 		(void)json_object_set_new(p->conditions, type, old);
 	}
-	json_t *c = json_pack("{s:s, s:s, s:n, s:O}", "type", type, "status", status, "lastProbeTime", "lastTransitionTime",
-			      json_object_get(old, "lastTransitionTime"));
+	json_t *c = json_pack("{s:s, s:s, s:n, s:O}", "type", type, "status", status, "lastProbeTime",
+			      "lastTransitionTime", json_object_get(old, "lastTransitionTime"));
 	if (reason != NULL) {
 		(void)json_object_set_new(c, "reason", json_string(reason));
 		(void)json_object_set_new(c, "message", json_string(message != NULL ? message : ""));
@@ -150,11 +154,12 @@ static const char *missing_gate(const struct pod_run *p)
 {
 	size_t i, k;
 	const json_t *gate, *cond;
-	json_array_foreach(json_at(p->obj, "spec.readinessGates"), i, gate) {
+	json_array_foreach (json_at(p->obj, "spec.readinessGates"), i, gate) {
 		const char *type = json_str(gate, "conditionType", "");
 		bool met = false;
-		json_array_foreach(json_at(p->obj, "status.conditions"), k, cond)
-			met |= strcmp(json_str(cond, "type", ""), type) == 0 && strcmp(json_str(cond, "status", ""), "True") == 0;
+		json_array_foreach (json_at(p->obj, "status.conditions"), k, cond)
+			met |= strcmp(json_str(cond, "type", ""), type) == 0 &&
+			       strcmp(json_str(cond, "status", ""), "True") == 0;
 		if (!met)
 			return type;
 	}
@@ -188,7 +193,10 @@ static json_t *conditions_json(struct pod_run *p, const char *phase)
 	unready_names(p, false, names, sizeof names);
 	(void)snprintf(message, sizeof message, "containers with unready status: [%s]", names);
 	const bool ready = names[0] == '\0';
-	const char *reason = ready ? NULL : done ? "PodCompleted" : strcmp(phase, "Failed") == 0 ? "PodFailed" : "ContainersNotReady";
+	const char *reason = ready                          ? NULL
+			     : done                         ? "PodCompleted"
+			     : strcmp(phase, "Failed") == 0 ? "PodFailed"
+							    : "ContainersNotReady";
 	const char *text = strcmp(reason ?: "", "ContainersNotReady") == 0 ? message : NULL;
 	ready_condition(p, list, ready, reason, text);
 	add_condition(p, list, "ContainersReady", ready, reason, text);
@@ -202,10 +210,12 @@ json_t *status_build(struct pod_run *p, bool final)
 	json_t *main_list = json_array(), *init_list = json_array();
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; i < p->n_containers; i++)
-		(void)json_array_append_new(p->containers[i].init ? init_list : main_list, container_json(p, &p->containers[i]));
+		(void)json_array_append_new(p->containers[i].init ? init_list : main_list,
+					    container_json(p, &p->containers[i]));
 	json_t *s = json_pack("{s:s, s:o, s:s, s:s, s:[{s:s}], s:[{s:s}], s:o, s:o}", "phase", phase, "conditions",
-			      conditions_json(p, phase), "hostIP", AGENT_ADDRESS, "podIP", AGENT_ADDRESS, "podIPs", "ip", AGENT_ADDRESS,
-			      "hostIPs", "ip", AGENT_ADDRESS, "startTime", time_json(p->started_wall_ns), "containerStatuses", main_list);
+			      conditions_json(p, phase), "hostIP", AGENT_ADDRESS, "podIP", AGENT_ADDRESS, "podIPs",
+			      "ip", AGENT_ADDRESS, "hostIPs", "ip", AGENT_ADDRESS, "startTime",
+			      time_json(p->started_wall_ns), "containerStatuses", main_list);
 	pthread_mutex_unlock(&p->lock);
 	if (p->n_init > 0)
 		(void)json_object_set_new(s, "initContainerStatuses", init_list);
@@ -224,7 +234,8 @@ int status_send(struct pod_run *p, bool final, struct error *err)
 		return error_set(err, -ENOMEM, "pod's status: out of memory");
 	if (str_same(text, p->status_text))
 		return 0;
-	const int rc = kube_patch(p->agent->client, &KUBE_POD, p->ns, p->name, "status", KUBE_PATCH_STRATEGIC, patch, NULL, err);
+	const int rc = kube_patch(p->agent->client, &KUBE_POD, p->ns, p->name, "status", KUBE_PATCH_STRATEGIC, patch,
+				  NULL, err);
 	if (rc == -ENOENT)
 		return 0; /* deleted: the informer tells */
 	if (rc < 0)

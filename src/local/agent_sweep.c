@@ -22,7 +22,8 @@ static bool is_known(struct agent *a, const char *uid)
 static void report(struct agent *a, const char *what, const char *name, int rc, const struct error *err)
 {
 	if (rc < 0)
-		LOG(a->log, LOG_LVL_WARN, "leftover cannot be removed", LOG_STR("what", what), LOG_STR("name", name), LOG_STR("err", err->msg));
+		LOG(a->log, LOG_LVL_WARN, "leftover cannot be removed", LOG_STR("what", what), LOG_STR("name", name),
+		    LOG_STR("err", err->msg));
 	else
 		LOG(a->log, LOG_LVL_INFO, "leftover removed", LOG_STR("what", what), LOG_STR("name", name));
 }
@@ -37,7 +38,8 @@ static int sweep_group(void *ctx, const char *name)
 		return 0; /* another agent's, or a pod's that runs */
 	struct error err = {0};
 	struct path group;
-	const int rc = path_set(&group, &err, CGROUP_PARENT "/%s", name) ?: cgroup_remove(group.p, 10 * NSEC_PER_SEC, &err);
+	const int rc =
+		path_set(&group, &err, CGROUP_PARENT "/%s", name) ?: cgroup_remove(group.p, 10 * NSEC_PER_SEC, &err);
 	report(a, "control group", name, rc, &err);
 	return 0;
 }

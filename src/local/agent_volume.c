@@ -1,17 +1,15 @@
 #include "local/agent_volume.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
-#include "json/quantity.h"
 #include "kube/client.h"
 #include "kube/resource.h"
 #include "local/agent_csi.h"
@@ -19,9 +17,11 @@
 #include "local/agent_paths.h"
 #include "local/agent_shared.h"
 #include "local/agent_volume_private.h"
+#include "json/json.h"
+#include "json/quantity.h"
 
-int volume_dir(const struct volume_host *h, const json_t *pod, const char *plugin, const char *name, unsigned mode, struct path *ret,
-	       struct error *err)
+int volume_dir(const struct volume_host *h, const json_t *pod, const char *plugin, const char *name, unsigned mode,
+	       struct path *ret, struct error *err)
 {
 	if (*name == '\0' || *name == '.' || strchr(name, '/') != NULL)
 		return error_set(err, -EINVAL, "'%s' is no volume's name", name);
@@ -39,7 +39,8 @@ int64_t volume_group(const json_t *pod)
 	return json_int(pod, "spec.securityContext.fsGroup", -1);
 }
 
-static int empty_dir(const struct volume_host *h, const json_t *pod, const json_t *volume, struct path *ret, struct error *err)
+static int empty_dir(const struct volume_host *h, const json_t *pod, const json_t *volume, struct path *ret,
+		     struct error *err)
 {
 	const json_t *source = json_object_get(volume, "emptyDir");
 	const char *medium = json_str(source, "medium", ""), *limit = json_str(source, "sizeLimit", NULL);
@@ -101,12 +102,14 @@ static int host_path(const json_t *source, struct path *ret, struct error *err)
 			return error_set(err, -errno, "hostPath type check failed: %s: %s", path, strerror(errno));
 		return (st.st_mode & S_IFMT) == types[i].want
 			       ? 0
-			       : error_set(err, -ENOTDIR, "hostPath type check failed: %s is not %s", path, types[i].what);
+			       : error_set(err, -ENOTDIR, "hostPath type check failed: %s is not %s", path,
+					   types[i].what);
 	}
 	return rc < 0 ? rc : error_set(err, -EINVAL, "hostPath.type: '%s' is unknown", type);
 }
 
-static int fetch_secret_data(const struct volume_host *h, const json_t *csi, const char *ref, json_t **ret, struct error *err)
+static int fetch_secret_data(const struct volume_host *h, const json_t *csi, const char *ref, json_t **ret,
+			     struct error *err)
 {
 	const json_t *r = json_object_get(csi, ref);
 	if (r == NULL)
@@ -120,7 +123,8 @@ static int fetch_secret_data(const struct volume_host *h, const json_t *csi, con
 	return 0;
 }
 
-static int csi_volume(const struct volume_host *h, const json_t *pod, const json_t *pv, bool read_only, struct path *ret, struct error *err)
+static int csi_volume(const struct volume_host *h, const json_t *pod, const json_t *pv, bool read_only,
+		      struct path *ret, struct error *err)
 {
 	if (h->csi == NULL)
 		return error_set(err, -EOPNOTSUPP, "CSI volumes are not available here");
@@ -133,19 +137,26 @@ static int csi_volume(const struct volume_host *h, const json_t *pod, const json
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	if (driver_obj != NULL && json_bool(driver_obj, "spec.attachRequired", true))
-		return error_set(err, -EOPNOTSUPP, "CSI driver '%s' wants volumes to be attached first (attachRequired), which is not done here",
-				 driver);
+		return error_set(
+			err, -EOPNOTSUPP,
+			"CSI driver '%s' wants volumes to be attached first (attachRequired), which is not done here",
+			driver);
 	rc = fetch_secret_data(h, csi, "nodeStageSecretRef", &stage, err);
 	rc = rc ?: fetch_secret_data(h, csi, "nodePublishSecretRef", &publish, err);
 	if (rc < 0)
 		return rc;
-	const struct agent_csi_mount m = {.pod = pod, .pv = pv, .pv_name = obj_name(pv), .read_only = read_only,
-				    .pod_info = json_bool(driver_obj, "spec.podInfoOnMount", false),
-				    .stage_secret = stage, .publish_secret = publish};
+	const struct agent_csi_mount m = {.pod = pod,
+					  .pv = pv,
+					  .pv_name = obj_name(pv),
+					  .read_only = read_only,
+					  .pod_info = json_bool(driver_obj, "spec.podInfoOnMount", false),
+					  .stage_secret = stage,
+					  .publish_secret = publish};
 	return agent_csi_publish(h->csi, &m, ret, err);
 }
 
-static int claim(const struct volume_host *h, const json_t *pod, const json_t *volume, bool *read_only, struct path *ret, struct error *err)
+static int claim(const struct volume_host *h, const json_t *pod, const json_t *volume, bool *read_only,
+		 struct path *ret, struct error *err)
 {
 	const json_t *source = json_object_get(volume, "persistentVolumeClaim");
 	const char *name = json_str(source, "claimName", "");
@@ -174,7 +185,8 @@ static int claim(const struct volume_host *h, const json_t *pod, const json_t *v
 	return error_set(err, -EINVAL, "persistentvolume \"%s\": only csi, hostPath and local work here", pv_name);
 }
 
-static int setup_one(const struct volume_host *h, const json_t *pod, const json_t *volume, bool *read_only, struct path *ret, struct error *err)
+static int setup_one(const struct volume_host *h, const json_t *pod, const json_t *volume, bool *read_only,
+		     struct path *ret, struct error *err)
 {
 	if (json_object_get(volume, "hostPath") != NULL)
 		return host_path(json_object_get(volume, "hostPath"), ret, err);
@@ -187,7 +199,8 @@ static int setup_one(const struct volume_host *h, const json_t *pod, const json_
 		return volume_project(h, pod, volume, ret, err);
 	}
 	return error_set(err, -EINVAL,
-			 "its type does not work here: hostPath, emptyDir, configMap, secret, downwardAPI, projected and persistentVolumeClaim do");
+			 "its type does not work here: hostPath, emptyDir, configMap, secret, downwardAPI, projected "
+			 "and persistentVolumeClaim do");
 }
 
 int volumes_setup(const struct volume_host *h, const json_t *pod, json_t **ret, struct error *err)
@@ -195,13 +208,13 @@ int volumes_setup(const struct volume_host *h, const json_t *pod, json_t **ret, 
 	JSON_AUTO paths = json_object();
 	size_t i;
 	const json_t *v;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
 		const char *name = json_str(v, "name", "");
 		struct path path;
 		bool read_only = false;
 		int rc = setup_one(h, pod, v, &read_only, &path, err);
-		if (rc == 0 &&
-		    json_object_set_new(paths, name, json_pack("{s:s, s:b}", "path", path.p, "readOnly", read_only)) < 0)
+		if (rc == 0 && json_object_set_new(paths, name,
+						   json_pack("{s:s, s:b}", "path", path.p, "readOnly", read_only)) < 0)
 			rc = error_set(err, -ENOMEM, "out of memory");
 		if (rc < 0)
 			return error_wrap(err, rc, "MountVolume.SetUp failed for volume \"%s\"", name);
@@ -215,13 +228,14 @@ int volumes_refresh(const struct volume_host *h, const json_t *pod, struct error
 	size_t i;
 	const json_t *v;
 	int first = 0;
-	json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
 		struct path path;
 		if (!volume_is_projected(v))
 			continue;
 		const int rc = volume_project(h, pod, v, &path, first == 0 ? err : NULL);
 		if (rc < 0 && first == 0)
-			first = error_wrap(err, rc, "MountVolume.SetUp failed for volume \"%s\"", json_str(v, "name", ""));
+			first = error_wrap(err, rc, "MountVolume.SetUp failed for volume \"%s\"",
+					   json_str(v, "name", ""));
 	}
 	return first;
 }

@@ -21,7 +21,8 @@ struct volume_host {
 	struct shared_mounts *shared;
 	struct agent_csi *csi; /* NULL: no CSI volumes */
 	/** Fetch an object: a new tree, or -ENOENT. */
-	int (*fetch)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err);
+	int (*fetch)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		     struct error *err);
 	void *ctx;
 };
 
@@ -33,7 +34,7 @@ int volumes_setup(const struct volume_host *h, const json_t *pod, json_t **ret, 
 /** Write ConfigMaps, Secrets and downward fields of a running pod anew where they changed. */
 int volumes_refresh(const struct volume_host *h, const json_t *pod, struct error *err);
 /** *@ret: new list of OCI mounts for @container's volumeMounts. @volumes is what volumes_setup() gave, @env the container's environment. */
-int volumes_mounts(const struct volume_host *h, const json_t *pod, const json_t *container, const json_t *volumes, const json_t *env,
-		   json_t **ret, struct error *err);
+int volumes_mounts(const struct volume_host *h, const json_t *pod, const json_t *container, const json_t *volumes,
+		   const json_t *env, json_t **ret, struct error *err);
 /** Take everything of pod @uid down: no container of it may run. Absent is fine. */
 int volumes_teardown(const struct volume_host *h, const char *uid, struct error *err);

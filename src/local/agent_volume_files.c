@@ -1,12 +1,11 @@
 /* Volumes that show data of the API as files: configMap, secret, downwardAPI, projected. */
-#include <string.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/resource.h"
 #include "local/agent_env.h"
@@ -14,6 +13,7 @@
 #include "local/agent_paths.h"
 #include "local/agent_payload.h"
 #include "local/agent_volume_private.h"
+#include "json/json.h"
 
 #define DEFAULT_MODE 0644
 
@@ -24,7 +24,8 @@ struct projection {
 	struct payload out;
 };
 
-static int add_value(struct projection *p, const char *path, const char *text, bool base64, mode_t mode, struct error *err)
+static int add_value(struct projection *p, const char *path, const char *text, bool base64, mode_t mode,
+		     struct error *err)
 {
 	if (!base64)
 		return payload_add(&p->out, path, text, strlen(text), mode, err);
@@ -52,18 +53,20 @@ static const char *find_value(const json_t *obj, const char *key, bool secret, b
 	return v;
 }
 
-static int add_items(struct projection *p, const json_t *obj, const json_t *items, bool secret, bool optional, struct error *err)
+static int add_items(struct projection *p, const json_t *obj, const json_t *items, bool secret, bool optional,
+		     struct error *err)
 {
 	size_t i;
 	const json_t *item;
-	json_array_foreach(items, i, item) {
+	json_array_foreach (items, i, item) {
 		const char *key = json_str(item, "key", "");
 		bool base64 = false;
 		const char *v = find_value(obj, key, secret, &base64);
 		if (v == NULL && optional)
 			continue;
 		if (v == NULL)
-			return error_set(err, -ENOENT, "references non-existent %s key: %s", secret ? "secret" : "config", key);
+			return error_set(err, -ENOENT, "references non-existent %s key: %s",
+					 secret ? "secret" : "config", key);
 		const int rc = add_value(p, json_str(item, "path", ""), v, base64, item_mode(p, item), err);
 		if (rc < 0)
 			return rc;
@@ -75,7 +78,7 @@ static int add_all(struct projection *p, const json_t *data, bool base64, struct
 {
 	const char *key;
 	json_t *v;
-	json_object_foreach((json_t *)data, key, v) {
+	json_object_foreach ((json_t *)data, key, v) {
 		const int rc = add_value(p, key, json_string_value(v) ?: "", base64, p->mode, err);
 		if (rc < 0)
 			return rc;
@@ -105,7 +108,7 @@ static int add_fields(struct projection *p, const json_t *source, struct error *
 {
 	size_t i;
 	const json_t *item;
-	json_array_foreach(json_object_get(source, "items"), i, item) {
+	json_array_foreach (json_object_get(source, "items"), i, item) {
 		const char *field = json_str(item, "fieldRef.fieldPath", NULL);
 		if (field == NULL)
 			return error_set(err, -EINVAL, "items[%zu]: only fieldRef works here yet", i);
@@ -122,7 +125,7 @@ static int add_sources(struct projection *p, const json_t *sources, struct error
 {
 	size_t i;
 	const json_t *s, *part;
-	json_array_foreach(sources, i, s) {
+	json_array_foreach (sources, i, s) {
 		int rc;
 		if ((part = json_object_get(s, "configMap")) != NULL)
 			rc = add_object(p, part, false, "name", err);
@@ -175,11 +178,13 @@ static int collect(struct projection *p, int kind, const json_t *source, struct 
 	}
 }
 
-int volume_project(const struct volume_host *h, const json_t *pod, const json_t *volume, struct path *ret, struct error *err)
+int volume_project(const struct volume_host *h, const json_t *pod, const json_t *volume, struct path *ret,
+		   struct error *err)
 {
 	const int kind = kind_of(volume);
 	const json_t *source = json_object_get(volume, kinds[kind].field);
-	struct projection p = {.h = h, .pod = pod, .mode = (mode_t)json_int(source, "defaultMode", DEFAULT_MODE) & 0777};
+	struct projection p = {
+		.h = h, .pod = pod, .mode = (mode_t)json_int(source, "defaultMode", DEFAULT_MODE) & 0777};
 	int rc = collect(&p, kind, source, err);
 	rc = rc ?: volume_dir(h, pod, kinds[kind].plugin, json_str(volume, "name", ""), 0755, ret, err);
 	if (rc == 0 && kinds[kind].tmpfs) {

@@ -1,15 +1,14 @@
 /* Volumes as mounts of one container: read-only, subPath, propagation. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "local/agent_env.h"
 #include "local/agent_mount.h"
@@ -17,6 +16,7 @@
 #include "local/agent_paths.h"
 #include "local/agent_shared.h"
 #include "local/agent_volume_private.h"
+#include "json/json.h"
 
 struct mount_call {
 	const struct volume_host *h;
@@ -37,9 +37,12 @@ static int make_beneath(int root, const char *rel)
 			CLEANUP(close_fd) int fd = file_open_beneath(root, copy, O_PATH | O_CLOEXEC, 0);
 			if (fd == -ENOENT) {
 				const char *last = strrchr(copy, '/');
-				CLEANUP(free_p) char *parent = last != NULL ? strndup(copy, (size_t)(last - copy)) : strdup(".");
-				CLEANUP(close_fd) int dir =
-					parent != NULL ? file_open_beneath(root, parent, O_PATH | O_DIRECTORY | O_CLOEXEC, 0) : -ENOMEM;
+				CLEANUP(free_p)
+				char *parent = last != NULL ? strndup(copy, (size_t)(last - copy)) : strdup(".");
+				CLEANUP(close_fd)
+				int dir = parent != NULL
+						  ? file_open_beneath(root, parent, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+						  : -ENOMEM;
 				if (dir < 0)
 					return dir;
 				if (mkdirat(dir, last != NULL ? last + 1 : copy, 0755) < 0 && errno != EEXIST)
@@ -58,8 +61,8 @@ static int make_beneath(int root, const char *rel)
  * Bind volume/@sub at a path of the agent's own and give that: the container's user may turn parts of the path into links later, but what
  * was opened beneath the volume stays what it is.
  */
-static int sub_path(const struct mount_call *c, const char *volume, const char *base, const char *sub, size_t index, struct path *ret,
-		    struct error *err)
+static int sub_path(const struct mount_call *c, const char *volume, const char *base, const char *sub, size_t index,
+		    struct path *ret, struct error *err)
 {
 	if (*sub == '/' || strlen(sub) >= PATH_MAX / 2)
 		return error_set(err, -EINVAL, "subPath '%.100s' must be relative", sub);
@@ -69,11 +72,12 @@ static int sub_path(const struct mount_call *c, const char *volume, const char *
 	int rc = make_beneath(root, sub);
 	CLEANUP(close_fd) int fd = rc < 0 ? rc : file_open_beneath(root, sub, O_PATH | O_CLOEXEC, 0);
 	if (fd < 0)
-		return error_set(err, fd, "subPath '%s': %s", sub, fd == -EXDEV ? "leads out of the volume" : strerror(-fd));
+		return error_set(err, fd, "subPath '%s': %s", sub,
+				 fd == -EXDEV ? "leads out of the volume" : strerror(-fd));
 
 	struct stat st;
-	rc = path_set(ret, err, "%s/pods/%s/volume-subpaths/%s/%s/%zu", c->h->paths->kubelet_root, obj_uid(c->pod), volume,
-		      json_str(c->container, "name", ""), index);
+	rc = path_set(ret, err, "%s/pods/%s/volume-subpaths/%s/%s/%zu", c->h->paths->kubelet_root, obj_uid(c->pod),
+		      volume, json_str(c->container, "name", ""), index);
 	if (rc < 0 || fstat(fd, &st) < 0)
 		return rc < 0 ? rc : error_set(err, -errno, "subPath '%s': %s", sub, strerror(errno));
 	/* Of an earlier start of this container. */
@@ -96,7 +100,8 @@ static int sub_path(const struct mount_call *c, const char *volume, const char *
 	return rc ?: mount_bind(sub, fd, ret->p, false, err);
 }
 
-static int propagation(const struct mount_call *c, const json_t *m, const char *source, const char **ret, struct error *err)
+static int propagation(const struct mount_call *c, const json_t *m, const char *source, const char **ret,
+		       struct error *err)
 {
 	const char *p = json_str(m, "mountPropagation", "None");
 	*ret = "rprivate";
@@ -104,7 +109,8 @@ static int propagation(const struct mount_call *c, const json_t *m, const char *
 		return 0;
 	if (strcmp(p, "Bidirectional") == 0) {
 		if (!oci_privileged(c->container))
-			return error_set(err, -EINVAL, "mountPropagation: Bidirectional is available only to privileged containers");
+			return error_set(err, -EINVAL,
+					 "mountPropagation: Bidirectional is available only to privileged containers");
 		*ret = "rshared";
 	} else if (strcmp(p, "HostToContainer") == 0) {
 		*ret = "rslave";
@@ -123,7 +129,8 @@ static int mount_one(const struct mount_call *c, const json_t *m, size_t index, 
 	const json_t *volume = json_object_get(c->volumes, name);
 	if (volume == NULL)
 		return error_set(err, -EINVAL, "there is no volume '%s'", name);
-	const char *base = json_str(volume, "path", ""), *sub = json_str(m, "subPath", ""), *expr = json_str(m, "subPathExpr", "");
+	const char *base = json_str(volume, "path", ""), *sub = json_str(m, "subPath", ""),
+		   *expr = json_str(m, "subPathExpr", "");
 	const bool read_only = json_bool(m, "readOnly", false) || json_bool(volume, "readOnly", false);
 	CLEANUP(free_p) char *expanded = *expr != '\0' ? env_expand(expr, c->env) : NULL;
 	if (expanded != NULL)
@@ -139,20 +146,20 @@ static int mount_one(const struct mount_call *c, const json_t *m, size_t index, 
 	const bool recursive = strcmp(json_str(m, "recursiveReadOnly", "Disabled"), "Disabled") != 0;
 	json_t *options = json_pack("[s, s, s]", "rbind", prop, !read_only ? "rw" : recursive ? "rro" : "ro");
 	if (absolute == NULL ||
-	    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", absolute, "type", "bind", "source",
-						  source.p, "options", options)) < 0)
+	    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "destination", absolute, "type", "bind",
+						  "source", source.p, "options", options)) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	return 0;
 }
 
-int volumes_mounts(const struct volume_host *h, const json_t *pod, const json_t *container, const json_t *volumes, const json_t *env,
-		   json_t **ret, struct error *err)
+int volumes_mounts(const struct volume_host *h, const json_t *pod, const json_t *container, const json_t *volumes,
+		   const json_t *env, json_t **ret, struct error *err)
 {
 	const struct mount_call c = {.h = h, .pod = pod, .container = container, .volumes = volumes, .env = env};
 	JSON_AUTO list = json_array();
 	size_t i;
 	const json_t *m;
-	json_array_foreach(json_object_get(container, "volumeMounts"), i, m) {
+	json_array_foreach (json_object_get(container, "volumeMounts"), i, m) {
 		const int rc = mount_one(&c, m, i, list, err);
 		if (rc < 0)
 			return error_wrap(err, rc, "volumeMounts[%zu] (%s)", i, json_str(m, "name", ""));

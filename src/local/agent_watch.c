@@ -5,15 +5,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/informer.h"
 #include "kube/resource.h"
 #include "kube/workqueue.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 #define SYNC_TIMEOUT_NS (60 * NSEC_PER_SEC)
-#define WAIT_NS (200 * NSEC_PER_MSEC)
+#define WAIT_NS         (200 * NSEC_PER_MSEC)
 
 static void names_changed(struct agent *a)
 {
@@ -56,7 +56,7 @@ static bool refers(const json_t *volume, const struct reference *r, const char *
 	size_t i;
 	const json_t *s;
 	if (r->projected != NULL)
-		json_array_foreach(json_at(volume, "projected.sources"), i, s)
+		json_array_foreach (json_at(volume, "projected.sources"), i, s)
 			if (strcmp(json_str(json_object_get(s, r->projected), "name", ""), name) == 0)
 				return true;
 	return false;
@@ -68,8 +68,8 @@ static void queue_users(const struct reference *r, const json_t *obj)
 	JSON_AUTO pods = informer_list(r->a->pods, obj_namespace(obj));
 	size_t i, k;
 	const json_t *pod, *volume;
-	json_array_foreach(pods, i, pod)
-		json_array_foreach(json_at(pod, "spec.volumes"), k, volume) {
+	json_array_foreach (pods, i, pod)
+		json_array_foreach (json_at(pod, "spec.volumes"), k, volume) {
 			if (!refers(volume, r, obj_name(obj)))
 				continue;
 			struct pod_run *p = agent_find(r->a, obj_uid(pod));
@@ -108,11 +108,12 @@ static void drop_data(json_t *obj)
 	static const char *const fields[] = {"data", "binaryData", "stringData", "annotations"};
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		(void)json_object_del(obj, fields[i]);
-	(void)json_object_del(json_object_get(obj, "metadata"), "annotations"); /* kubectl apply leaves the data there, too */
+	(void)json_object_del(json_object_get(obj, "metadata"),
+			      "annotations"); /* kubectl apply leaves the data there, too */
 }
 
-static int add(struct agent *a, const struct kube_resource *r, struct informer_options *o, informer_handler fn, struct informer **ret,
-	       struct error *err)
+static int add(struct agent *a, const struct kube_resource *r, struct informer_options *o, informer_handler fn,
+	       struct informer **ret, struct error *err)
 {
 	o->log = a->log;
 	int rc = informer_new(a->client, r, o, ret, err);
@@ -128,8 +129,12 @@ int watch_new(struct agent *a, struct error *err)
 	int rc = add(a, &KUBE_POD, &(struct informer_options){.field_selector = selector}, on_pod, &a->pods, err);
 	rc = rc ?: add(a, &KUBE_SERVICE, &(struct informer_options){0}, on_service, &a->services, err);
 	rc = rc ?: add(a, &KUBE_PVC, &(struct informer_options){0}, on_claim, &a->claims, err);
-	rc = rc ?: add(a, &KUBE_CONFIGMAP, &(struct informer_options){.transform = drop_data}, on_config_map, &a->config_maps, err);
-	return rc ?: add(a, &KUBE_SECRET, &(struct informer_options){.transform = drop_data}, on_secret, &a->secrets, err);
+	rc = rc
+		     ?: add(a, &KUBE_CONFIGMAP, &(struct informer_options){.transform = drop_data}, on_config_map,
+			    &a->config_maps, err);
+	return rc
+		       ?: add(a, &KUBE_SECRET, &(struct informer_options){.transform = drop_data}, on_secret,
+			      &a->secrets, err);
 }
 
 static bool is_stopped(const struct agent *a)
@@ -150,8 +155,10 @@ static int wait_synced(struct agent *a, struct informer *inf, int64_t deadline, 
 		if (is_stopped(a))
 			return error_set(err, -ECANCELED, "stopped while waiting for the API server");
 		if (rc != -ETIMEDOUT || until >= deadline)
-			return error_set(err, rc, "the API server does not list %s: is it running, and is the kubeconfig its own?",
-					 informer_resource(inf)->plural);
+			return error_set(
+				err, rc,
+				"the API server does not list %s: is it running, and is the kubeconfig its own?",
+				informer_resource(inf)->plural);
 	}
 }
 

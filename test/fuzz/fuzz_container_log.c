@@ -23,8 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	const int file = mkstemp(name);
 	if (file < 0 || file_pwrite_all(file, data + 4, n - 4, 0) < 0)
 		abort();
-	const struct log_options o = {.tail_lines = data[0] == 255 ? -1 : data[0], .limit_bytes = data[1] == 255 ? -1 : data[1],
-				      .since_ns = data[2] ? INT64_C(1700000000000000000) : 0, .timestamps = data[3] & 1};
+	const struct log_options o = {.tail_lines = data[0] == 255 ? -1 : data[0],
+				      .limit_bytes = data[1] == 255 ? -1 : data[1],
+				      .since_ns = data[2] ? INT64_C(1700000000000000000) : 0,
+				      .timestamps = data[3] & 1};
 	struct log_reader *r = log_reader_new(name, &o);
 	size_t given = 0;
 	for (int i = 0; i < 2 && r != NULL; i++)

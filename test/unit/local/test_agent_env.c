@@ -10,9 +10,9 @@
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "json/json.h"
 #include "local/agent_env.h"
 #include "local/agent_hosts.h"
+#include "json/json.h"
 
 static json_t *parse(const char *text)
 {
@@ -29,16 +29,11 @@ static void test_expand(void **state)
 	static const struct {
 		const char *in, *want;
 	} cases[] = {
-		{"", ""},
-		{"plain", "plain"},
-		{"$(A)", "one"},
-		{"x$(A)y$(B)z", "xoney$(C)z"}, /* what was put in is not expanded again */
-		{"$(NO)", "$(NO)"},
-		{"$$(A)", "$(A)"},
-		{"$$$(A)", "$one"},
-		{"$(A", "$(A"},
-		{"$A $", "$A $"},
-		{"$()", "$()"},
+		{"", ""},           {"plain", "plain"},
+		{"$(A)", "one"},    {"x$(A)y$(B)z", "xoney$(C)z"}, /* what was put in is not expanded again */
+		{"$(NO)", "$(NO)"}, {"$$(A)", "$(A)"},
+		{"$$$(A)", "$one"}, {"$(A", "$(A"},
+		{"$A $", "$A $"},   {"$()", "$()"},
 	};
 	JSON_AUTO env = parse("[\"A=one\",\"B=$(C)\",\"AB=no\"]");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -68,41 +63,59 @@ static void test_build(void **state)
 		const char *name, *container, *want; /* want: the list, or the message */
 	} cases[] = {
 		{"only the standard ones", "{}", "[\"PATH=/p\",\"HOSTNAME=h\"]"},
-		{"PATH is the container's", "{\"env\":[{\"name\":\"PATH\",\"value\":\"/x\"}]}", "[\"PATH=/x\",\"HOSTNAME=h\"]"},
-		{"later ones see earlier ones", "{\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"$(A)$(C)\"},{\"name\":\"C\",\"value\":\"3\"}]}",
+		{"PATH is the container's", "{\"env\":[{\"name\":\"PATH\",\"value\":\"/x\"}]}",
+		 "[\"PATH=/x\",\"HOSTNAME=h\"]"},
+		{"later ones see earlier ones",
+		 "{\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"B\",\"value\":\"$(A)$(C)\"},{\"name\":\"C\","
+		 "\"value\":\"3\"}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=1\",\"B=1$(C)\",\"C=3\"]"},
-		{"the last of one name counts", "{\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"A\",\"value\":\"2\"}]}",
+		{"the last of one name counts",
+		 "{\"env\":[{\"name\":\"A\",\"value\":\"1\"},{\"name\":\"A\",\"value\":\"2\"}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=2\"]"},
 		{"no value is empty", "{\"env\":[{\"name\":\"A\"}]}", "[\"PATH=/p\",\"HOSTNAME=h\",\"A=\"]"},
-		{"field", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels['a/b']\"}}}]}",
+		{"field",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels['a/b']\"}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=label\"]"},
-		{"all labels", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels\"}}}]}",
+		{"all labels",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"metadata.labels\"}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=a/b=\\\"label\\\"\"]"},
 		{"node", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"spec.nodeName\"}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=node\"]"},
-		{"unknown field", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"spec.x\"}}}]}",
+		{"unknown field",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"spec.x\"}}}]}",
 		 "fieldRef: there is no field 'spec.x' for pods"},
-		{"config map key", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cm\",\"key\":\"k\"}}}]}",
+		{"config map key",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cm\",\"key\":\"k\"}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=v\"]"},
-		{"no such map", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"no\",\"key\":\"k\"}}}]}",
+		{"no such map",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"no\",\"key\":\"k\"}}}]}",
 		 "configmap \"no\" not found"},
-		{"no such key", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cm\",\"key\":\"z\"}}}]}",
+		{"no such key",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"cm\",\"key\":\"z\"}}}]}",
 		 "couldn't find key z in ConfigMap ns/cm"},
-		{"optional", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"no\",\"key\":\"k\",\"optional\":true}}}]}",
+		{"optional",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"no\",\"key\":\"k\","
+		 "\"optional\":true}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\"]"},
-		{"secret key", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"pw\"}}}]}",
+		{"secret key",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"pw\"}}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"A=secret\"]"},
-		{"secret that is no text", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"raw\"}}}]}",
+		{"secret that is no text",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"raw\"}}}]}",
 		 "secret \"s\": key 'raw' cannot be an environment variable"},
-		{"secret that is broken", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"broken\"}}}]}",
+		{"secret that is broken",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"secretKeyRef\":{\"name\":\"s\",\"key\":\"broken\"}}}]}",
 		 "secret \"s\": key 'broken' cannot be an environment variable"},
 		{"a whole map", "{\"envFrom\":[{\"prefix\":\"P_\",\"configMapRef\":{\"name\":\"cm\"}}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"P_k=v\",\"P_1digit=x\"]"},
-		{"env beats envFrom", "{\"envFrom\":[{\"configMapRef\":{\"name\":\"cm\"}}],\"env\":[{\"name\":\"k\",\"value\":\"mine\"}]}",
+		{"env beats envFrom",
+		 "{\"envFrom\":[{\"configMapRef\":{\"name\":\"cm\"}}],\"env\":[{\"name\":\"k\",\"value\":\"mine\"}]}",
 		 "[\"PATH=/p\",\"HOSTNAME=h\",\"k=mine\"]"},
 		{"no such secret", "{\"envFrom\":[{\"secretRef\":{\"name\":\"no\"}}]}", "secret \"no\" not found"},
-		{"no such secret, optional", "{\"envFrom\":[{\"secretRef\":{\"name\":\"no\",\"optional\":true}}]}", "[\"PATH=/p\",\"HOSTNAME=h\"]"},
-		{"a source that is not there yet", "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"resourceFieldRef\":{\"resource\":\"limits.cpu\"}}}]}",
+		{"no such secret, optional", "{\"envFrom\":[{\"secretRef\":{\"name\":\"no\",\"optional\":true}}]}",
+		 "[\"PATH=/p\",\"HOSTNAME=h\"]"},
+		{"a source that is not there yet",
+		 "{\"env\":[{\"name\":\"A\",\"valueFrom\":{\"resourceFieldRef\":{\"resource\":\"limits.cpu\"}}}]}",
 		 "valueFrom: only fieldRef, configMapKeyRef and secretKeyRef work here yet"},
 	};
 	JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"labels\":{\"a/b\":\"label\"}}}");
@@ -110,8 +123,13 @@ static void test_build(void **state)
 		JSON_AUTO container = parse(cases[i].container);
 		JSON_AUTO list = NULL;
 		struct error err = {0};
-		const struct env_input in = {.pod = pod, .container = container, .node_name = "node", .address = "127.0.0.1", .path = "/p",
-					     .hostname = "h", .lookup = lookup};
+		const struct env_input in = {.pod = pod,
+					     .container = container,
+					     .node_name = "node",
+					     .address = "127.0.0.1",
+					     .path = "/p",
+					     .hostname = "h",
+					     .lookup = lookup};
 		const int rc = env_build(&in, &list, &err);
 		CLEANUP(free_p) char *got = rc == 0 ? json_to_text(list, NULL) : strdup(err.msg);
 		if (strcmp(got, cases[i].want) != 0)
@@ -150,8 +168,15 @@ static void test_base64(void **state)
 		size_t n;
 		int rc;
 	} cases[] = {
-		{"", "", 0, 0},		 {"YQ==", "a", 1, 0},	   {"YWI=", "ab", 2, 0},   {"YWJj", "abc", 3, 0}, {"AAEC/w==", "\0\1\2\377", 4, 0},
-		{"YQ", NULL, 0, -EINVAL}, {"Y===", NULL, 0, -EINVAL}, {"Y*==", NULL, 0, -EINVAL}, {"YQ==YQ==", NULL, 0, -EINVAL},
+		{"", "", 0, 0},
+		{"YQ==", "a", 1, 0},
+		{"YWI=", "ab", 2, 0},
+		{"YWJj", "abc", 3, 0},
+		{"AAEC/w==", "\0\1\2\377", 4, 0},
+		{"YQ", NULL, 0, -EINVAL},
+		{"Y===", NULL, 0, -EINVAL},
+		{"Y*==", NULL, 0, -EINVAL},
+		{"YQ==YQ==", NULL, 0, -EINVAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		CLEANUP(free_p) char *out = NULL;
@@ -165,12 +190,16 @@ static void test_base64(void **state)
 static void test_hosts(void **state)
 {
 	(void)state;
-	JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"a\"},\"spec\":{\"hostAliases\":[{\"ip\":\"10.0.0.1\",\"hostnames\":[\"x\",\"y\"]}]}}");
-	JSON_AUTO services = parse("[{\"metadata\":{\"name\":\"web\",\"namespace\":\"a\"}},{\"metadata\":{\"name\":\"db\",\"namespace\":\"b\"}},"
-				   "{\"metadata\":{\"name\":\"ext\",\"namespace\":\"a\"},\"spec\":{\"type\":\"ExternalName\"}}]");
+	JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"a\"},\"spec\":{\"hostAliases\":[{\"ip\":"
+			      "\"10.0.0.1\",\"hostnames\":[\"x\",\"y\"]}]}}");
+	JSON_AUTO services =
+		parse("[{\"metadata\":{\"name\":\"web\",\"namespace\":\"a\"}},{\"metadata\":{\"name\":\"db\","
+		      "\"namespace\":\"b\"}},"
+		      "{\"metadata\":{\"name\":\"ext\",\"namespace\":\"a\"},\"spec\":{\"type\":\"ExternalName\"}}]");
 	JSON_AUTO pods = parse("[{\"metadata\":{\"name\":\"w-0\",\"namespace\":\"a\"},\"spec\":{\"subdomain\":\"w\"}},"
 			       "{\"metadata\":{\"name\":\"plain\",\"namespace\":\"a\"},\"spec\":{}}]");
-	const struct hosts_input in = {.pod = pod, .hostname = "p", .address = "127.0.0.1", .services = services, .pods = pods};
+	const struct hosts_input in = {
+		.pod = pod, .hostname = "p", .address = "127.0.0.1", .services = services, .pods = pods};
 	CLEANUP(free_p) char *text = NULL;
 	struct error err = {0};
 	assert_int_equal(hosts_text(&in, &text, &err), 0);

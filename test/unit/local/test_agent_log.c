@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -65,7 +65,8 @@ static void put(const char *name, const char *text)
 static void test_options(void **state)
 {
 	(void)state;
-	static const char now[] = T " stdout F three\n" T " stderr P fo\n" T " stderr F ur\n2099-01-01T00:00:00Z stdout F five\n";
+	static const char now[] =
+		T " stdout F three\n" T " stderr P fo\n" T " stderr F ur\n2099-01-01T00:00:00Z stdout F five\n";
 	static const char old[] = T " stdout F one\n" T " stdout F two\n";
 	static const struct {
 		const char *name, *old, *now;
@@ -79,14 +80,33 @@ static void test_options(void **state)
 		{"tail none", old, now, {.tail_lines = 0, .limit_bytes = -1}, "", 0},
 		{"tail of all there is", NULL, now, {.tail_lines = 4, .limit_bytes = -1}, "three\nfour\nfive\n", 1},
 		{"tail reaches back", old, now, {.tail_lines = 5, .limit_bytes = -1}, "two\nthree\nfour\nfive\n", 1},
-		{"tail of more than there is", old, now, {.tail_lines = 100, .limit_bytes = -1}, "one\ntwo\nthree\nfour\nfive\n", 1},
+		{"tail of more than there is",
+		 old,
+		 now,
+		 {.tail_lines = 100, .limit_bytes = -1},
+		 "one\ntwo\nthree\nfour\nfive\n",
+		 1},
 		{"limit", NULL, now, {.tail_lines = -1, .limit_bytes = 8}, "three\nfo", -EFBIG},
 		{"limit not reached", NULL, now, {.tail_lines = -1, .limit_bytes = 800}, "three\nfour\nfive\n", 1},
-		{"since", NULL, now, {.tail_lines = -1, .limit_bytes = -1, .since_ns = INT64_C(2000000000) * NSEC_PER_SEC}, "five\n", 1},
-		{"timestamps, once for a line in pieces", NULL, now, {.tail_lines = -1, .limit_bytes = -1, .timestamps = true},
-		 T " three\n" T " four\n2099-01-01T00:00:00Z five\n", 1},
+		{"since",
+		 NULL,
+		 now,
+		 {.tail_lines = -1, .limit_bytes = -1, .since_ns = INT64_C(2000000000) * NSEC_PER_SEC},
+		 "five\n",
+		 1},
+		{"timestamps, once for a line in pieces",
+		 NULL,
+		 now,
+		 {.tail_lines = -1, .limit_bytes = -1, .timestamps = true},
+		 T " three\n" T " four\n2099-01-01T00:00:00Z five\n",
+		 1},
 		{"nothing there", NULL, NULL, {.tail_lines = -1, .limit_bytes = -1}, "", 0},
-		{"a line that is none", NULL, "garbage\n" T " stdout F x\n", {.tail_lines = -1, .limit_bytes = -1}, "x\n", 1},
+		{"a line that is none",
+		 NULL,
+		 "garbage\n" T " stdout F x\n",
+		 {.tail_lines = -1, .limit_bytes = -1},
+		 "x\n",
+		 1},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		put("0.log.1", cases[i].old);

@@ -14,17 +14,18 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_probe.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "json/json.h"
 
 static struct probe *parse(enum probe_kind kind, const char *text)
 {
 	JSON_AUTO container = NULL;
 	struct probe *p = NULL;
 	struct error err = {0};
-	if (json_parse(text, strlen(text), &container, &err) < 0 || probe_parse(container, kind, "127.0.0.1", &p, &err) < 0)
+	if (json_parse(text, strlen(text), &container, &err) < 0 ||
+	    probe_parse(container, kind, "127.0.0.1", &p, &err) < 0)
 		fail_msg("%s: %s", text, err.msg);
 	return p;
 }
@@ -60,12 +61,15 @@ static void test_thresholds(void **state)
 static void test_times(void **state)
 {
 	(void)state;
-	struct probe *p = parse(PROBE_READINESS, "{\"readinessProbe\":{\"initialDelaySeconds\":3,\"periodSeconds\":2,\"tcpSocket\":{\"port\":80}}}");
+	struct probe *p = parse(
+		PROBE_READINESS,
+		"{\"readinessProbe\":{\"initialDelaySeconds\":3,\"periodSeconds\":2,\"tcpSocket\":{\"port\":80}}}");
 	assert_int_equal(probe_initial_delay_ns(p), 3 * NSEC_PER_SEC);
 	assert_int_equal(probe_period_ns(p), 2 * NSEC_PER_SEC);
 	assert_int_equal(probe_grace_seconds(p), -1);
 	probe_free(p);
-	p = parse(PROBE_STARTUP, "{\"startupProbe\":{\"periodSeconds\":0,\"tcpSocket\":{\"port\":80},\"terminationGracePeriodSeconds\":5}}");
+	p = parse(PROBE_STARTUP, "{\"startupProbe\":{\"periodSeconds\":0,\"tcpSocket\":{\"port\":80},"
+				 "\"terminationGracePeriodSeconds\":5}}");
 	assert_int_equal(probe_initial_delay_ns(p), 0);
 	assert_int_equal(probe_period_ns(p), 10 * NSEC_PER_SEC);
 	assert_int_equal(probe_grace_seconds(p), 5);
@@ -89,7 +93,10 @@ static void test_tcp(void **state)
 	(void)state;
 	uint16_t port = 0;
 	const int fd = listener(&port);
-	CLEANUP(free_p) char *text = str_printf("{\"ports\":[{\"name\":\"x\",\"containerPort\":%d}],\"livenessProbe\":{\"tcpSocket\":{\"port\":\"x\"}}}", port);
+	CLEANUP(free_p)
+	char *text = str_printf("{\"ports\":[{\"name\":\"x\",\"containerPort\":%d}],\"livenessProbe\":{\"tcpSocket\":{"
+				"\"port\":\"x\"}}}",
+				port);
 	struct probe *p = parse(PROBE_LIVENESS, text);
 	char msg[200];
 	assert_true(probe_ask(p, NULL, NULL, "", msg, sizeof msg));
@@ -111,7 +118,8 @@ static void serve(void *ctx, struct http_exchange *x)
 	else if (strcmp(path, "/moved") == 0)
 		http_reply(x, 302, "text/plain", "", 0);
 	else
-		http_reply(x, strcmp(path, "/ok") == 0 && seen != NULL && strcmp(seen, "yes") == 0 ? 200 : 503, "text/plain", "", 0);
+		http_reply(x, strcmp(path, "/ok") == 0 && seen != NULL && strcmp(seen, "yes") == 0 ? 200 : 503,
+			   "text/plain", "", 0);
 }
 
 static void test_http(void **state)
@@ -120,23 +128,25 @@ static void test_http(void **state)
 	struct http_server *server = NULL;
 	struct http_client *client = NULL;
 	struct error err = {0};
-	assert_int_equal(http_server_new(&(struct http_server_options){.address = "127.0.0.1", .handler = serve}, &server, &err), 0);
+	assert_int_equal(
+		http_server_new(&(struct http_server_options){.address = "127.0.0.1", .handler = serve}, &server, &err),
+		0);
 	assert_int_equal(http_client_new(&(struct http_client_options){.no_proxy = true}, &client, &err), 0);
 	static const struct {
 		const char *path;
 		bool ok;
 		const char *msg;
 	} cases[] = {
-		{"/ok", true, ""},
-		{"ok", true, ""},
+		{"/ok", true, ""},    {"ok", true, ""},
 		{"/large", true, ""}, /* only the status counts */
-		{"/moved", true, ""},
-		{"/bad", false, "HTTP probe failed with statuscode: 503"},
+		{"/moved", true, ""}, {"/bad", false, "HTTP probe failed with statuscode: 503"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		CLEANUP(free_p) char *text = str_printf("{\"readinessProbe\":{\"timeoutSeconds\":10,\"httpGet\":{\"path\":\"%s\",\"port\":%d,"
-							"\"httpHeaders\":[{\"name\":\"X-Probe\",\"value\":\"yes\"}]}}}",
-							cases[i].path, http_server_port(server));
+		CLEANUP(free_p)
+		char *text = str_printf(
+			"{\"readinessProbe\":{\"timeoutSeconds\":10,\"httpGet\":{\"path\":\"%s\",\"port\":%d,"
+			"\"httpHeaders\":[{\"name\":\"X-Probe\",\"value\":\"yes\"}]}}}",
+			cases[i].path, http_server_port(server));
 		struct probe *p = parse(PROBE_READINESS, text);
 		char msg[200];
 		const bool ok = probe_ask(p, NULL, client, "", msg, sizeof msg);

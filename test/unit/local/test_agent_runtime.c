@@ -18,13 +18,13 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_cgroup.h"
 #include "local/agent_image.h"
 #include "local/agent_mount.h"
 #include "local/agent_oci.h"
 #include "local/agent_paths.h"
 #include "local/agent_runtime.h"
+#include "json/json.h"
 
 static char dir[] = "/tmp/sluice-test-runtime-XXXXXX";
 static struct agent_paths paths;
@@ -92,9 +92,15 @@ static void begin(struct run *r, const char *pod_json, int want_rc, const char *
 	check(file_mkdir_all(bundle.p, 0700, &err), &err);
 	check(image_prepare_root(root.p, &err), &err);
 	check(image_mounts(binary.p, &mounts, &err), &err);
-	const struct oci_input in = {.pod = pod, .container = container, .args = json_at(container, "command"), .env = env,
-				     .image_mounts = mounts, .devices = devices, .cgroups_path = group.p,
-				     .hostname = "testpod", .capabilities = UINT64_C(0x1ff) << 0 | UINT64_C(1) << 21};
+	const struct oci_input in = {.pod = pod,
+				     .container = container,
+				     .args = json_at(container, "command"),
+				     .env = env,
+				     .image_mounts = mounts,
+				     .devices = devices,
+				     .cgroups_path = group.p,
+				     .hostname = "testpod",
+				     .capabilities = UINT64_C(0x1ff) << 0 | UINT64_C(1) << 21};
 	check(oci_config(&in, &config, &err), &err);
 	const int rc = runtime_create(&paths, r->id, config, r->log.p, &err);
 	if (want_rc == 0)
@@ -132,8 +138,8 @@ static char *log_text(const struct run *r)
 	return text;
 }
 
-#define SKIP_WITHOUT_ROOT() \
-	if (paths.data_dir == NULL) \
+#define SKIP_WITHOUT_ROOT()                                                                                            \
+	if (paths.data_dir == NULL)                                                                                    \
 	skip()
 
 static void test_exit_code_and_log(void **state)
@@ -142,7 +148,8 @@ static void test_exit_code_and_log(void **state)
 	SKIP_WITHOUT_ROOT();
 	struct run r;
 	begin(&r,
-	      "{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"echo $GREETING from $(hostname); echo no >&2; id -u; exit 7\"]}]}}",
+	      "{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"echo $GREETING from $(hostname); echo no >&2; "
+	      "id -u; exit 7\"]}]}}",
 	      0, NULL);
 	wait_end(&r);
 	struct runtime_exit e;
@@ -163,22 +170,30 @@ static void test_host_is_hidden(void **state)
 	(void)state;
 	SKIP_WITHOUT_ROOT();
 	struct run r;
-	CLEANUP(free_p) char *pod = str_printf(
-		"{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"for p in %s /home /boot /srv /etc/shadow /etc/gshadow /etc/sudoers "
-		"/etc/ssh /etc/hostname /etc/fstab /etc/machine-id /etc/crontab /var/lib/dpkg /var/lib/sluice /var/run/docker.sock /work "
-		"/lost+found /dev/vda /dev/mem /dev/kmsg /dev/fuse; do test -e $p && echo SEEN $p; done; "
-		"for d in /root /tmp /run/lock /var/log /var/lib /opt/sluice/lib /etc/ssl/private /mnt; do test -d $d && ls -A $d | sed s/^/SEEN/; done; "
-		"for d in / /run /etc /opt /proc/1/root /var; do ls $d | sed s-^-LIST-; done; "
-		"for f in /usr/x /bin/x /etc/ssl/x /etc/passwd /opt/sluice/bin/sluice /lib64/x /sys/x /proc/sys/x /etc/alternatives/x; do (echo >>$f) 2>/dev/null && echo WROTE $f; done; "
-		"for d in /x /tmp/x /run/x /var/x /dev/shm/x; do echo y >$d || echo FAILED $d; done; "
-		"test -x /opt/sluice/bin/sluice && test $(command -v sluice) = /opt/sluice/bin/sluice && getent passwd root && echo DONE\"]}]}}",
-		paths.data_dir);
+	CLEANUP(free_p)
+	char *pod =
+		str_printf("{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"for p in %s /home /boot /srv "
+			   "/etc/shadow /etc/gshadow /etc/sudoers "
+			   "/etc/ssh /etc/hostname /etc/fstab /etc/machine-id /etc/crontab /var/lib/dpkg "
+			   "/var/lib/sluice /var/run/docker.sock /work "
+			   "/lost+found /dev/vda /dev/mem /dev/kmsg /dev/fuse; do test -e $p && echo SEEN $p; done; "
+			   "for d in /root /tmp /run/lock /var/log /var/lib /opt/sluice/lib /etc/ssl/private /mnt; do "
+			   "test -d $d && ls -A $d | sed s/^/SEEN/; done; "
+			   "for d in / /run /etc /opt /proc/1/root /var; do ls $d | sed s-^-LIST-; done; "
+			   "for f in /usr/x /bin/x /etc/ssl/x /etc/passwd /opt/sluice/bin/sluice /lib64/x /sys/x "
+			   "/proc/sys/x /etc/alternatives/x; do (echo >>$f) 2>/dev/null && echo WROTE $f; done; "
+			   "for d in /x /tmp/x /run/x /var/x /dev/shm/x; do echo y >$d || echo FAILED $d; done; "
+			   "test -x /opt/sluice/bin/sluice && test $(command -v sluice) = /opt/sluice/bin/sluice && "
+			   "getent passwd root && echo DONE\"]}]}}",
+			   paths.data_dir);
 	begin(&r, pod, 0, NULL);
 	wait_end(&r);
 	CLEANUP(free_p) char *text = log_text(&r);
-	if (strstr(text, "SEEN") != NULL || strstr(text, "WROTE") != NULL || strstr(text, "FAILED") != NULL || strstr(text, "DONE") == NULL)
+	if (strstr(text, "SEEN") != NULL || strstr(text, "WROTE") != NULL || strstr(text, "FAILED") != NULL ||
+	    strstr(text, "DONE") == NULL)
 		fail_msg("%s", text);
-	static const char *const lists[] = {"home", "boot", "work", "farm", "shadow", "sudoers", "container_info.json", "old_root"};
+	static const char *const lists[] = {
+		"home", "boot", "work", "farm", "shadow", "sudoers", "container_info.json", "old_root"};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		CLEANUP(free_p) char *line = str_printf("LIST%s\n", lists[i]);
 		if (strstr(text, line) != NULL)
@@ -193,21 +208,30 @@ static void test_signal_and_exec(void **state)
 	(void)state;
 	SKIP_WITHOUT_ROOT();
 	struct run r;
-	begin(&r, "{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"trap 'exit 3' TERM; while :; do sleep 0.05; done\"]}]}}", 0, NULL);
+	begin(&r,
+	      "{\"spec\":{\"containers\":[{\"command\":[\"sh\",\"-c\",\"trap 'exit 3' TERM; while :; do sleep 0.05; "
+	      "done\"]}]}}",
+	      0, NULL);
 	struct runtime_exit e;
 	assert_int_equal(runtime_look(&paths, r.id, &e), RUNTIME_RUNNING);
 
 	struct error err = {0};
 	struct process_result res = {0};
-	check(runtime_exec(&paths, r.id, (const char *const[]){"sh", "-c", "echo $GREETING; exit 4", NULL}, 4096, 10 * NSEC_PER_SEC, &res, &err), &err);
+	check(runtime_exec(&paths, r.id, (const char *const[]){"sh", "-c", "echo $GREETING; exit 4", NULL}, 4096,
+			   10 * NSEC_PER_SEC, &res, &err),
+	      &err);
 	assert_int_equal(res.status, 4);
 	assert_string_equal(res.out, "good day\n");
 	process_result_clear(&res);
 
-	int rc = runtime_exec(&paths, r.id, (const char *const[]){"sleep", "4321", NULL}, 4096, NSEC_PER_SEC / 2, &res, &err);
+	int rc = runtime_exec(&paths, r.id, (const char *const[]){"sleep", "4321", NULL}, 4096, NSEC_PER_SEC / 2, &res,
+			      &err);
 	assert_int_equal(rc, -ETIMEDOUT);
 	/* Ended inside as well: nothing but the first process and its sleep is left. */
-	check(runtime_exec(&paths, r.id, (const char *const[]){"sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", NULL}, 65536, 10 * NSEC_PER_SEC, &res, &err), &err);
+	check(runtime_exec(&paths, r.id,
+			   (const char *const[]){"sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", NULL}, 65536,
+			   10 * NSEC_PER_SEC, &res, &err),
+	      &err);
 	assert_null(strstr(res.out, "4321"));
 	process_result_clear(&res);
 
@@ -224,7 +248,8 @@ static void test_refused_command(void **state)
 	(void)state;
 	SKIP_WITHOUT_ROOT();
 	struct run r;
-	begin(&r, "{\"spec\":{\"containers\":[{\"command\":[\"no-such-program\"]}]}}", -EIO, "\"no-such-program\": executable file not found");
+	begin(&r, "{\"spec\":{\"containers\":[{\"command\":[\"no-such-program\"]}]}}", -EIO,
+	      "\"no-such-program\": executable file not found");
 	finish(&r);
 }
 
@@ -254,8 +279,10 @@ static void test_privileged(void **state)
 	SKIP_WITHOUT_ROOT();
 	struct run r;
 	begin(&r,
-	      "{\"spec\":{\"containers\":[{\"securityContext\":{\"privileged\":true},\"resources\":{\"limits\":{\"memory\":\"64Mi\",\"cpu\":\"500m\"}},"
-	      "\"command\":[\"sh\",\"-c\",\"test -c /dev/fuse && exec 3<>/dev/fuse && mount -t tmpfs x /mnt && ls -A /etc/ssl/private && touch /proc/sys/kernel/hostname && echo GOOD\"]}]}}",
+	      "{\"spec\":{\"containers\":[{\"securityContext\":{\"privileged\":true},\"resources\":{\"limits\":{"
+	      "\"memory\":\"64Mi\",\"cpu\":\"500m\"}},"
+	      "\"command\":[\"sh\",\"-c\",\"test -c /dev/fuse && exec 3<>/dev/fuse && mount -t tmpfs x /mnt && ls -A "
+	      "/etc/ssl/private && touch /proc/sys/kernel/hostname && echo GOOD\"]}]}}",
 	      0, NULL);
 	wait_end(&r);
 	CLEANUP(free_p) char *text = log_text(&r);
@@ -268,8 +295,9 @@ static void test_privileged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exit_code_and_log), cmocka_unit_test(test_host_is_hidden), cmocka_unit_test(test_signal_and_exec),
-		cmocka_unit_test(test_refused_command),	  cmocka_unit_test(test_lost_monitor),	 cmocka_unit_test(test_privileged),
+		cmocka_unit_test(test_exit_code_and_log), cmocka_unit_test(test_host_is_hidden),
+		cmocka_unit_test(test_signal_and_exec),   cmocka_unit_test(test_refused_command),
+		cmocka_unit_test(test_lost_monitor),      cmocka_unit_test(test_privileged),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "local/agent_private.h"
+#include "json/json.h"
 
 static json_t *parse(const char *text)
 {
@@ -87,14 +87,18 @@ static void test_phase(void **state)
 		const char *init, *list, *policy, *want;
 		bool final;
 	} cases[] = {
-		{"", "w", "Always", "Pending", false},	  {"", "r", "Always", "Running", false},    {"", "rw", "Always", "Pending", false},
-		{"", "R1", "Never", "Running", false},	  {"", "00", "Never", "Succeeded", false},  {"", "01", "Never", "Failed", false},
-		{"", "00", "OnFailure", "Succeeded", false}, {"", "01", "OnFailure", "Running", false}, {"", "0", "Always", "Running", false},
-		{"", "b", "Always", "Running", false},	  {"", "B", "Always", "Running", false},    {"", "b", "OnFailure", "Running", false},
-		{"r", "w", "Always", "Pending", false},	  {"0", "w", "Always", "Pending", false},   {"0", "R", "Always", "Running", false},
-		{"1", "w", "Always", "Pending", false},	  {"1", "w", "Never", "Failed", false},	    {"b", "w", "Always", "Pending", false},
-		{"", "0", "Always", "Succeeded", true},	  {"", "1", "Always", "Failed", true},	    {"", "w", "Always", "Failed", true},
-		{"w", "w", "Always", "Failed", true},	  {"0", "0", "Always", "Succeeded", true},  {"1", "w", "Always", "Failed", true},
+		{"", "w", "Always", "Pending", false},       {"", "r", "Always", "Running", false},
+		{"", "rw", "Always", "Pending", false},      {"", "R1", "Never", "Running", false},
+		{"", "00", "Never", "Succeeded", false},     {"", "01", "Never", "Failed", false},
+		{"", "00", "OnFailure", "Succeeded", false}, {"", "01", "OnFailure", "Running", false},
+		{"", "0", "Always", "Running", false},       {"", "b", "Always", "Running", false},
+		{"", "B", "Always", "Running", false},       {"", "b", "OnFailure", "Running", false},
+		{"r", "w", "Always", "Pending", false},      {"0", "w", "Always", "Pending", false},
+		{"0", "R", "Always", "Running", false},      {"1", "w", "Always", "Pending", false},
+		{"1", "w", "Never", "Failed", false},        {"b", "w", "Always", "Pending", false},
+		{"", "0", "Always", "Succeeded", true},      {"", "1", "Always", "Failed", true},
+		{"", "w", "Always", "Failed", true},         {"w", "w", "Always", "Failed", true},
+		{"0", "0", "Always", "Succeeded", true},     {"1", "w", "Always", "Failed", true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fixture f;
@@ -113,11 +117,12 @@ static char *conditions_text(const json_t *status)
 	char *text = strdup("");
 	size_t i;
 	const json_t *c;
-	json_array_foreach(json_object_get(status, "conditions"), i, c) {
+	json_array_foreach (json_object_get(status, "conditions"), i, c) {
 		CLEANUP(free_p) char *before = text;
 		const char *reason = json_str(c, "reason", NULL);
-		text = str_printf("%s%s=%s%s%s%s%s%s ", before, json_str(c, "type", ""), json_str(c, "status", ""), reason != NULL ? "(" : "",
-				  reason != NULL ? reason : "", reason != NULL && *json_str(c, "message", "") != '\0' ? ": " : "",
+		text = str_printf("%s%s=%s%s%s%s%s%s ", before, json_str(c, "type", ""), json_str(c, "status", ""),
+				  reason != NULL ? "(" : "", reason != NULL ? reason : "",
+				  reason != NULL && *json_str(c, "message", "") != '\0' ? ": " : "",
 				  reason != NULL ? json_str(c, "message", "") : "", reason != NULL ? ")" : "");
 	}
 	return text;
@@ -137,8 +142,11 @@ static void test_conditions(void **state)
 		 "Initialized=False(ContainersNotInitialized: containers with incomplete status: [b]) "
 		 "Ready=False(ContainersNotReady: containers with unready status: [c]) "
 		 "ContainersReady=False(ContainersNotReady: containers with unready status: [c]) PodScheduled=True "},
-		{"0", "0", "Never", "Initialized=True(PodCompleted) Ready=False(PodCompleted) ContainersReady=False(PodCompleted) PodScheduled=True "},
-		{"", "1", "Never", "Initialized=True Ready=False(PodFailed) ContainersReady=False(PodFailed) PodScheduled=True "},
+		{"0", "0", "Never",
+		 "Initialized=True(PodCompleted) Ready=False(PodCompleted) ContainersReady=False(PodCompleted) "
+		 "PodScheduled=True "},
+		{"", "1", "Never",
+		 "Initialized=True Ready=False(PodFailed) ContainersReady=False(PodFailed) PodScheduled=True "},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct fixture f;
@@ -157,11 +165,13 @@ static void test_transition_time_is_kept(void **state)
 	struct fixture f;
 	make(&f, "", "R", "Always");
 	json_decref(f.p.conditions);
-	f.p.conditions = parse("{\"Ready\":{\"status\":\"True\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\"},"
-			       "\"Initialized\":{\"status\":\"False\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\"}}");
+	f.p.conditions =
+		parse("{\"Ready\":{\"status\":\"True\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\"},"
+		      "\"Initialized\":{\"status\":\"False\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\"}}");
 	JSON_AUTO s = status_build(&f.p, false);
 	assert_string_equal(json_str(s, "conditions[type=Ready].lastTransitionTime", ""), "2020-01-01T00:00:00Z");
-	assert_string_not_equal(json_str(s, "conditions[type=Initialized].lastTransitionTime", ""), "2020-01-01T00:00:00Z");
+	assert_string_not_equal(json_str(s, "conditions[type=Initialized].lastTransitionTime", ""),
+				"2020-01-01T00:00:00Z");
 	drop(&f);
 }
 
@@ -176,7 +186,8 @@ static void test_readiness_gate(void **state)
 	assert_string_equal(json_str(s, "conditions[type=Ready].reason", ""), "ReadinessGatesNotReady");
 	assert_string_equal(json_str(s, "conditions[type=ContainersReady].status", ""), "True");
 	json_decref(f.p.obj);
-	f.p.obj = parse("{\"spec\":{\"readinessGates\":[{\"conditionType\":\"x/y\"}]},\"status\":{\"conditions\":[{\"type\":\"x/y\",\"status\":\"True\"}]}}");
+	f.p.obj = parse("{\"spec\":{\"readinessGates\":[{\"conditionType\":\"x/"
+			"y\"}]},\"status\":{\"conditions\":[{\"type\":\"x/y\",\"status\":\"True\"}]}}");
 	JSON_AUTO met = status_build(&f.p, false);
 	assert_string_equal(json_str(met, "conditions[type=Ready].status", ""), "True");
 	drop(&f);
@@ -223,7 +234,9 @@ static void test_refused_fields(void **state)
 		const char *spec, *msg; /* msg NULL: accepted */
 	} cases[] = {
 		{"{\"containers\":[{\"name\":\"a\"}]}", NULL},
-		{"{\"shareProcessNamespace\":false,\"securityContext\":{\"sysctls\":[]},\"containers\":[{\"tty\":false}]}", NULL},
+		{"{\"shareProcessNamespace\":false,\"securityContext\":{\"sysctls\":[]},\"containers\":[{\"tty\":false}"
+		 "]}",
+		 NULL},
 		{"{\"securityContext\":{\"seccompProfile\":{\"type\":\"Unconfined\"}},\"containers\":[]}", NULL},
 		{"{\"shareProcessNamespace\":true}", "spec.shareProcessNamespace: does not work on this node yet"},
 		{"{\"runtimeClassName\":\"kata\"}", "spec.runtimeClassName: does not work on this node yet"},
@@ -232,7 +245,8 @@ static void test_refused_fields(void **state)
 		{"{\"securityContext\":{\"seccompProfile\":{\"type\":\"RuntimeDefault\"}}}",
 		 "spec.securityContext.seccompProfile: only type Unconfined works on this node yet"},
 		{"{\"containers\":[{},{\"tty\":true}]}", "spec.containers[1].tty: does not work on this node yet"},
-		{"{\"initContainers\":[{\"restartPolicy\":\"Always\"}]}", "spec.initContainers[0].restartPolicy: does not work on this node yet"},
+		{"{\"initContainers\":[{\"restartPolicy\":\"Always\"}]}",
+		 "spec.initContainers[0].restartPolicy: does not work on this node yet"},
 		{"{\"containers\":[{\"securityContext\":{\"procMount\":\"Unmasked\"}}]}",
 		 "spec.containers[0].securityContext.procMount: only Default works on this node yet"},
 		{"{\"containers\":[{\"securityContext\":{\"seccompProfile\":{\"type\":\"Localhost\"}}}]}",
@@ -249,7 +263,8 @@ static void test_refused_fields(void **state)
 		JSON_AUTO pod = parse(text);
 		struct error err = {0};
 		const int rc = pod_check(pod, &err);
-		if (rc != (cases[i].msg != NULL ? -EOPNOTSUPP : 0) || (cases[i].msg != NULL && strcmp(err.msg, cases[i].msg) != 0))
+		if (rc != (cases[i].msg != NULL ? -EOPNOTSUPP : 0) ||
+		    (cases[i].msg != NULL && strcmp(err.msg, cases[i].msg) != 0))
 			fail_msg("%s: rc %d, '%s'", cases[i].spec, rc, err.msg);
 	}
 }

@@ -17,7 +17,6 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "json/json.h"
 #include "kube/resource.h"
 #include "local/agent_csi.h"
 #include "local/agent_mount.h"
@@ -27,6 +26,7 @@
 #include "local/agent_volume.h"
 #include "net/grpc.h"
 #include "net/proto/csi.pb-c.h"
+#include "json/json.h"
 
 static char dir[] = "/tmp/sluice-test-volume-XXXXXX";
 static struct agent_paths paths;
@@ -47,7 +47,8 @@ static json_t *parse(const char *text)
 	return j;
 }
 
-static int fetch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret, struct error *err)
+static int fetch(void *ctx, const struct kube_resource *r, const char *ns, const char *name, json_t **ret,
+		 struct error *err)
 {
 	(void)ctx;
 	CLEANUP(free_p) char *key = str_printf("%s/%s/%s", r->kind, ns, name);
@@ -134,8 +135,8 @@ static void publish(void *ctx, const uint8_t *in, size_t n, int64_t deadline, st
 	}
 	Csi__V1__NodePublishVolumeRequest *r = csi__v1__node_publish_volume_request__unpack(NULL, n, in);
 	assert_non_null(r);
-	strbuf_addf(&calls, "publish %s ro=%d mode=%d flags=%zu:", r->volume_id, r->readonly, r->volume_capability->access_mode->mode,
-		    r->volume_capability->mount->n_mount_flags);
+	strbuf_addf(&calls, "publish %s ro=%d mode=%d flags=%zu:", r->volume_id, r->readonly,
+		    r->volume_capability->access_mode->mode, r->volume_capability->mount->n_mount_flags);
 	for (size_t i = 0; i < r->n_volume_context; i++)
 		strbuf_addf(&calls, "%s=%s,", r->volume_context[i]->key, r->volume_context[i]->value);
 	strbuf_addc(&calls, ';');
@@ -172,9 +173,12 @@ static void unstage(void *ctx, const uint8_t *in, size_t n, int64_t deadline, st
 }
 
 static const struct grpc_method methods[] = {
-	{"/csi.v1.Node/NodeGetCapabilities", get_capabilities}, {"/csi.v1.Node/NodeGetInfo", get_info},
-	{"/csi.v1.Node/NodeStageVolume", stage},		{"/csi.v1.Node/NodePublishVolume", publish},
-	{"/csi.v1.Node/NodeUnpublishVolume", unpublish},	{"/csi.v1.Node/NodeUnstageVolume", unstage},
+	{"/csi.v1.Node/NodeGetCapabilities", get_capabilities},
+	{"/csi.v1.Node/NodeGetInfo", get_info},
+	{"/csi.v1.Node/NodeStageVolume", stage},
+	{"/csi.v1.Node/NodePublishVolume", publish},
+	{"/csi.v1.Node/NodeUnpublishVolume", unpublish},
+	{"/csi.v1.Node/NodeUnstageVolume", unstage},
 };
 
 static void driver_start(void)
@@ -236,8 +240,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define SKIP_WITHOUT_ROOT() \
-	if (paths.data_dir == NULL) \
+#define SKIP_WITHOUT_ROOT()                                                                                            \
+	if (paths.data_dir == NULL)                                                                                    \
 	skip()
 
 static char *text_at(const char *fmt, const char *arg)
@@ -249,8 +253,9 @@ static char *text_at(const char *fmt, const char *arg)
 	return text;
 }
 
-#define POD(volumes) \
-	"{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u1\",\"labels\":{\"l\":\"v\"}},\"spec\":{\"containers\":[{\"name\":\"c\"}],\"volumes\":" volumes "}}"
+#define POD(volumes)                                                                                                   \
+	"{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u1\",\"labels\":{\"l\":\"v\"}},\"spec\":{"       \
+	"\"containers\":[{\"name\":\"c\"}],\"volumes\":" volumes "}}"
 
 static const char *path_of(const json_t *ready, const char *name)
 {
@@ -265,11 +270,14 @@ static void test_files(void **state)
 	put("ConfigMap/ns/cm", "{\"data\":{\"a\":\"1\",\"b\":\"2\"},\"binaryData\":{\"raw\":\"AAE=\"}}");
 	put("Secret/ns/s", "{\"data\":{\"pw\":\"c2VjcmV0\"}}");
 	JSON_AUTO pod = parse(POD("[{\"name\":\"cm\",\"configMap\":{\"name\":\"cm\"}},"
-				  "{\"name\":\"some\",\"configMap\":{\"name\":\"cm\",\"items\":[{\"key\":\"b\",\"path\":\"x/y/b\",\"mode\":256}]}},"
+				  "{\"name\":\"some\",\"configMap\":{\"name\":\"cm\",\"items\":[{\"key\":\"b\","
+				  "\"path\":\"x/y/b\",\"mode\":256}]}},"
 				  "{\"name\":\"s\",\"secret\":{\"secretName\":\"s\",\"defaultMode\":256}},"
 				  "{\"name\":\"gone\",\"secret\":{\"secretName\":\"none\",\"optional\":true}},"
-				  "{\"name\":\"all\",\"projected\":{\"sources\":[{\"configMap\":{\"name\":\"cm\"}},{\"secret\":{\"name\":\"s\"}},"
-				  "{\"downwardAPI\":{\"items\":[{\"path\":\"labels\",\"fieldRef\":{\"fieldPath\":\"metadata.labels\"}}]}}]}}]"));
+				  "{\"name\":\"all\",\"projected\":{\"sources\":[{\"configMap\":{\"name\":\"cm\"}},{"
+				  "\"secret\":{\"name\":\"s\"}},"
+				  "{\"downwardAPI\":{\"items\":[{\"path\":\"labels\",\"fieldRef\":{\"fieldPath\":"
+				  "\"metadata.labels\"}}]}}]}}]"));
 	JSON_AUTO ready = NULL;
 	check(volumes_setup(&host, pod, &ready, &err), &err);
 	CLEANUP(free_p) char *a = text_at(path_of(ready, "cm"), "a");
@@ -297,8 +305,10 @@ static void test_files(void **state)
 	assert_true(readlink(link, same, sizeof same - 1) > 0);
 	assert_string_equal(before, same);
 	put("ConfigMap/ns/cm", "{\"data\":{\"a\":\"new\",\"c\":\"3\"}}");
-	assert_int_equal(volumes_refresh(&host, pod, &err), -ENOENT); /* "some" wants b; the others are refreshed all the same */
-	assert_string_equal(err.msg, "MountVolume.SetUp failed for volume \"some\": references non-existent config key: b");
+	assert_int_equal(volumes_refresh(&host, pod, &err),
+			 -ENOENT); /* "some" wants b; the others are refreshed all the same */
+	assert_string_equal(err.msg,
+			    "MountVolume.SetUp failed for volume \"some\": references non-existent config key: b");
 	assert_true(readlink(link, after, sizeof after - 1) > 0);
 	assert_string_not_equal(before, after);
 	CLEANUP(free_p) char *now = text_at(path_of(ready, "cm"), "a");
@@ -321,7 +331,8 @@ static void test_refused(void **state)
 	SKIP_WITHOUT_ROOT();
 	put("ConfigMap/ns/up", "{\"data\":{\"k\":\"v\"}}");
 	put("PersistentVolumeClaim/ns/unbound", "{\"spec\":{},\"status\":{\"phase\":\"Pending\"}}");
-	put("PersistentVolumeClaim/ns/nfs", "{\"metadata\":{\"uid\":\"c\"},\"spec\":{\"volumeName\":\"nfs\"},\"status\":{\"phase\":\"Bound\"}}");
+	put("PersistentVolumeClaim/ns/nfs",
+	    "{\"metadata\":{\"uid\":\"c\"},\"spec\":{\"volumeName\":\"nfs\"},\"status\":{\"phase\":\"Bound\"}}");
 	put("PersistentVolume//nfs", "{\"metadata\":{\"name\":\"nfs\"},\"spec\":{\"nfs\":{}}}");
 	static const struct {
 		const char *volume, *msg;
@@ -337,16 +348,23 @@ static void test_refused(void **state)
 		 "path '..data' must be relative and must not contain '..'"},
 		{"{\"projected\":{\"sources\":[{\"serviceAccountToken\":{\"path\":\"t\"}}]}}",
 		 "projected.sources[0]: only configMap, secret and downwardAPI work here yet"},
-		{"{\"emptyDir\":{\"medium\":\"HugePages\"}}", "emptyDir.medium: 'HugePages' is not offered here, only Memory"},
+		{"{\"emptyDir\":{\"medium\":\"HugePages\"}}",
+		 "emptyDir.medium: 'HugePages' is not offered here, only Memory"},
 		{"{\"hostPath\":{\"path\":\"x\"}}", "hostPath.path: 'x' must be absolute"},
-		{"{\"hostPath\":{\"path\":\"/no/such\",\"type\":\"Directory\"}}", "hostPath type check failed: /no/such: No such file or directory"},
-		{"{\"hostPath\":{\"path\":\"/etc/passwd\",\"type\":\"Directory\"}}", "hostPath type check failed: /etc/passwd is not a directory"},
-		{"{\"hostPath\":{\"path\":\"/dev\",\"type\":\"CharDevice\"}}", "hostPath type check failed: /dev is not a character device"},
+		{"{\"hostPath\":{\"path\":\"/no/such\",\"type\":\"Directory\"}}",
+		 "hostPath type check failed: /no/such: No such file or directory"},
+		{"{\"hostPath\":{\"path\":\"/etc/passwd\",\"type\":\"Directory\"}}",
+		 "hostPath type check failed: /etc/passwd is not a directory"},
+		{"{\"hostPath\":{\"path\":\"/dev\",\"type\":\"CharDevice\"}}",
+		 "hostPath type check failed: /dev is not a character device"},
 		{"{\"hostPath\":{\"path\":\"/dev\",\"type\":\"Planet\"}}", "hostPath.type: 'Planet' is unknown"},
-		{"{\"nfs\":{}}", "its type does not work here: hostPath, emptyDir, configMap, secret, downwardAPI, projected and persistentVolumeClaim do"},
+		{"{\"nfs\":{}}", "its type does not work here: hostPath, emptyDir, configMap, secret, downwardAPI, "
+				 "projected and persistentVolumeClaim do"},
 		{"{\"persistentVolumeClaim\":{\"claimName\":\"none\"}}", "persistentvolumeclaim \"none\" not found"},
-		{"{\"persistentVolumeClaim\":{\"claimName\":\"unbound\"}}", "persistentvolumeclaim \"unbound\" is not bound yet"},
-		{"{\"persistentVolumeClaim\":{\"claimName\":\"nfs\"}}", "persistentvolume \"nfs\": only csi, hostPath and local work here"},
+		{"{\"persistentVolumeClaim\":{\"claimName\":\"unbound\"}}",
+		 "persistentvolumeclaim \"unbound\" is not bound yet"},
+		{"{\"persistentVolumeClaim\":{\"claimName\":\"nfs\"}}",
+		 "persistentvolume \"nfs\": only csi, hostPath and local work here"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		JSON_AUTO pod = parse(POD("[]"));
@@ -378,17 +396,22 @@ static void test_mounts(void **state)
 	(void)state;
 	SKIP_WITHOUT_ROOT();
 	struct error err = {0};
-	JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u2\"},\"spec\":{\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}}],"
-			      "\"containers\":[{\"name\":\"c\",\"volumeMounts\":[{\"name\":\"e\",\"mountPath\":\"/e\",\"readOnly\":true},"
-			      "{\"name\":\"e\",\"mountPath\":\"s\",\"subPath\":\"a/b\"},{\"name\":\"e\",\"mountPath\":\"/x\",\"subPathExpr\":\"$(N)\"}]}]}}");
+	JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u2\"},\"spec\":{"
+			      "\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}}],"
+			      "\"containers\":[{\"name\":\"c\",\"volumeMounts\":[{\"name\":\"e\",\"mountPath\":\"/"
+			      "e\",\"readOnly\":true},"
+			      "{\"name\":\"e\",\"mountPath\":\"s\",\"subPath\":\"a/"
+			      "b\"},{\"name\":\"e\",\"mountPath\":\"/x\",\"subPathExpr\":\"$(N)\"}]}]}}");
 	JSON_AUTO ready = NULL;
 	check(volumes_setup(&host, pod, &ready, &err), &err);
 	JSON_AUTO list = mounts_of(pod, ready, &err);
 	if (list == NULL)
 		fail_msg("%s", err.msg);
 	CLEANUP(free_p) char *first = json_to_text(json_array_get(list, 0), NULL);
-	CLEANUP(free_p) char *want = str_printf("{\"destination\":\"/e\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"rbind\",\"rprivate\",\"ro\"]}",
-						path_of(ready, "e"));
+	CLEANUP(free_p)
+	char *want = str_printf("{\"destination\":\"/"
+				"e\",\"type\":\"bind\",\"source\":\"%s\",\"options\":[\"rbind\",\"rprivate\",\"ro\"]}",
+				path_of(ready, "e"));
 	assert_string_equal(first, want);
 	assert_string_equal(json_str(list, "[1].destination", ""), "/s");
 	/* What is written through the bind of the subPath lies in the volume. */
@@ -417,8 +440,10 @@ static void test_sub_path_stays_inside(void **state)
 		{"/etc", "volumeMounts[0] (e): subPath '/etc' must be relative"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		JSON_AUTO pod = parse("{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u3\"},\"spec\":{\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}}],"
-				      "\"containers\":[{\"name\":\"c\",\"volumeMounts\":[{\"name\":\"e\",\"mountPath\":\"/e\"}]}]}}");
+		JSON_AUTO pod = parse(
+			"{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"u3\"},\"spec\":{\"volumes\":[{"
+			"\"name\":\"e\",\"emptyDir\":{}}],"
+			"\"containers\":[{\"name\":\"c\",\"volumeMounts\":[{\"name\":\"e\",\"mountPath\":\"/e\"}]}]}}");
 		JSON_AUTO ready = NULL;
 		check(volumes_setup(&host, pod, &ready, &err), &err);
 		CLEANUP(free_p) char *link = str_printf("%s/out", path_of(ready, "e"));
@@ -430,16 +455,20 @@ static void test_sub_path_stays_inside(void **state)
 	check(volumes_teardown(&host, "u3", &err), &err);
 }
 
-#define CSI_POD(uid) \
-	"{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"" uid "\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]," \
+#define CSI_POD(uid)                                                                                                   \
+	"{\"metadata\":{\"name\":\"p\",\"namespace\":\"ns\",\"uid\":\"" uid                                            \
+	"\"},\"spec\":{\"containers\":[{\"name\":\"c\"}],"                                                             \
 	"\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"c\"}}]}}"
 
 static void put_csi_objects(void)
 {
-	put("PersistentVolumeClaim/ns/c", "{\"metadata\":{\"uid\":\"cu\"},\"spec\":{\"volumeName\":\"ns-c\"},\"status\":{\"phase\":\"Bound\"}}");
-	put("PersistentVolume//ns-c",
-	    "{\"metadata\":{\"name\":\"ns-c\"},\"spec\":{\"accessModes\":[\"ReadOnlyMany\"],\"mountOptions\":[\"noatime\"],\"csi\":{\"driver\":\"d.example\","
-	    "\"volumeHandle\":\"ns/c\",\"readOnly\":true,\"volumeAttributes\":{\"k\":\"v\"},\"nodeStageSecretRef\":{\"namespace\":\"ns\",\"name\":\"st\"}}}}");
+	put("PersistentVolumeClaim/ns/c",
+	    "{\"metadata\":{\"uid\":\"cu\"},\"spec\":{\"volumeName\":\"ns-c\"},\"status\":{\"phase\":\"Bound\"}}");
+	put("PersistentVolume//ns-c", "{\"metadata\":{\"name\":\"ns-c\"},\"spec\":{\"accessModes\":[\"ReadOnlyMany\"],"
+				      "\"mountOptions\":[\"noatime\"],\"csi\":{\"driver\":\"d.example\","
+				      "\"volumeHandle\":\"ns/"
+				      "c\",\"readOnly\":true,\"volumeAttributes\":{\"k\":\"v\"},\"nodeStageSecretRef\":"
+				      "{\"namespace\":\"ns\",\"name\":\"st\"}}}}");
 	put("Secret/ns/st", "{\"data\":{\"key\":\"cHc=\"}}");
 	put("CSIDriver//d.example", "{\"spec\":{\"attachRequired\":false,\"podInfoOnMount\":false}}");
 }
@@ -503,8 +532,10 @@ static void test_csi_pod_info_and_no_stage(void **state)
 	JSON_AUTO ready = NULL;
 	check(volumes_setup(&host, pod, &ready, &err), &err);
 	without_stage = false;
-	expect_calls("publish ns/c ro=1 mode=3 flags=1:k=v,csi.storage.k8s.io/pod.name=p,csi.storage.k8s.io/pod.namespace=ns,"
-		     "csi.storage.k8s.io/pod.uid=u6,csi.storage.k8s.io/serviceAccount.name=default,csi.storage.k8s.io/ephemeral=false,;");
+	expect_calls("publish ns/c ro=1 mode=3 "
+		     "flags=1:k=v,csi.storage.k8s.io/pod.name=p,csi.storage.k8s.io/pod.namespace=ns,"
+		     "csi.storage.k8s.io/pod.uid=u6,csi.storage.k8s.io/serviceAccount.name=default,csi.storage.k8s.io/"
+		     "ephemeral=false,;");
 	/* A driver that has gone: what it mounted is removed without it. */
 	driver_stop();
 	check(volumes_teardown(&host, "u6", &err), &err);
@@ -524,7 +555,8 @@ static void test_bound_data_survives(void **state)
 	struct error err = {0};
 	CLEANUP(free_p) char *data = str_printf("%s/precious", dir);
 	CLEANUP(free_p) char *file = str_printf("%s/file", data);
-	CLEANUP(free_p) char *target = str_printf("%s/pods/u7/volumes/kubernetes.io~empty-dir/x/deep", paths.kubelet_root);
+	CLEANUP(free_p)
+	char *target = str_printf("%s/pods/u7/volumes/kubernetes.io~empty-dir/x/deep", paths.kubelet_root);
 	check(file_mkdir_all(data, 0755, &err), &err);
 	check(file_mkdir_all(target, 0755, &err), &err);
 	check(file_write_atomic(file, 0644, "x", 1, &err), &err);
@@ -589,10 +621,14 @@ static void test_shared_mounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),		    cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_mounts),		    cmocka_unit_test(test_sub_path_stays_inside),
-		cmocka_unit_test(test_csi),		    cmocka_unit_test(test_csi_pod_info_and_no_stage),
-		cmocka_unit_test(test_bound_data_survives), cmocka_unit_test(test_shared_mounts),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_sub_path_stays_inside),
+		cmocka_unit_test(test_csi),
+		cmocka_unit_test(test_csi_pod_info_and_no_stage),
+		cmocka_unit_test(test_bound_data_survives),
+		cmocka_unit_test(test_shared_mounts),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
