@@ -120,8 +120,7 @@ static int token_ask_locked(struct kube_client *c, struct error *err)
 	return 0;
 }
 
-/* A copy of the token to send, NULL for none. @again: the last one was refused. */
-static int token_get(struct kube_client *c, bool again, char **ret, struct error *err)
+int kube_token(struct kube_client *c, bool again, char **ret, struct error *err)
 {
 	int rc = 0;
 	char *copy = NULL;
@@ -173,7 +172,7 @@ static int attempt(struct kube_client *c, const struct kube_request *q, int64_t 
 	CLEANUP(free_p) char *url = str_printf("%s%s", c->server, q->path_query);
 	if (url == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
-	int rc = token_get(c, new_token, &token, err);
+	int rc = kube_token(c, new_token, &token, err);
 	if (rc < 0)
 		return rc;
 	const struct http_header headers[] = {{"Accept", "application/json"}, {"Content-Type", q->content_type}};

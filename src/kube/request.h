@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ struct kube_request {
 
 /** Send, obeying Retry-After, until there is a 2xx answer (0, *@ret to be cleared) or an error as client.h describes it. */
 int kube_request_do(struct kube_client *c, const struct kube_request *q, struct http_answer *ret, struct error *err);
+
+/** A malloc'ed copy of the bearer token to send, NULL for none; to be wiped. @again: the last one was refused. */
+int kube_token(struct kube_client *c, bool again, char **ret, struct error *err);
 
 /** The negative errno for an HTTP status with a Status reason; 0 for 2xx. */
 int kube_status_errno(int http_status, const char *reason);
