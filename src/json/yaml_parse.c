@@ -245,7 +245,7 @@ static int read_member(struct reader *r, struct mapping *m, int depth)
 		return json_array_append(m->merges, value) < 0 ? no_memory(r) : 0;
 	}
 	CLEANUP(free_p) char *name = NULL;
-	size_t n;
+	size_t n = 0;
 	rc = key_text(r, key, &at, &name, &n);
 	if (rc < 0)
 		return rc;
