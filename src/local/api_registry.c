@@ -196,8 +196,7 @@ static int read_columns(struct api_kind *k, struct kind *out, const json_t *vers
 		if (!api_json_path_valid(cols[i].json_path))
 			return error_set(err, -EINVAL,
 					 "spec.versions.additionalPrinterColumns[%zu].jsonPath: Invalid value: \"%s\": "
-					 "only .member, ['member'],"
-					 " [n], [*] and [?(@.member==\"text\")] are served here",
+					 "must be a simple json path starting with .",
 					 i, cols[i].json_path);
 	}
 	out->columns = cols;

@@ -49,9 +49,9 @@ static char *selector_text(json_t *sel)
 
 json_t *api_scale_of(const struct api_kind *k, json_t *obj)
 {
-	json_t *spec = k->k->scale_spec_path != NULL ? api_json_path(obj, k->k->scale_spec_path) : NULL;
-	json_t *status = k->k->scale_status_path != NULL ? api_json_path(obj, k->k->scale_status_path) : NULL;
-	json_t *selector = k->k->scale_selector_path != NULL ? api_json_path(obj, k->k->scale_selector_path) : NULL;
+	JSON_AUTO spec = k->k->scale_spec_path != NULL ? api_json_path(obj, k->k->scale_spec_path) : NULL;
+	JSON_AUTO status = k->k->scale_status_path != NULL ? api_json_path(obj, k->k->scale_status_path) : NULL;
+	JSON_AUTO selector = k->k->scale_selector_path != NULL ? api_json_path(obj, k->k->scale_selector_path) : NULL;
 	json_t *meta = json_object_get(obj, "metadata");
 	static const char *const kept[] = {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
 	JSON_AUTO s = json_pack("{s:s, s:s, s:{}, s:{s:I}, s:{s:I}}", "kind", "Scale", "apiVersion", "autoscaling/v1",

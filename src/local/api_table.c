@@ -2,155 +2,68 @@
 #include "local/api_table.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/map.h"
+#include "base/strbuf.h"
 #include "json/json.h"
+#include "json/jsonpath.h"
 
-/** One step of a JSONPath. */
-struct step {
-	enum { STEP_END, STEP_MEMBER, STEP_INDEX, STEP_ALL, STEP_FILTER, STEP_BAD } kind;
-	char name[128], want[256]; /* member; of a filter: member and wanted text */
-	size_t index;
-};
+/*
+ * Compiled paths by their text: the same few are used for each row. Definitions come from outside, so their number has a limit; what is
+ * beyond it is compiled each time.
+ */
+#define PATHS_MAX 2000
+#define CELL_MAX  (1u << 20)
 
-static const char *copy_until(const char *p, const char *stop, char *out, size_t size)
+static pthread_mutex_t paths_lock = PTHREAD_MUTEX_INITIALIZER; /* guards paths */
+static struct map *paths;
+
+static void free_path(void *p)
 {
-	size_t n = strcspn(p, stop);
-	if (n == 0 || n >= size)
-		return NULL;
-	memcpy(out, p, n);
-	out[n] = '\0';
-	return p + n;
+	jsonpath_free(p);
 }
 
-/** [?(@.type=="x")], @p behind "[?(". */
-static const char *parse_filter(const char *p, struct step *s)
+/** The compiled form of @path; *@ret_own is to be freed after use (NULL: it is kept). NULL when it is none, or on no memory. */
+static const struct jsonpath *compiled(const char *path, struct jsonpath **ret_own)
 {
-	if (strncmp(p, "@.", 2) != 0 || (p = copy_until(p + 2, "= )]", s->name, sizeof s->name)) == NULL)
-		return NULL;
-	p += strspn(p, " ");
-	if (strncmp(p, "==", 2) != 0)
-		return NULL;
-	p += 2;
-	p += strspn(p, " ");
-	char quote[2] = {*p, '\0'};
-	if ((*p != '"' && *p != '\'') || (p = copy_until(p + 1, quote, s->want, sizeof s->want)) == NULL ||
-	    *p != quote[0])
-		return NULL;
-	s->kind = STEP_FILTER;
-	p++;
-	return strncmp(p, ")]", 2) == 0 ? p + 2 : NULL;
-}
-
-static const char *parse_bracket(const char *p, struct step *s)
-{
-	if (strncmp(p, "?(", 2) == 0)
-		return parse_filter(p + 2, s);
-	if (strncmp(p, "*]", 2) == 0) {
-		s->kind = STEP_ALL;
-		return p + 2;
+	*ret_own = NULL;
+	pthread_mutex_lock(&paths_lock);
+	struct jsonpath *p = paths != NULL ? map_get(paths, path) : NULL;
+	if (p == NULL && jsonpath_parse_path(path, &p, NULL) == 0) {
+		if (paths == NULL)
+			paths = map_new(free_path);
+		if (paths == NULL || map_size(paths) >= PATHS_MAX || map_set(paths, path, p) < 0)
+			*ret_own = p;
 	}
-	if (*p == '\'' || *p == '"') {
-		char quote[2] = {*p, '\0'};
-		p = copy_until(p + 1, quote, s->name, sizeof s->name);
-		s->kind = STEP_MEMBER;
-		return p != NULL && p[0] == quote[0] && p[1] == ']' ? p + 2 : NULL;
-	}
-	size_t n = strspn(p, "0123456789");
-	if (n == 0 || n > 6 || p[n] != ']')
-		return NULL;
-	s->kind = STEP_INDEX;
-	for (size_t i = 0; i < n; i++)
-		s->index = s->index * 10 + (size_t)(p[i] - '0');
-	return p + n + 1;
-}
-
-/** Member names may hold escaped dots: .metadata.labels.app\.kubernetes\.io/name. */
-static const char *parse_member(const char *p, struct step *s)
-{
-	size_t n = 0;
-	while (*p != '\0' && *p != '.' && *p != '[') {
-		if (p[0] == '\\' && p[1] == '.')
-			p++;
-		if (n + 1 >= sizeof s->name)
-			return NULL;
-		s->name[n++] = *p++;
-	}
-	s->name[n] = '\0';
-	s->kind = STEP_MEMBER;
-	return n > 0 ? p : NULL;
-}
-
-static const char *next_step(const char *p, struct step *s)
-{
-	memset(s, 0, sizeof *s);
-	const char *end = NULL;
-	if (*p == '\0')
-		return p;
-	if (*p == '[')
-		end = parse_bracket(p + 1, s);
-	else if (*p == '.' && p[1] == '[')
-		end = parse_bracket(p + 2, s);
-	else if (*p == '.')
-		end = parse_member(p + 1, s);
-	if (end == NULL)
-		s->kind = STEP_BAD;
-	return end;
+	pthread_mutex_unlock(&paths_lock);
+	return p;
 }
 
 bool api_json_path_valid(const char *path)
 {
-	struct step s;
-	if (path[0] != '.' && path[0] != '[')
-		return false;
-	for (const char *p = path; (p = next_step(p, &s)) != NULL;)
-		if (s.kind == STEP_END)
-			return true;
-	return false;
-}
-
-static json_t *filter_items(const json_t *list, const struct step *s)
-{
-	size_t i;
-	json_t *item;
-	json_array_foreach (list, i, item) {
-		const char *v = json_string_value(json_object_get(item, s->name));
-		if (v != NULL && strcmp(v, s->want) == 0)
-			return item;
-	}
-	return NULL;
+	struct jsonpath *p = NULL;
+	const bool valid = path[0] == '.' && jsonpath_parse_path(path, &p, NULL) == 0;
+	jsonpath_free(p);
+	return valid;
 }
 
 json_t *api_json_path(json_t *obj, const char *path)
 {
-	struct step s;
-	if (path[0] == '\0')
+	struct jsonpath *own = NULL;
+	JSON_AUTO found = NULL;
+	if (path[0] != '.')
 		return NULL;
-	for (const char *p = path; obj != NULL && (p = next_step(p, &s)) != NULL;) {
-		switch (s.kind) {
-		case STEP_END:
-			return obj;
-		case STEP_MEMBER:
-			obj = json_object_get(obj, s.name);
-			break;
-		case STEP_INDEX:
-			obj = json_array_get(obj, s.index);
-			break;
-		case STEP_ALL:
-			obj = json_array_get(obj, 0); /* of many values a column shows the first */
-			break;
-		case STEP_FILTER:
-			obj = filter_items(obj, &s);
-			break;
-		case STEP_BAD:
-		default:
-			return NULL;
-		}
-	}
-	return NULL;
+	const struct jsonpath *p = compiled(path, &own);
+	if (p == NULL || jsonpath_find(p, obj, &found, NULL) < 0)
+		found = NULL;
+	json_t *first = json_incref(json_array_get(found, 0));
+	jsonpath_free(own);
+	return first;
 }
 
 /** "3d4h" as kubectl abbreviates ages. */
@@ -193,14 +106,15 @@ static json_t *age_cell(const json_t *at, int64_t now)
 /** A cell by the column's path, in the column's type. */
 static json_t *path_cell(const struct column *c, json_t *obj, int64_t now)
 {
-	json_t *v = api_json_path(obj, c->json_path);
+	JSON_AUTO v = api_json_path(obj, c->json_path);
 	if (v == NULL || json_is_null(v))
 		return json_null();
 	if (strcmp(c->type, "date") == 0)
 		return age_cell(v, now);
 	if (strcmp(c->type, "string") == 0 && !json_is_string(v)) {
-		CLEANUP(free_p) char *text = json_to_text(v, NULL);
-		return text != NULL ? json_string(text) : NULL;
+		CLEANUP(strbuf_clear) struct strbuf text = STRBUF_INIT(CELL_MAX);
+		jsonpath_print_value(v, &text);
+		return text.failed ? NULL : json_string(text.p);
 	}
 	return json_incref(v);
 }

@@ -15,7 +15,7 @@ json_t *api_table_one(const struct api_kind *kind, json_t *obj, const char *incl
 /** PartialObjectMetadata of @obj. New tree, NULL on no memory. */
 json_t *api_partial_metadata(const json_t *obj);
 
-/** The value of a simple JSONPath of printer columns: .a.b, ['a.b'], [0], [*], [?(@.type=="x")]. Borrowed first match, or NULL. */
+/** The first value that the JSONPath @path (json/jsonpath.h; it begins with a dot) finds in @obj: a new reference, or NULL. */
 json_t *api_json_path(json_t *obj, const char *path);
-/** Whether @path is one that api_json_path() understands. */
+/** Whether @path is one. */
 bool api_json_path_valid(const char *path);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/base64.h"
 #include "local/api_internal.h"
 #include "local/api_names.h"
 #include "local/api_table.h"
@@ -30,17 +31,18 @@ static void check_json_path(const char *text)
 	JSON_AUTO obj = NULL;
 	int rc = json_parse(object, sizeof object - 1, &obj, NULL);
 	assert(rc == 0);
-	assert(api_json_path(obj, text) == NULL || api_json_path_valid(text));
+	JSON_AUTO found = api_json_path(obj, text);
+	assert(found == NULL || api_json_path_valid(text));
 }
 
 static void check_base64(const char *text)
 {
 	CLEANUP(free_p) char *plain = NULL;
 	size_t n = 0;
-	if (api_unbase64(text, &plain, &n) < 0)
+	if (base64_decode(text, &plain, &n) < 0)
 		return;
 	assert(n <= strlen(text) && plain[n] == '\0');
-	CLEANUP(free_p) char *again = api_base64(plain, n);
+	CLEANUP(free_p) char *again = base64_encode(plain, n);
 	assert(again != NULL && strlen(again) == strlen(text));
 }
 
