@@ -556,7 +556,7 @@ static void old_updaters_are_joined(void **state)
 	struct life l = {0};
 	JSON_AUTO object = parse("{" CM ",\"data\":{}}");
 	for (int i = 0; i < 15; i++) {
-		char name[16], path[16];
+		char name[24], path[24];
 		(void)snprintf(name, sizeof name, "m%02d", i);
 		(void)snprintf(path, sizeof path, "data.k%02d", i);
 		assert_int_equal(json_put_str(object, path, "1"), 0);

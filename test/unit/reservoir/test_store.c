@@ -184,7 +184,7 @@ static void test_damaged_marks(void **state)
 static void test_eviction_order(void **state)
 {
 	struct fixture *f = *state;
-	char name[8];
+	char name[16];
 	for (int i = 0; i < 7; i++) { /* 7 of 8 blocks each: 56 + overhead below 64 */
 		(void)snprintf(name, sizeof name, "f%d", i);
 		struct store_file *sf = acquire(f, name, 8 * BLOCK);
@@ -276,7 +276,7 @@ static void test_smaller_quota(void **state)
 {
 	struct fixture *f = *state;
 	for (int i = 0; i < 6; i++) {
-		char name[8];
+		char name[16];
 		(void)snprintf(name, sizeof name, "f%d", i);
 		struct store_file *sf = acquire(f, name, 8 * BLOCK);
 		fill(sf, 0, 8, 'q');
