@@ -7,8 +7,10 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "base/strbuf.h"
 #include "json/apply.h"
 #include "json/json.h"
+#include "json/jsonpath.h"
 #include "json/patch.h"
 #include "json/selector.h"
 #include "json/yaml.h"
@@ -207,13 +209,46 @@ static void applying(void **state)
 	json_decref(live);
 }
 
+static void jsonpaths(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"{range .spec.containers[?(@.name!=\"\\u0063\")]}{.name}{\"\\n\"}{end}{.spec['containers','none']}"
+		"{..image}{.metadata.*}{.spec.containers[-1:].name}{1}{2.5}{true}";
+	json_t *doc = parse(pod);
+	FAULT_LOOP
+	{
+		struct jsonpath *p = NULL;
+		const int rc = jsonpath_parse(text, &p, NULL);
+		FAULT_END;
+		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
+		jsonpath_free(p);
+	}
+	struct jsonpath *p = NULL;
+	assert_int_equal(jsonpath_parse(text, &p, NULL), 0);
+	FAULT_LOOP
+	{
+		json_t *found = NULL;
+		struct strbuf out = STRBUF_INIT(65536);
+		int rc = jsonpath_find(p, doc, &found, NULL);
+		if (rc == 0)
+			rc = jsonpath_print(p, doc, &out, NULL);
+		FAULT_END;
+		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
+		json_decref(found);
+		strbuf_clear(&out);
+	}
+	jsonpath_free(p);
+	json_decref(doc);
+}
+
 int main(void)
 {
 	fault_hook_jansson();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reading),  cmocka_unit_test(scanning),  cmocka_unit_test(paths),
 		cmocka_unit_test(yaml),     cmocka_unit_test(selectors), cmocka_unit_test(patches),
-		cmocka_unit_test(applying),
+		cmocka_unit_test(applying), cmocka_unit_test(jsonpaths),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
