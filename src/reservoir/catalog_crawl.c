@@ -6,7 +6,7 @@
 
 #define AHEAD_MAX 100000u
 
-static void work_on(struct catalog *c, struct crawl_item *it)
+static void work_on(struct catalog *c, struct crawl_item *it, bool ahead)
 {
 	struct error err = {0};
 	const struct index_node *n = index_get(c->index, it->id);
@@ -25,6 +25,8 @@ static void work_on(struct catalog *c, struct crawl_item *it)
 						  NSEC_PER_SEC << (it->attempt < 6 ? it->attempt : 6));
 		return;
 	}
+	if (ahead)
+		return; /* asked for when somebody looks: a source that is away leaves the figures complete */
 	LOG(NULL, LOG_LVL_DEBUG, "crawl: trying again later", LOG_STR("err", err.msg));
 	catalog_crawl_add(c, it->id, it->attempt + 1, NSEC_PER_SEC << (it->attempt < 6 ? it->attempt : 6));
 }
@@ -99,10 +101,12 @@ static void *crawl_main(void *arg)
 	while (!c->stop) {
 		const int64_t next = take_due(c);
 		struct crawl_item it;
-		if (queue_pop(&c->ahead, &it) || queue_pop(&c->ready, &it)) {
-			c->crawling++;
-			work_on(c, &it);
-			c->crawling--;
+		const bool ahead = queue_pop(&c->ahead, &it);
+		if (ahead || queue_pop(&c->ready, &it)) {
+			/* Looking ahead changes no total: what was complete stays so meanwhile. */
+			c->crawling += ahead ? 0 : 1;
+			work_on(c, &it, ahead);
+			c->crawling -= ahead ? 0 : 1;
 			pthread_cond_broadcast(&c->changed);
 			continue;
 		}
