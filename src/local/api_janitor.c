@@ -170,6 +170,26 @@ static int clean_definitions(struct api_server *s, struct error *err)
 	return rc;
 }
 
+/** The two classes that every cluster has. */
+static int make_priorities(struct api_server *s, struct error *err)
+{
+	static const struct {
+		const char *name;
+		json_int_t value;
+	} classes[] = {{"system-cluster-critical", 2000000000}, {"system-node-critical", 2000001000}};
+	int rc = 0;
+	for (size_t i = 0; i < ARRAY_LEN(classes) && rc == 0; i++) {
+		JSON_AUTO c = json_pack("{s:s, s:s, s:{s:s, s:i}, s:I, s:s, s:s}", "apiVersion", "scheduling.k8s.io/v1",
+					"kind", "PriorityClass", "metadata", "name", classes[i].name, "generation", 1,
+					"value", classes[i].value, "description",
+					"For pods that a cluster cannot do without.", "preemptionPolicy",
+					"PreemptLowerPriority");
+		rc = c != NULL ? api_create_internal(s, "scheduling.k8s.io", "priorityclasses", "", c, err)
+			       : error_set(err, -ENOMEM, "out of memory");
+	}
+	return rc;
+}
+
 int api_bootstrap(struct api_server *s, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(first_namespaces); i++) {
@@ -177,7 +197,8 @@ int api_bootstrap(struct api_server *s, struct error *err)
 		if (rc < 0)
 			return rc;
 	}
-	return keep_accounts(s, err);
+	int rc = make_priorities(s, err);
+	return rc < 0 ? rc : keep_accounts(s, err);
 }
 
 /** The last time that an Event was heard of. */

@@ -12,15 +12,6 @@
 
 #define CONFIG_MAX (1u << 20)
 
-struct strategy {
-	const char *group, *plural;
-	const char *status; /* JSON of a new object's status; NULL: none */
-	int (*create)(struct api_request *r, json_t *obj);
-	int (*update)(struct api_request *r, const json_t *old, json_t *obj);
-	int (*fill)(json_t *obj, const json_t *old); /* defaults that depend on other members */
-	void (*validate)(const json_t *old, const json_t *obj, struct violations *vs);
-};
-
 /* ---- secrets and config maps ---- */
 
 /** stringData is written into data, encoded. */
@@ -111,7 +102,7 @@ static void config_validate(const json_t *old, const json_t *obj, struct violati
 	check_immutable(old, obj, "binaryData", vs);
 }
 
-static void check_same(const json_t *old, const json_t *obj, const char *path, struct violations *vs)
+void api_check_same(const json_t *old, const json_t *obj, const char *path, struct violations *vs)
 {
 	json_t *a = json_at(old, path), *b = json_at(obj, path);
 	if (old == NULL || (a == NULL && b == NULL) || (a != NULL && b != NULL && json_same(a, b)))
@@ -124,7 +115,7 @@ static void check_same(const json_t *old, const json_t *obj, const char *path, s
 static void secret_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	config_validate(old, obj, vs);
-	check_same(old, obj, "type", vs);
+	api_check_same(old, obj, "type", vs);
 }
 
 /* ---- namespaces and nodes ---- */
@@ -254,14 +245,14 @@ static void pv_validate(const json_t *old, const json_t *obj, struct violations 
 	if (sources > 1)
 		violation_add(vs, "spec", "FieldValueForbidden", "Forbidden: may not specify more than 1 volume type");
 	if (old != NULL)
-		check_same(old, obj, "spec.volumeMode", vs);
+		api_check_same(old, obj, "spec.volumeMode", vs);
 }
 
 static void class_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	static const char *const fixed[] = {"provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"};
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-		check_same(old, obj, fixed[i], vs);
+		api_check_same(old, obj, fixed[i], vs);
 	if (json_str(obj, "provisioner", "")[0] == '\0')
 		violation_add(vs, "provisioner", "FieldValueRequired", "Required value");
 }
@@ -315,111 +306,6 @@ static void service_validate(const json_t *old, const json_t *obj, struct violat
 			      "Invalid value: [\"%s\"]: may not change once set", ip);
 }
 
-/* ---- workloads ---- */
-
-static int template_fill(json_t *obj, const json_t *old)
-{
-	(void)old;
-	json_t *template = json_at(obj, "spec.template");
-	json_t *spec = json_object_get(template, "spec");
-	if (json_is_object(template) && json_object_get(template, "metadata") == NULL &&
-	    json_object_set_new(template, "metadata", json_object()) < 0)
-		return -ENOMEM;
-	return json_is_object(spec) ? api_pod_spec_default(spec) : 0;
-}
-
-static int stateful_set_fill(json_t *obj, const json_t *old)
-{
-	size_t i;
-	json_t *claim;
-	if (strcmp(json_str(obj, "spec.updateStrategy.type", ""), "RollingUpdate") == 0 &&
-	    json_at(obj, "spec.updateStrategy.rollingUpdate.partition") == NULL &&
-	    json_put_int(obj, "spec.updateStrategy.rollingUpdate.partition", 0) < 0)
-		return -ENOMEM;
-	json_array_foreach (json_at(obj, "spec.volumeClaimTemplates"), i, claim) {
-		int rc = json_put_str(claim, "apiVersion", "v1");
-		rc |= json_put_str(claim, "kind", "PersistentVolumeClaim");
-		rc |= json_put_str(claim, "status.phase", "Pending");
-		if (rc < 0)
-			return -ENOMEM;
-	}
-	return template_fill(obj, old);
-}
-
-static int daemon_set_fill(json_t *obj, const json_t *old)
-{
-	if (strcmp(json_str(obj, "spec.updateStrategy.type", ""), "RollingUpdate") == 0) {
-		if (json_at(obj, "spec.updateStrategy.rollingUpdate.maxUnavailable") == NULL &&
-		    json_put_int(obj, "spec.updateStrategy.rollingUpdate.maxUnavailable", 1) < 0)
-			return -ENOMEM;
-		if (json_at(obj, "spec.updateStrategy.rollingUpdate.maxSurge") == NULL &&
-		    json_put_int(obj, "spec.updateStrategy.rollingUpdate.maxSurge", 0) < 0)
-			return -ENOMEM;
-	}
-	return template_fill(obj, old);
-}
-
-static int daemon_set_create(struct api_request *r, json_t *obj)
-{
-	json_t *a = json_at(obj, "metadata.annotations");
-	if (!json_is_object(a) && json_put(obj, "metadata.annotations", json_object()) < 0)
-		return api_fail_memory(r);
-	a = json_at(obj, "metadata.annotations");
-	return json_object_set_new(a, "deprecated.daemonset.template.generation", json_string("1")) == 0
-		       ? 0
-		       : api_fail_memory(r);
-}
-
-/** Every label that the selector asks for by matchLabels is on the template. */
-static void selector_validate(const json_t *old, const json_t *obj, struct violations *vs)
-{
-	json_t *selector = json_at(obj, "spec.selector"), *labels = json_at(obj, "spec.template.metadata.labels");
-	const char *key;
-	json_t *v;
-	size_t wanted = json_object_size(json_object_get(selector, "matchLabels")) +
-			json_array_size(json_object_get(selector, "matchExpressions"));
-	if (selector == NULL)
-		return; /* the schema requires it */
-	if (wanted == 0)
-		violation_add(vs, "spec.selector", "FieldValueInvalid", "Invalid value: {}: empty selector is invalid");
-	json_object_foreach (json_object_get(selector, "matchLabels"), key, v) {
-		if (json_object_get(labels, key) != NULL && json_same(json_object_get(labels, key), v))
-			continue;
-		CLEANUP(free_p) char *text = labels != NULL ? json_to_text(labels, NULL) : NULL;
-		violation_add(vs, "spec.template.metadata.labels", "FieldValueInvalid",
-			      "Invalid value: %s: `selector` does not match template `labels`",
-			      text != NULL ? text : "{}");
-		break;
-	}
-	check_same(old, obj, "spec.selector", vs);
-}
-
-static void stateful_set_validate(const json_t *old, const json_t *obj, struct violations *vs)
-{
-	static const char *const mutable_fields[] = {"replicas",
-						     "ordinals",
-						     "template",
-						     "updateStrategy",
-						     "revisionHistoryLimit",
-						     "persistentVolumeClaimRetentionPolicy",
-						     "minReadySeconds"};
-	selector_validate(NULL, obj, vs);
-	if (old == NULL)
-		return;
-	JSON_AUTO a = json_copy(json_object_get(old, "spec"));
-	JSON_AUTO b = json_copy(json_object_get(obj, "spec"));
-	for (size_t i = 0; i < ARRAY_LEN(mutable_fields); i++) {
-		(void)json_object_del(a, mutable_fields[i]);
-		(void)json_object_del(b, mutable_fields[i]);
-	}
-	if (!json_same(a, b))
-		violation_add(vs, "spec", "FieldValueForbidden",
-			      "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
-			      "'template', 'updateStrategy',"
-			      " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' "
-			      "are forbidden");
-}
-
 /* ---- pods ---- */
 
 static int pod_fill(json_t *pod, const json_t *old)
@@ -433,7 +319,7 @@ static int pod_fill(json_t *pod, const json_t *old)
 	return rc;
 }
 
-static const struct strategy strategies[] = {
+static const struct api_strategy own[] = {
 	{"", "configmaps", NULL, NULL, NULL, NULL, config_validate},
 	{"", "secrets", NULL, NULL, NULL, secret_fill, secret_validate},
 	{"", "namespaces", "{\"phase\":\"Active\"}", namespace_create, namespace_update, NULL, NULL},
@@ -447,19 +333,19 @@ static const struct strategy strategies[] = {
 	{"", "persistentvolumes", "{\"phase\":\"Pending\"}", pv_create, NULL, NULL, pv_validate},
 	{"", "services", "{\"loadBalancer\":{}}", api_service_create, service_update, service_fill, service_validate},
 	{"", "pods", "{\"phase\":\"Pending\"}", api_pod_create, NULL, pod_fill, api_pod_validate},
-	{"apps", "statefulsets", "{\"replicas\":0,\"availableReplicas\":0}", NULL, NULL, stateful_set_fill,
-	 stateful_set_validate},
-	{"apps", "daemonsets",
-	 "{\"currentNumberScheduled\":0,\"numberMisscheduled\":0,\"desiredNumberScheduled\":0,\"numberReady\":0}",
-	 daemon_set_create, NULL, daemon_set_fill, selector_validate},
 	{"storage.k8s.io", "storageclasses", NULL, NULL, NULL, NULL, class_validate},
+	{NULL},
 };
 
-static const struct strategy *find(const struct api_request *r)
+static const struct api_strategy *const strategies[] = {own, api_workload_strategies, api_job_strategies,
+							api_policy_strategies};
+
+static const struct api_strategy *find(const struct api_request *r)
 {
 	for (size_t i = 0; i < ARRAY_LEN(strategies) && !r->kind->custom; i++)
-		if (strcmp(strategies[i].plural, r->plural) == 0 && strcmp(strategies[i].group, r->group) == 0)
-			return &strategies[i];
+		for (const struct api_strategy *s = strategies[i]; s->plural != NULL; s++)
+			if (strcmp(s->plural, r->plural) == 0 && strcmp(s->group, r->group) == 0)
+				return s;
 	return NULL;
 }
 
@@ -474,7 +360,7 @@ static int ensure_spec(struct api_request *r, json_t *obj)
 
 int api_strategy_create(struct api_request *r, json_t *obj)
 {
-	const struct strategy *s = find(r);
+	const struct api_strategy *s = find(r);
 	bool has_status = (r->kind->k->subresources & SUB_STATUS) != 0;
 	if (!r->kind->custom && has_status)
 		(void)json_object_del(obj, "status");
@@ -488,19 +374,19 @@ int api_strategy_create(struct api_request *r, json_t *obj)
 
 int api_strategy_update(struct api_request *r, const json_t *old, json_t *obj)
 {
-	const struct strategy *s = find(r);
+	const struct api_strategy *s = find(r);
 	return s != NULL && s->update != NULL ? s->update(r, old, obj) : 0;
 }
 
 int api_strategy_default(const struct api_request *r, json_t *obj, const json_t *old)
 {
-	const struct strategy *s = find(r);
+	const struct api_strategy *s = find(r);
 	return s != NULL && s->fill != NULL ? s->fill(obj, old) : 0;
 }
 
 void api_strategy_validate(const struct api_request *r, const json_t *old, const json_t *obj, struct violations *vs)
 {
-	const struct strategy *s = find(r);
+	const struct api_strategy *s = find(r);
 	if (s != NULL && s->validate != NULL && strcmp(r->sub, "status") != 0)
 		s->validate(old, obj, vs);
 }

@@ -7,6 +7,17 @@
 
 struct violations;
 
+/** What is done for one kind; the order of calls is api_write.c's. */
+struct api_strategy {
+	const char *group, *plural; /* NULL ends a table */
+	const char *status;         /* JSON of a new object's status; NULL: none */
+	int (*create)(struct api_request *r, json_t *obj);
+	int (*update)(struct api_request *r, const json_t *old, json_t *obj);
+	int (*fill)(json_t *obj, const json_t *old); /* defaults that depend on other members */
+	void (*validate)(const json_t *old, const json_t *obj, struct violations *vs);
+};
+extern const struct api_strategy api_workload_strategies[], api_job_strategies[], api_policy_strategies[];
+
 /** Before defaults: what of a new object the client may not set, and what the server sets. 0 or API_FAILED. */
 int api_strategy_create(struct api_request *r, json_t *obj);
 /** Before defaults: keep of @old what the client may not change. 0 or API_FAILED. */
@@ -25,3 +36,15 @@ void api_pod_validate(const json_t *old, const json_t *pod, struct violations *v
 
 /** Give a Service its clusterIP from 10.96.0.0/12 (api_service.c). 0 or API_FAILED. */
 int api_service_create(struct api_request *r, json_t *svc);
+
+/** The member at @path may not change. @old may be NULL. */
+void api_check_same(const json_t *old, const json_t *obj, const char *path, struct violations *vs);
+/** Defaults of the pod template at @template, which may be NULL. 0 or -ENOMEM. */
+int api_template_fill(json_t *template);
+/** The pod template of @obj is one that a controller for long-lived pods takes. */
+void api_check_template_restart(const json_t *obj, struct violations *vs);
+#define API_CRON_WRONG_MAX 256
+/** Whether @schedule is one of cron's; when not, @wrong says why. */
+bool api_cron_valid(const char *schedule, char wrong[static API_CRON_WRONG_MAX]);
+/** spec.priority and preemptionPolicy of a new pod, by its class. 0 or API_FAILED. */
+int api_pod_priority(struct api_request *r, json_t *pod);

@@ -98,13 +98,9 @@ int api_pod_create(struct api_request *r, json_t *pod)
 	}
 	rc |= add_toleration(spec, "node.kubernetes.io/not-ready");
 	rc |= add_toleration(spec, "node.kubernetes.io/unreachable");
-	if (json_object_get(spec, "priority") == NULL)
-		rc |= json_put_int(spec, "priority", 0);
-	if (json_object_get(spec, "preemptionPolicy") == NULL)
-		rc |= json_put_str(spec, "preemptionPolicy", "PreemptLowerPriority");
 	if (json_object_get(spec, "enableServiceLinks") == NULL)
 		rc |= json_put_bool(spec, "enableServiceLinks", true);
-	return rc == 0 ? 0 : api_fail_memory(r);
+	return rc == 0 ? api_pod_priority(r, pod) : api_fail_memory(r);
 }
 
 /** Whether @c says @what of cpu and memory: 0 nothing, 1 some, 2 both with requests equal to limits. */

@@ -271,8 +271,11 @@ static int new_metadata(struct api_request *r, json_t *obj)
 
 static bool has_generation(const struct api_request *r)
 {
-	return r->kind->custom || strcmp(r->group, "apps") == 0 || strcmp(r->group, "apiextensions.k8s.io") == 0 ||
-	       strcmp(r->plural, "pods") == 0;
+	static const char *const groups[] = {"apps", "apiextensions.k8s.io", "batch", "policy", "scheduling.k8s.io"};
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (strcmp(r->group, groups[i]) == 0)
+			return strcmp(r->plural, "controllerrevisions") != 0;
+	return r->kind->custom || strcmp(r->plural, "pods") == 0;
 }
 
 /** Fill in what nobody said. */

@@ -12,20 +12,6 @@
 
 #define CELL_MAX 4096
 
-#define RENDER(fn) static json_t *fn(const json_t *obj, int64_t now)
-#define RENDER_STRING(fn, path, dflt)                                                                                  \
-	RENDER(fn)                                                                                                     \
-	{                                                                                                              \
-		(void)now;                                                                                             \
-		return cell_string(obj, path, dflt);                                                                   \
-	}
-#define RENDER_INT(fn, path)                                                                                           \
-	RENDER(fn)                                                                                                     \
-	{                                                                                                              \
-		(void)now;                                                                                             \
-		return cell_int(obj, path);                                                                            \
-	}
-
 json_t *cell_string(const json_t *obj, const char *path, const char *dflt)
 {
 	const char *s = json_str(obj, path, "");
@@ -120,7 +106,7 @@ static void add_labels(struct strbuf *b, const json_t *labels)
 }
 
 /* A LabelSelector as `kubectl get -l` would take it. */
-static json_t *cell_selector(const json_t *selector)
+json_t *cell_selector(const json_t *selector)
 {
 	struct strbuf b = STRBUF_INIT(CELL_MAX);
 	add_labels(&b, json_object_get(selector, "matchLabels"));
@@ -142,29 +128,29 @@ static json_t *cell_selector(const json_t *selector)
 	return cell_take(&b, NONE);
 }
 
-static json_t *cell_containers(const json_t *obj, const char *member)
+json_t *cell_containers(const json_t *containers, const char *member)
 {
 	struct strbuf b = STRBUF_INIT(CELL_MAX);
 	size_t i;
 	json_t *c;
-	json_array_foreach (json_at(obj, "spec.template.spec.containers"), i, c)
+	json_array_foreach (containers, i, c)
 		strbuf_addf(&b, "%s%s", i == 0 ? "" : ",", json_str(c, member, ""));
 	return cell_take(&b, "");
 }
 
-RENDER(render_containers)
+json_t *render_containers(const json_t *obj, int64_t now)
 {
 	(void)now;
-	return cell_containers(obj, "name");
+	return cell_containers(json_at(obj, "spec.template.spec.containers"), "name");
 }
 
-RENDER(render_images)
+json_t *render_images(const json_t *obj, int64_t now)
 {
 	(void)now;
-	return cell_containers(obj, "image");
+	return cell_containers(json_at(obj, "spec.template.spec.containers"), "image");
 }
 
-RENDER(render_selector)
+json_t *render_selector(const json_t *obj, int64_t now)
 {
 	(void)now;
 	return cell_selector(json_at(obj, "spec.selector"));

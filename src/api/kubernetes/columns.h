@@ -6,7 +6,9 @@
 extern const struct column pod_columns[], node_columns[], namespace_columns[], config_map_columns[], secret_columns[],
 	service_account_columns[], service_columns[], endpoints_columns[], event_columns[], persistent_volume_columns[],
 	persistent_volume_claim_columns[], stateful_set_columns[], daemon_set_columns[], storage_class_columns[],
-	csi_driver_columns[], csi_node_columns[], lease_columns[], crd_columns[];
+	csi_driver_columns[], csi_node_columns[], lease_columns[], crd_columns[], deployment_columns[],
+	replica_set_columns[], controller_revision_columns[], job_columns[], cron_job_columns[], role_columns[],
+	role_binding_columns[], pod_disruption_budget_columns[], priority_class_columns[];
 
 #define NONE    "<none>"
 #define UNSET   "<unset>"
@@ -26,6 +28,29 @@ void human_duration(int64_t ns, char out[static 32]);
 
 json_t *render_name(const json_t *obj, int64_t now_wall_ns);
 json_t *render_age(const json_t *obj, int64_t now_wall_ns);
+/** Of the pod template: names and images of its containers; and the selector for its pods. */
+json_t *render_containers(const json_t *obj, int64_t now_wall_ns);
+json_t *render_images(const json_t *obj, int64_t now_wall_ns);
+json_t *render_selector(const json_t *obj, int64_t now_wall_ns);
+/** The members @what of a list of containers, with commas. New value. */
+json_t *cell_containers(const json_t *containers, const char *what);
+/** A LabelSelector as `kubectl get -l` would take it. New value. */
+json_t *cell_selector(const json_t *selector);
+
+/* Renderers: of a body that follows, of a string, of a number. */
+#define RENDER(fn) static json_t *fn(const json_t *obj, int64_t now)
+#define RENDER_STRING(fn, path, dflt)                                                                                  \
+	RENDER(fn)                                                                                                     \
+	{                                                                                                              \
+		(void)now;                                                                                             \
+		return cell_string(obj, path, dflt);                                                                   \
+	}
+#define RENDER_INT(fn, path)                                                                                           \
+	RENDER(fn)                                                                                                     \
+	{                                                                                                              \
+		(void)now;                                                                                             \
+		return cell_int(obj, path);                                                                            \
+	}
 
 #define COLUMN(name_, type_, render_, doc_)                                                                            \
 	{                                                                                                              \

@@ -56,13 +56,54 @@ KIND(csi_node_kind, "storage.k8s.io", "CSINode", "csinodes", false, "csinode", s
 KIND(lease_kind, "coordination.k8s.io", "Lease", "leases", true, "lease", coordination_v1_lease,
      .verbs = VERBS_ALL & ~VERB_DELETECOLLECTION, .columns = lease_columns, .doc = "A lock with a holder and a time.");
 
-static const struct kind self_subject_access_review_kind = {
-	.resource = {"authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", false},
-	.singular = "selfsubjectaccessreview",
-	.schema = &authorization_v1_self_subject_access_review,
-	.verbs = VERB_CREATE, /* a question: never stored, so there is no list */
-	.doc = "Asks whether the caller may do something.",
-};
+KIND(deployment_kind, "apps", "Deployment", "deployments", true, "deployment", apps_v1_deployment,
+     .short_names = NAMES("deploy"), .categories = NAMES("all"), .subresources = SUB_STATUS | SUB_SCALE,
+     .scale_spec_path = ".spec.replicas", .scale_status_path = ".status.replicas",
+     .scale_selector_path = ".spec.selector", .verbs = VERBS_ALL, .columns = deployment_columns,
+     .doc = "Pods without names of their own, replaced step by step.");
+KIND(replica_set_kind, "apps", "ReplicaSet", "replicasets", true, "replicaset", apps_v1_replica_set,
+     .short_names = NAMES("rs"), .categories = NAMES("all"), .subresources = SUB_STATUS | SUB_SCALE,
+     .scale_spec_path = ".spec.replicas", .scale_status_path = ".status.replicas",
+     .scale_selector_path = ".spec.selector", .verbs = VERBS_ALL, .columns = replica_set_columns,
+     .doc = "A number of equal pods.");
+KIND(controller_revision_kind, "apps", "ControllerRevision", "controllerrevisions", true, "controllerrevision",
+     apps_v1_controller_revision, .verbs = VERBS_ALL, .columns = controller_revision_columns,
+     .doc = "An earlier state of a StatefulSet or DaemonSet.");
+KIND(job_kind, "batch", "Job", "jobs", true, "job", batch_v1_job, .categories = NAMES("all"),
+     .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = job_columns,
+     .doc = "Pods that run until they have succeeded.");
+KIND(cron_job_kind, "batch", "CronJob", "cronjobs", true, "cronjob", batch_v1_cron_job, .short_names = NAMES("cj"),
+     .categories = NAMES("all"), .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = cron_job_columns,
+     .doc = "Jobs at certain times.");
+KIND(cluster_role_kind, "rbac.authorization.k8s.io", "ClusterRole", "clusterroles", false, "clusterrole",
+     rbac_v1_cluster_role, .verbs = VERBS_ALL, .columns = role_columns,
+     .doc = "Rules of what may be done, in all namespaces.");
+KIND(cluster_role_binding_kind, "rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings", false,
+     "clusterrolebinding", rbac_v1_cluster_role_binding, .verbs = VERBS_ALL, .columns = role_binding_columns,
+     .doc = "Gives a ClusterRole to subjects, in all namespaces.");
+KIND(role_kind, "rbac.authorization.k8s.io", "Role", "roles", true, "role", rbac_v1_role, .verbs = VERBS_ALL,
+     .columns = role_columns, .doc = "Rules of what may be done in one namespace.");
+KIND(role_binding_kind, "rbac.authorization.k8s.io", "RoleBinding", "rolebindings", true, "rolebinding",
+     rbac_v1_role_binding, .verbs = VERBS_ALL, .columns = role_binding_columns,
+     .doc = "Gives a role to subjects in one namespace.");
+KIND(pod_disruption_budget_kind, "policy", "PodDisruptionBudget", "poddisruptionbudgets", true, "poddisruptionbudget",
+     policy_v1_pod_disruption_budget, .short_names = NAMES("pdb"), .subresources = SUB_STATUS, .verbs = VERBS_ALL,
+     .columns = pod_disruption_budget_columns, .doc = "How many of a set of pods may be evicted at a time.");
+KIND(priority_class_kind, "scheduling.k8s.io", "PriorityClass", "priorityclasses", false, "priorityclass",
+     scheduling_v1_priority_class, .short_names = NAMES("pc"), .verbs = VERBS_ALL, .columns = priority_class_columns,
+     .doc = "A name for a priority of pods.");
+
+/* A question: never stored, so there is no list. */
+#define REVIEW(var, group_, kind_, plural_, namespaced_, singular_, schema_, doc_)                                     \
+	static const struct kind var = {.resource = {group_, "v1", kind_, plural_, namespaced_},                       \
+					.singular = singular_,                                                         \
+					.schema = &schema_,                                                            \
+					.verbs = VERB_CREATE,                                                          \
+					.doc = doc_}
+
+REVIEW(self_subject_access_review_kind, "authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
+       false, "selfsubjectaccessreview", authorization_v1_self_subject_access_review,
+       "Asks whether the caller may do something.");
 
 const struct kind crd_kind = {
 	.resource = {"apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false},
@@ -91,10 +132,21 @@ const struct kind *const kubernetes_kinds[] = {
 	&persistent_volume_claim_kind,
 	&stateful_set_kind,
 	&daemon_set_kind,
+	&deployment_kind,
+	&replica_set_kind,
+	&controller_revision_kind,
+	&job_kind,
+	&cron_job_kind,
 	&storage_class_kind,
 	&csi_driver_kind,
 	&csi_node_kind,
 	&lease_kind,
+	&cluster_role_kind,
+	&cluster_role_binding_kind,
+	&role_kind,
+	&role_binding_kind,
+	&pod_disruption_budget_kind,
+	&priority_class_kind,
 	&self_subject_access_review_kind,
 	&crd_kind,
 	NULL,

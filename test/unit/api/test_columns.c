@@ -109,6 +109,33 @@ static void test_rows(void **state)
 		{"csinodes", "{" META ",\"spec\":{\"drivers\":[{}]}}", "x|1|4m5s"},
 		{"leases", "{" META ",\"spec\":{\"holderIdentity\":\"me\"}}", "x|me|4m5s"},
 		{"customresourcedefinitions", "{" META "}", "x|2026-01-02T03:00:00Z"},
+		{"controllerrevisions",
+		 "{\"metadata\":{\"name\":\"v\",\"ownerReferences\":[{\"kind\":\"Other\",\"name\":\"o\"},{\"apiVersion\":"
+		 "\"apps/v1\",\"kind\":\"StatefulSet\",\"name\":\"web\",\"controller\":true}]},\"revision\":2}",
+		 "v|statefulset.apps/web|2|<unknown>"},
+		{"jobs",
+		 "{" META ",\"spec\":{\"parallelism\":1,\"completions\":2},\"status\":{\"succeeded\":2,\"startTime\":"
+		 "\"2026-01-02T03:00:00Z\",\"completionTime\":\"2026-01-02T03:01:00Z\",\"conditions\":[{\"type\":"
+		 "\"Complete\",\"status\":\"True\"}]}}",
+		 "x|Complete|2/2|60s|4m5s|||<none>"},
+		{"jobs",
+		 "{\"metadata\":{\"name\":\"j\",\"deletionTimestamp\":\"2026-01-02T03:00:00Z\"},\"spec\":{\"parallelism\":3},"
+		 "\"status\":{\"startTime\":\"2026-01-02T03:03:05Z\"}}",
+		 "j|Terminating|0/1 of 3|60s|<unknown>|||<none>"},
+		{"cronjobs",
+		 "{" META ",\"spec\":{\"schedule\":\"@daily\",\"suspend\":true,\"timeZone\":\"UTC\",\"jobTemplate\":{\"spec\":{"
+		 "\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\"},{\"name\":\"b\",\"image\":\"k\"}]}}"
+		 "}}},\"status\":{\"active\":[{}],\"lastScheduleTime\":\"2026-01-02T03:03:05Z\"}}",
+		 "x|@daily|UTC|True|1|60s|4m5s|a,b|i,k|<none>"},
+		{"clusterrolebindings",
+		 "{" META ",\"roleRef\":{\"kind\":\"ClusterRole\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u\"},"
+		 "{\"kind\":\"User\",\"name\":\"v\"},{\"kind\":\"Group\",\"name\":\"g\"},{\"kind\":\"ServiceAccount\",\"name\":"
+		 "\"s\",\"namespace\":\"n\"}]}",
+		 "x|ClusterRole/r|4m5s|u, v|g|n/s"},
+		{"poddisruptionbudgets", "{" META ",\"spec\":{\"maxUnavailable\":1}}", "x|N/A|1|0|4m5s"},
+		{"priorityclasses",
+		 "{" META ",\"value\":7,\"globalDefault\":true,\"preemptionPolicy\":\"Never\"}",
+		 "x|7|true|4m5s|Never"},
 	};
 	int64_t now;
 	assert_int_equal(clock_parse_rfc3339(NOW, &now), 0);
@@ -204,7 +231,7 @@ static void test_kinds(void **state)
 			if (strcmp((*o)->resource.plural, (*k)->resource.plural) == 0)
 				fail_msg("%s is there twice", (*k)->resource.plural);
 	}
-	assert_int_equal(n, 19);
+	assert_int_equal(n, 30);
 	assert_int_equal(find("namespaces")->verbs & VERB_DELETECOLLECTION, 0);
 	assert_int_equal(find("selfsubjectaccessreviews")->verbs, VERB_CREATE);
 }
