@@ -72,7 +72,7 @@ def changed_lines(name, base):
 
 
 def relative(text):
-    return re.sub(re.escape(str(ROOT)) + "/|(?:\\.\\./)+(?=src/|test/|include/)", "", text)
+    return re.sub(r"(?:(?:\.\./)*\.\.)?" + re.escape(str(ROOT)) + "/", "", text)
 
 
 class Checker:
@@ -82,24 +82,32 @@ class Checker:
         self.base = base_commit()
         self.files = files_to_check(everything, self.base)
         self.failed = []
+        self.told = set()
 
     def some(self, *suffixes):
         return [n for n in self.files if n.endswith(suffixes)]
 
+    def tell(self, lines):
+        """Print what was not printed before (a header's warning comes with each file that includes it)."""
+        for line in map(relative, lines):
+            if line.strip() and line not in self.told:
+                self.told.add(line)
+                print(line, flush=True)
+
     def step(self, title, findings):
         """Print one step's outcome; @findings are lines."""
-        findings = list(dict.fromkeys(f for f in findings if f.strip()))
-        print(f"== {title}: {'ok' if not findings else len(findings)}", flush=True)
-        for line in findings:
-            print(relative(line))
+        self.tell(findings)
+        count = len({relative(f) for f in findings if f.strip()})
+        print(f"== {title}: {count or 'ok'}", flush=True)
         if findings:
             self.failed.append(title)
 
     def each(self, title, names, work):
-        """Lines from work(name) for each name, JOBS at a time, with a line of progress on a terminal's error stream."""
+        """Lines from work(name) for each name, JOBS at a time, told as they come, with progress on standard error."""
         lines = []
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             for n, found in enumerate(pool.map(work, names), 1):
+                self.tell(found)
                 lines += found
                 if n % 10 == 0 or n == len(names):
                     print(f"   {title}: {n} of {len(names)} files", file=sys.stderr, flush=True)
@@ -168,11 +176,9 @@ class Checker:
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
             return [l for l in done.stdout.splitlines() if re.search(r": (warning|error): ", l)]
 
-        lines = list(dict.fromkeys(map(relative, self.each("analyzer", names, one))))
+        lines = {relative(l) for l in self.each("analyzer", names, one)}
         errors = [l for l in lines if ": error: " in l]
-        print(f"== gcc's analyzer: {len(lines) - len(errors)} warnings")
-        for line in lines:
-            print(line)
+        print(f"== gcc's analyzer: {len(lines) - len(errors)} warnings", flush=True)
         if errors:
             self.failed.append("compiler")
 
