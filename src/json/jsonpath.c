@@ -322,9 +322,9 @@ static int parse_key(struct parser *ps, const char *p, const char *end, struct j
 	char *dotted = arena_printf(&ps->path->arena, ".%.*s", (int)(end - p), p);
 	if (dotted == NULL)
 		return out_of_memory(ps);
-	struct jsonpath_steps sub;
+	struct jsonpath_steps sub = {0};
 	const int rc = parse_sub(ps, dotted, dotted + strlen(dotted), &sub);
-	if (rc < 0)
+	if (rc < 0 || sub.first == NULL)
 		return rc;
 	*steps->last = sub.first;
 	steps->last = sub.last;

@@ -179,7 +179,7 @@ static struct websocket_peer *peer_new(const struct websocket_accept_options *o,
 int websocket_accept(struct http_exchange *x, const struct websocket_accept_options *o, struct websocket_peer **ret,
 		     struct error *err)
 {
-	const char *protocol;
+	const char *protocol = "";
 	const int rc = check_request(x, o, &protocol, err);
 	if (rc < 0)
 		return rc;
