@@ -170,7 +170,9 @@ class Checker:
     def analyzer(self, names, commands):
         def one(name):
             words = shlex.split(commands[name]["command"])
-            keep = [w for w in words if not w.startswith(("-O", "-M")) and not w.endswith(".d")]
+            # Without what it writes beside the object: -MD, and -MQ and -MF with the word after them.
+            keep = [w for before, w in zip(["", *words], words)
+                    if not w.startswith(("-O", "-M")) and before not in ("-MQ", "-MF")]
             keep[keep.index("-o") + 1] = "/dev/null"
             done = subprocess.run([*keep, "-O1", "-fanalyzer", "-fdiagnostics-plain-output"], cwd=commands[name]["directory"],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
