@@ -157,14 +157,15 @@ static void new_attempt(struct pod_run *p, struct container_run *c, const char *
 	(void)str_copy(old, sizeof old, c->id);
 	pthread_mutex_lock(&p->lock);
 	if (c->id[0] != '\0') {
-		c->last = c->end;
+		if (c->end.valid) /* not one that was made and never begun */
+			c->last = c->end;
 		c->restarts++;
 	}
 	(void)str_copy(c->id, sizeof c->id, id);
 	c->end = (struct container_end){0};
 	c->started_wall_ns = clock_wall_ns();
 	c->started_ns = clock_mono_ns();
-	c->stopping = c->hooked = c->killed = c->unhealthy = false;
+	c->begun = c->stopping = c->hooked = c->killed = c->unhealthy = false;
 	c->wait_reason[0] = c->wait_message[0] = '\0';
 	(void)str_copy(c->image, sizeof c->image, json_str(container_spec(p, c), "image", ""));
 	c->phase = CONTAINER_WAITING;
@@ -271,6 +272,7 @@ static void running(struct pod_run *p, struct container_run *c)
 	event_emit(a->events, p->ref, "Normal", "Started", "Started container %s", c->name);
 	LOG(a->log, LOG_LVL_INFO, "container started", LOG_STR("namespace", p->ns), LOG_STR("pod", p->name),
 	    LOG_STR("container", c->name), LOG_INT("restarts", c->restarts));
+	c->begun = true;
 	struct error err = {0};
 	if (record_save(p, c, &err) < 0)
 		LOG(a->log, LOG_LVL_WARN, "container's record cannot be written", LOG_STR("container", c->id),

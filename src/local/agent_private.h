@@ -41,6 +41,7 @@ struct container_run {
 	enum container_phase phase;    /* [lock] */
 	char id[CONTAINER_ID_MAX + 1]; /* [lock] of the newest attempt, "" before the first */
 	int restarts;
+	bool begun; /* the newest attempt's command was begun, not only its container made */
 	int64_t started_wall_ns, started_ns;
 	char image[300];           /* of the newest attempt */
 	struct container_end end;  /* of the newest attempt, when ENDED */

@@ -34,9 +34,10 @@ static void end_read(const json_t *j, struct container_end *e)
 
 int record_save(const struct pod_run *p, const struct container_run *c, struct error *err)
 {
-	JSON_AUTO r = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:I, s:I}", "id", c->id, "image", c->image, "podUID",
-				p->uid, "container", c->name, "init", c->init, "restarts", c->restarts, "startedNs",
-				(json_int_t)c->started_wall_ns, "backoffNs", (json_int_t)c->backoff_ns);
+	JSON_AUTO r =
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:i, s:I, s:I}", "id", c->id, "image", c->image, "podUID",
+			  p->uid, "container", c->name, "init", c->init, "begun", c->begun, "restarts", c->restarts,
+			  "startedNs", (json_int_t)c->started_wall_ns, "backoffNs", (json_int_t)c->backoff_ns);
 	if (r != NULL && c->phase == CONTAINER_ENDED)
 		(void)json_object_set_new(r, "end", end_json(&c->end));
 	if (r != NULL && c->last.valid)
@@ -131,7 +132,7 @@ static void sweep_bundle(struct agent *a, const char *id)
 		    LOG_STR("err", err.msg));
 }
 
-static void take_record(struct container_run *c, const char *id, const json_t *r)
+static void take_record(const struct agent *a, struct container_run *c, const char *id, const json_t *r)
 {
 	(void)str_copy(c->id, sizeof c->id, id);
 	(void)str_copy(c->image, sizeof c->image, json_str(r, "image", ""));
@@ -142,7 +143,9 @@ static void take_record(struct container_run *c, const char *id, const json_t *r
 	c->end = c->last = (struct container_end){0};
 	end_read(json_object_get(r, "end"), &c->end);
 	end_read(json_object_get(r, "last"), &c->last);
-	c->phase = c->end.valid ? CONTAINER_ENDED : CONTAINER_RUNNING;
+	/* Died between making and beginning it: nobody would ever begin what is made. It is made again. */
+	c->begun = json_bool(r, "begun", false) || c->end.valid || runtime_is_begun(&a->paths, id);
+	c->phase = c->end.valid ? CONTAINER_ENDED : c->begun ? CONTAINER_RUNNING : CONTAINER_WAITING;
 }
 
 static int load_container(struct agent *a, const char *dir, const char *id)
@@ -163,7 +166,7 @@ static int load_container(struct agent *a, const char *dir, const char *id)
 	} else if (c->id[0] == '\0' || json_int(r, "restarts", 0) > c->restarts) {
 		if (c->id[0] != '\0')
 			sweep_bundle(a, c->id);
-		take_record(c, id, r);
+		take_record(a, c, id, r);
 	} else {
 		sweep_bundle(a, id);
 	}

@@ -317,6 +317,24 @@ enum runtime_state runtime_look(const struct agent_paths *p, const char *id, str
 	return read_exit(p, id, ret) ? RUNTIME_EXITED : RUNTIME_LOST;
 }
 
+bool runtime_is_begun(const struct agent_paths *p, const char *id)
+{
+	struct runtime_exit e;
+	struct path root;
+	if (read_exit(p, id, &e) || path_set(&root, NULL, "--root=%s/containers/runc", p->data_dir) < 0)
+		return true;
+	const char *const argv[] = {p->runc, root.p, "state", id, NULL};
+	struct process_result res = {0};
+	if (process_run(argv, NULL, 0, RUNC_OUTPUT_MAX, RUNC_TIMEOUT_NS, &res, NULL) < 0)
+		return true;
+	JSON_AUTO state = NULL;
+	bool begun = res.status == 0;
+	if (begun && json_parse(res.out, strlen(res.out), &state, NULL) == 0)
+		begun = strcmp(json_str(state, "status", ""), "created") != 0;
+	process_result_clear(&res);
+	return begun;
+}
+
 int runtime_monitor_fd(const struct agent_paths *p, const char *id)
 {
 	const int64_t pid = monitor_pid(p, id);

@@ -43,6 +43,8 @@ struct runtime_exit {
 
 /** What its monitor says. LOST: the monitor is gone without a word (a reboot, a kill -9). @ret is filled when EXITED. */
 enum runtime_state runtime_look(const struct agent_paths *p, const char *id, struct runtime_exit *ret);
+/** Whether its command was begun: false when it was never made, or made and no more. In doubt true. */
+bool runtime_is_begun(const struct agent_paths *p, const char *id);
 /** A pidfd of its monitor, readable when that has ended, or a negative errno (-ESRCH). */
 int runtime_monitor_fd(const struct agent_paths *p, const char *id);
 

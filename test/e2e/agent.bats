@@ -242,6 +242,28 @@ has_exit() {
 	[ -n "$(ls "$DATA/agent/exits")" ]
 }
 
+@test "an agent that dies between making a container and beginning it: the next one begins it" {
+	mkdir "$WORK/bin"
+	cat >"$WORK/bin/runc" <<-EOF
+		#!/bin/sh
+		case " \$* " in
+		*" start "*) mkdir "$WORK/once" 2>/dev/null && kill -9 \$PPID && exit 1 ;;
+		esac
+		exec $(command -v runc) "\$@"
+	EOF
+	chmod 755 "$WORK/bin/runc"
+	kill -9 "$AGENT"
+	wait "$AGENT" || true
+	PATH=$WORK/bin:$PATH start_agent
+	pod once 'echo ran' '  restartPolicy: Never'
+	until_true 20 test -d "$WORK/once"
+	wait "$AGENT" || true
+	start_agent
+	until_true 20 field_is once '.status.phase' Succeeded
+	[ "$(kubectl logs once)" = ran ]
+	stop_all
+}
+
 @test "everything dies: the next agent removes what belongs to nobody and starts the rest again" {
 	pod stays "$SLEEP" '  volumes: [{name: m, emptyDir: {medium: Memory}}]' '    volumeMounts: [{name: m, mountPath: /m}]'
 	pod goes "$SLEEP" '  volumes: [{name: m, emptyDir: {medium: Memory}}]' '    volumeMounts: [{name: m, mountPath: /m}]'
