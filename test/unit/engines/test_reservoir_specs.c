@@ -121,7 +121,7 @@ static void test_examples(void **state)
 {
 	struct fixture *x = *state;
 	static const char *const files[] = {"dataset-http.yaml", "dataset-local.yaml"};
-	static const char *const allowed[] = {"/var/cache/sluice", "/srv/data", "/dev/shm", NULL};
+	static const char *const allowed[] = {"/var/cache/sluice", "/usr/share", "/dev/shm", NULL};
 	x->limits.allowed_host_paths = allowed;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		CLEANUP(free_p) char *path = str_printf("%s/%s", EXAMPLES_DIR, files[i]);
