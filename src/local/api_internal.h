@@ -104,7 +104,21 @@ json_t *api_scale_of(const struct api_kind *k, json_t *obj);
 int api_binding(struct api_request *r);
 int api_log(struct api_request *r);
 int api_finalize(struct api_request *r);
+
+/* Reviews (api_review.c). */
+bool api_is_review(const struct kind *k);
 int api_review(struct api_request *r);
+
+/* Who may what (api_auth.c). All return 0 or API_FAILED with a Status. */
+/** Find out who asks and for whom. */
+int api_authenticate(struct api_request *r);
+/** May the user do @verb to what the path points at? */
+int api_authorize(struct api_request *r, const char *verb);
+/** The same of a path that is no resource's. */
+int api_authorize_path(struct api_request *r);
+/** May the user give away @rules, those of @role? Who holds them may, and who has @verb (escalate, bind) on it. */
+int api_check_grant(struct api_request *r, const char *verb, const char *resource, const char *role,
+		    const json_t *rules);
 
 /* Objects (api_object.c). */
 /** Set or replace the resourceVersion. */

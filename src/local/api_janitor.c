@@ -198,6 +198,8 @@ int api_bootstrap(struct api_server *s, struct error *err)
 			return rc;
 	}
 	int rc = make_priorities(s, err);
+	if (rc == 0)
+		rc = api_rbac_bootstrap(s, err);
 	return rc < 0 ? rc : keep_accounts(s, err);
 }
 

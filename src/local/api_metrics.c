@@ -12,8 +12,6 @@
 const char *api_verb(struct api_request *r)
 {
 	const char *m = r->http->method;
-	if (r->kind == NULL)
-		return "other";
 	if (strcmp(m, "GET") == 0)
 		return r->name[0] != '\0' ? "get" : api_query_bool(r, "watch") ? "watch" : "list";
 	if (strcmp(m, "DELETE") == 0)

@@ -168,6 +168,8 @@ static int apply_create(struct api_request *r, const json_t *config, json_t **re
 {
 	if (r->sub[0] != '\0')
 		return api_fail_not_found(r, r->name);
+	if (api_authorize(r, "create") < 0)
+		return API_FAILED;
 	if (json_str(config, "metadata.uid", "")[0] != '\0')
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
 				"Operation cannot be fulfilled on %s \"%s\": uid mismatch: the provided object "

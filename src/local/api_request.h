@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
+#include "local/api_rbac.h"
 #include "local/api_registry.h"
 #include "net/http_server.h"
 
@@ -29,6 +30,7 @@ struct api_request {
 	struct api_server *server;
 	struct http_exchange *x;
 	const struct http_request *http;
+	struct api_user user; /* for whom; in the arena */
 	struct arena arena;
 
 	const char *group, *version, *plural; /* "" for core; never NULL after api_request_parse() */

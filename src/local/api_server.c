@@ -23,14 +23,6 @@ static int fail_no_resource(struct api_request *r)
 	return api_fail(r, 404, "NotFound", json_object(), "the server could not find the requested resource");
 }
 
-/** Probes need no credentials; everything else does, and whoever holds a certificate of our CA is the administrator. */
-static bool authenticated(const struct api_request *r)
-{
-	const char *p = r->http->path;
-	return r->http->peer_cn != NULL || strcmp(p, "/healthz") == 0 || strcmp(p, "/livez") == 0 ||
-	       strcmp(p, "/readyz") == 0;
-}
-
 static const struct {
 	const char *name;
 	enum kind_sub sub;
@@ -83,15 +75,16 @@ static int run_verb(struct api_request *r)
 			continue;
 		if ((r->kind->k->verbs & verbs[i].verb) == 0)
 			return api_fail_method(r);
-		return strcmp(r->group, "authorization.k8s.io") == 0 ? api_review(r) : verbs[i].run(r);
+		return api_is_review(r->kind->k) ? api_review(r) : verbs[i].run(r);
 	}
 	return api_fail_method(r);
 }
 
 static int run_resource(struct api_request *r)
 {
-	if (!api_path_parse(r->http->path, &r->arena, &r->group, &r->version, &r->plural, &r->ns, &r->name, &r->sub))
-		return fail_no_resource(r);
+	int rc = api_authorize(r, api_verb(r));
+	if (rc < 0)
+		return rc;
 	r->kind = api_registry_find(r->server->registry, r->group, r->version, r->plural);
 	if (r->kind == NULL)
 		return fail_no_resource(r);
@@ -101,7 +94,7 @@ static int run_resource(struct api_request *r)
 	if (namespaced && r->ns[0] == '\0' && strcmp(r->http->method, "GET") != 0)
 		return api_fail_method(r);
 	r->verb = api_verb(r);
-	int rc = api_request_options(r);
+	rc = api_request_options(r);
 	if (rc < 0)
 		return rc;
 	return r->sub[0] != '\0' ? run_subresource(r) : run_verb(r);
@@ -109,10 +102,15 @@ static int run_resource(struct api_request *r)
 
 static int run_request(struct api_request *r)
 {
-	if (!authenticated(r))
-		return api_fail(r, 401, "Unauthorized", NULL, "Unauthorized");
-	int rc = 0;
-	return api_discovery(r, &rc) ? rc : run_resource(r);
+	int rc = api_authenticate(r);
+	if (rc < 0)
+		return rc;
+	if (api_path_parse(r->http->path, &r->arena, &r->group, &r->version, &r->plural, &r->ns, &r->name, &r->sub))
+		return run_resource(r);
+	rc = api_authorize_path(r);
+	if (rc < 0)
+		return rc;
+	return api_discovery(r, &rc) ? rc : fail_no_resource(r);
 }
 
 static void handle(void *ctx, struct http_exchange *x)

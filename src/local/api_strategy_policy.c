@@ -42,6 +42,18 @@ static void check_rule(const json_t *rule, size_t i, bool namespaced, struct vio
 		require(vs, i, "resources", "resource rules must supply at least one resource");
 }
 
+static int role_create(struct api_request *r, json_t *obj)
+{
+	return api_check_grant(r, "escalate", r->plural, json_str(obj, "metadata.name", ""),
+			       json_object_get(obj, "rules"));
+}
+
+static int role_update(struct api_request *r, const json_t *old, json_t *obj)
+{
+	bool same = json_same(json_object_get(old, "rules"), json_object_get(obj, "rules"));
+	return same ? 0 : role_create(r, obj);
+}
+
 static void role_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	(void)old;
@@ -50,9 +62,36 @@ static void role_validate(const json_t *old, const json_t *obj, struct violation
 	json_t *rule;
 	json_array_foreach (json_object_get(obj, "rules"), i, rule)
 		check_rule(rule, i, namespaced, vs);
+	if (json_object_get(obj, "aggregationRule") != NULL)
+		violation_add(vs, "aggregationRule", "FieldValueForbidden",
+			      "Forbidden: rules gathered from other roles are not served here; list them in rules");
 }
 
 /* ---- bindings ---- */
+
+/** Who binds a role gives away what it allows. */
+static int binding_create(struct api_request *r, json_t *obj)
+{
+	const char *name = json_str(obj, "roleRef.name", "");
+	bool cluster = strcmp(json_str(obj, "roleRef.kind", ""), "ClusterRole") == 0;
+	const char *plural = cluster ? "clusterroles" : "roles";
+	JSON_AUTO role = NULL;
+	struct error err = {0};
+	int rc = api_load_other(r->server, RBAC, plural, cluster ? "" : r->ns, name, &role, NULL);
+	if (rc < 0 && rc != -ENOENT)
+		return api_fail_internal(r, &err);
+	if (role == NULL) /* what it may become is not known: only who may do everything binds it */
+		role = json_pack("{s:[{s:[s], s:[s], s:[s]}]}", "rules", "verbs", "*", "apiGroups", "*", "resources",
+				 "*");
+	return api_check_grant(r, "bind", plural, name, json_object_get(role, "rules"));
+}
+
+static int binding_update(struct api_request *r, const json_t *old, json_t *obj)
+{
+	bool same = json_same(json_object_get(old, "roleRef"), json_object_get(obj, "roleRef")) &&
+		    json_same(json_object_get(old, "subjects"), json_object_get(obj, "subjects"));
+	return same ? 0 : binding_create(r, obj);
+}
 
 static int binding_fill(json_t *obj, const json_t *old)
 {
@@ -216,10 +255,10 @@ int api_pod_priority(struct api_request *r, json_t *pod)
 }
 
 const struct api_strategy api_policy_strategies[] = {
-	{RBAC, "clusterroles", NULL, NULL, NULL, NULL, role_validate},
-	{RBAC, "roles", NULL, NULL, NULL, NULL, role_validate},
-	{RBAC, "clusterrolebindings", NULL, NULL, NULL, binding_fill, binding_validate},
-	{RBAC, "rolebindings", NULL, NULL, NULL, binding_fill, binding_validate},
+	{RBAC, "clusterroles", NULL, role_create, role_update, NULL, role_validate},
+	{RBAC, "roles", NULL, role_create, role_update, NULL, role_validate},
+	{RBAC, "clusterrolebindings", NULL, binding_create, binding_update, binding_fill, binding_validate},
+	{RBAC, "rolebindings", NULL, binding_create, binding_update, binding_fill, binding_validate},
 	{"policy", "poddisruptionbudgets",
 	 "{\"disruptionsAllowed\":0,\"currentHealthy\":0,\"desiredHealthy\":0,\"expectedPods\":0}", NULL, NULL, NULL,
 	 budget_validate},

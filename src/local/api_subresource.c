@@ -1,4 +1,4 @@
-/* Subresources that are no plain half of their object: scale, binding, finalize; and reviews, which are stored nowhere. */
+/* Subresources that are no plain half of their object: scale, binding, finalize. */
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -262,32 +262,4 @@ int api_finalize(struct api_request *r)
 			rc = 0;
 	}
 	return rc < 0 ? rc : api_fail_conflict(r, r->name);
-}
-
-/* ---- reviews ---- */
-
-/** Whoever got in is the administrator of this machine: everything is allowed. */
-int api_review(struct api_request *r)
-{
-	if (strcmp(r->http->method, "POST") != 0)
-		return api_fail_method(r);
-	JSON_AUTO obj = NULL;
-	int rc = api_body_object(r, r->kind->k, &obj);
-	if (rc < 0)
-		return rc;
-	const char *kind = r->kind->k->resource.kind;
-	json_t *status = NULL;
-	if (strcmp(kind, "SelfSubjectAccessReview") == 0)
-		status = json_pack("{s:b, s:s}", "allowed", 1, "reason",
-				   "the holder of the administrator's certificate may do everything");
-	else if (strcmp(kind, "SelfSubjectRulesReview") == 0)
-		status = json_pack("{s:[{s:[s], s:[s], s:[s]}], s:[{s:[s], s:[s]}], s:b}", "resourceRules", "verbs",
-				   "*", "apiGroups", "*", "resources", "*", "nonResourceRules", "verbs", "*",
-				   "nonResourceURLs", "*", "incomplete", 0);
-	else
-		return api_fail_method(r);
-	if (json_object_set_new(obj, "status", status) < 0)
-		return api_fail_memory(r);
-	api_reply_json(r, 201, obj);
-	return 0;
 }

@@ -104,6 +104,16 @@ KIND(priority_class_kind, "scheduling.k8s.io", "PriorityClass", "priorityclasses
 REVIEW(self_subject_access_review_kind, "authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews",
        false, "selfsubjectaccessreview", authorization_v1_self_subject_access_review,
        "Asks whether the caller may do something.");
+REVIEW(self_subject_rules_review_kind, "authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews",
+       false, "selfsubjectrulesreview", authorization_v1_self_subject_rules_review,
+       "Asks what the caller may do in a namespace.");
+REVIEW(subject_access_review_kind, "authorization.k8s.io", "SubjectAccessReview", "subjectaccessreviews", false,
+       "subjectaccessreview", authorization_v1_subject_access_review, "Asks whether somebody may do something.");
+REVIEW(local_subject_access_review_kind, "authorization.k8s.io", "LocalSubjectAccessReview",
+       "localsubjectaccessreviews", true, "localsubjectaccessreview", authorization_v1_local_subject_access_review,
+       "Asks whether somebody may do something in one namespace.");
+REVIEW(self_subject_review_kind, "authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", false,
+       "selfsubjectreview", authentication_v1_self_subject_review, "Asks who the caller is.");
 
 const struct kind crd_kind = {
 	.resource = {"apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false},
@@ -148,6 +158,10 @@ const struct kind *const kubernetes_kinds[] = {
 	&pod_disruption_budget_kind,
 	&priority_class_kind,
 	&self_subject_access_review_kind,
+	&self_subject_rules_review_kind,
+	&subject_access_review_kind,
+	&local_subject_access_review_kind,
+	&self_subject_review_kind,
 	&crd_kind,
 	NULL,
 };

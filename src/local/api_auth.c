@@ -1,0 +1,224 @@
+/* Who makes a request, for whom, and whether that one may. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "local/api_internal.h"
+#include "local/api_rbac.h"
+#include "json/json.h"
+
+#define GROUPS_MAX 64
+
+static bool is_probe(const char *path)
+{
+	return strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0;
+}
+
+/** The holder of a certificate of our CA: its CN, its Os are the groups. */
+static int read_certificate(struct api_request *r)
+{
+	size_t n = 0;
+	while (r->http->peer_o != NULL && r->http->peer_o[n] != NULL && n < GROUPS_MAX)
+		n++;
+	r->user = (struct api_user){.name = r->http->peer_cn,
+				    .uid = "",
+				    .groups = api_user_groups(&r->arena, r->http->peer_cn, r->http->peer_o, n)};
+	return r->user.groups != NULL ? 0 : api_fail_memory(r);
+}
+
+static int fail_forbidden(struct api_request *r, const struct api_access *a)
+{
+	if (a->path != NULL)
+		return api_fail(r, 403, "Forbidden", json_object(), "forbidden: User \"%s\" cannot %s path \"%s\"",
+				r->user.name, a->verb, a->path);
+	json_t *details = json_pack("{s:s}", "kind", a->resource);
+	if (a->name[0] != '\0')
+		(void)json_object_set_new(details, "name", json_string(a->name));
+	if (a->group[0] != '\0')
+		(void)json_object_set_new(details, "group", json_string(a->group));
+	const char *dot = a->group[0] != '\0' ? "." : "", *slash = a->sub[0] != '\0' ? "/" : "";
+	CLEANUP(free_p) char *name = a->name[0] != '\0' ? str_printf(" \"%s\"", a->name) : NULL;
+	CLEANUP(free_p) char *where = a->ns[0] != '\0' ? str_printf("in the namespace \"%s\"", a->ns) : NULL;
+	return api_fail(r, 403, "Forbidden", details,
+			"%s%s%s%s is forbidden: User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" %s",
+			a->resource, dot, a->group, name != NULL ? name : "", r->user.name, a->verb, a->resource, slash,
+			a->sub, a->group, where != NULL ? where : "at the cluster scope");
+}
+
+static int check(struct api_request *r, const struct api_access *a)
+{
+	struct error err = {0};
+	bool allowed = false;
+	if (api_rbac_allowed(r->server, &r->user, a, &allowed, &err) < 0)
+		return api_fail_internal(r, &err);
+	return allowed ? 0 : fail_forbidden(r, a);
+}
+
+/* ---- acting for somebody else ---- */
+
+static int may_impersonate(struct api_request *r, const char *resource, const char *ns, const char *name)
+{
+	struct api_access a = {
+		.verb = "impersonate", .group = "", .resource = resource, .sub = "", .ns = ns, .name = name};
+	return check(r, &a);
+}
+
+/** "system:serviceaccount:NS:NAME" is a service account, all else a user. */
+static int may_be(struct api_request *r, const char *name)
+{
+	static const char prefix[] = "system:serviceaccount:";
+	const char *ns = str_has_prefix(name, prefix) ? name + sizeof prefix - 1 : NULL;
+	const char *colon = ns != NULL ? strchr(ns, ':') : NULL;
+	if (colon == NULL)
+		return may_impersonate(r, "users", "", name);
+	const char *space = arena_strndup(&r->arena, ns, (size_t)(colon - ns));
+	return space != NULL ? may_impersonate(r, "serviceaccounts", space, colon + 1) : api_fail_memory(r);
+}
+
+static int impersonate(struct api_request *r)
+{
+	const char *name = http_exchange_header(r->x, "impersonate-user");
+	const char *groups = http_exchange_header(r->x, "impersonate-group");
+	if (name == NULL || name[0] == '\0') {
+		if (groups == NULL && http_exchange_header(r->x, "impersonate-uid") == NULL)
+			return 0;
+		return api_fail_bad(r,
+				    "impersonation of groups or a uid needs a user too: Impersonate-User is not set");
+	}
+	const char *given[GROUPS_MAX];
+	size_t n = 0;
+	struct str rest = str_from(groups), one;
+	int rc = may_be(r, name);
+	while (rc == 0 && str_split_next(&rest, ',', &one)) {
+		while (one.n > 0 && one.p[0] == ' ') {
+			one.p++;
+			one.n--;
+		}
+		if (n == GROUPS_MAX)
+			return api_fail_bad(r, "impersonation of more than %d groups", GROUPS_MAX);
+		given[n] = arena_strndup(&r->arena, one.p, one.n);
+		if (given[n] == NULL)
+			return api_fail_memory(r);
+		rc = may_impersonate(r, "groups", "", given[n++]);
+	}
+	if (rc < 0)
+		return rc;
+	r->user = (struct api_user){.name = arena_strdup(&r->arena, name), .uid = ""};
+	r->user.groups = r->user.name != NULL ? api_user_groups(&r->arena, r->user.name, given, n) : NULL;
+	return r->user.groups != NULL ? 0 : api_fail_memory(r);
+}
+
+/* ---- the request ---- */
+
+int api_authenticate(struct api_request *r)
+{
+	static const char *const nobody[] = {"system:unauthenticated", NULL};
+	if (r->http->peer_cn == NULL && !is_probe(r->http->path))
+		return api_fail(r, 401, "Unauthorized", NULL, "Unauthorized");
+	if (r->http->peer_cn == NULL) {
+		r->user = (struct api_user){.name = "system:anonymous", .uid = "", .groups = nobody};
+		return 0;
+	}
+	int rc = read_certificate(r);
+	return rc < 0 ? rc : impersonate(r);
+}
+
+int api_authorize_path(struct api_request *r)
+{
+	CLEANUP(free_p) char *verb = strdup(r->http->method);
+	if (verb == NULL)
+		return api_fail_memory(r);
+	for (char *c = verb; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (is_probe(r->http->path))
+		return 0;
+	return check(r, &(struct api_access){.verb = verb, .ns = "", .path = r->http->path});
+}
+
+int api_authorize(struct api_request *r, const char *verb)
+{
+	/* A namespace counts as its own content, so that its roles can speak of it. */
+	bool space = r->group[0] == '\0' && strcmp(r->plural, "namespaces") == 0;
+	return check(r, &(struct api_access){.verb = verb,
+					     .group = r->group,
+					     .resource = r->plural,
+					     .sub = r->sub,
+					     .ns = space ? r->name : r->ns,
+					     .name = r->name});
+}
+
+/* ---- granting ---- */
+
+/** "pods/log" as resource and subresource. */
+static int split_resource(struct api_request *r, const char *whole, struct api_access *a)
+{
+	const char *slash = strchr(whole, '/');
+	a->resource = slash != NULL ? arena_strndup(&r->arena, whole, (size_t)(slash - whole)) : whole;
+	a->sub = slash != NULL ? slash + 1 : "";
+	return a->resource != NULL ? 0 : api_fail_memory(r);
+}
+
+static const char *text(const json_t *list, size_t i)
+{
+	const char *s = json_string_value(json_array_get(list, i));
+	return s != NULL ? s : "";
+}
+
+/** Whether @held allow all that @rule does for one verb. */
+static int covers_verb(struct api_request *r, const json_t *held, const json_t *rule, const char *verb, bool *ret)
+{
+	const json_t *urls = json_object_get(rule, "nonResourceURLs"), *groups = json_object_get(rule, "apiGroups"),
+		     *resources = json_object_get(rule, "resources"), *names = json_object_get(rule, "resourceNames");
+	for (size_t i = 0; i < json_array_size(urls); i++)
+		*ret &= api_rules_allow(held, &(struct api_access){.verb = verb, .path = text(urls, i)});
+	for (size_t g = 0; g < json_array_size(groups); g++) {
+		for (size_t k = 0; k < json_array_size(resources) && *ret; k++) {
+			struct api_access a = {.verb = verb, .group = text(groups, g), .ns = "", .name = ""};
+			if (split_resource(r, text(resources, k), &a) < 0)
+				return API_FAILED;
+			size_t n = 0;
+			do {
+				a.name = text(names, n);
+				*ret &= api_rules_allow(held, &a);
+			} while (++n < json_array_size(names) && *ret);
+		}
+	}
+	return 0;
+}
+
+static int covers(struct api_request *r, const json_t *held, const json_t *rules, bool *ret)
+{
+	size_t i;
+	json_t *rule;
+	*ret = true;
+	json_array_foreach (rules, i, rule) {
+		const json_t *verbs = json_object_get(rule, "verbs");
+		for (size_t v = 0; v < json_array_size(verbs) && *ret; v++)
+			if (covers_verb(r, held, rule, text(verbs, v), ret) < 0)
+				return API_FAILED;
+	}
+	return 0;
+}
+
+int api_check_grant(struct api_request *r, const char *verb, const char *resource, const char *role,
+		    const json_t *rules)
+{
+	if (api_user_in(&r->user, API_MASTERS))
+		return 0;
+	struct error err = {0};
+	JSON_AUTO held = NULL;
+	struct api_access a = {
+		.verb = verb, .group = r->group, .resource = resource, .sub = "", .ns = r->ns, .name = role};
+	if (api_rbac_rules(r->server, &r->user, r->ns, &held, &err) < 0)
+		return api_fail_internal(r, &err);
+	bool allowed = api_rules_allow(held, &a);
+	if (!allowed && covers(r, held, rules, &allowed) < 0)
+		return API_FAILED;
+	return allowed ? 0
+		       : api_fail(r, 403, "Forbidden", api_details(r, r->name),
+				  "%s \"%s\" is forbidden: user \"%s\" is attempting to grant RBAC permissions not "
+				  "currently held",
+				  api_resource_name(r), r->name, r->user.name);
+}
