@@ -20,7 +20,7 @@ struct column {
 	json_t *(*render)(const json_t *obj, int64_t now_wall_ns);
 };
 
-enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16 };
+enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16, SUB_TOKEN = 32 };
 enum kind_verb { VERB_CREATE = 1, VERB_DELETE = 2, VERB_DELETECOLLECTION = 4, VERB_GET = 8, VERB_LIST = 16, VERB_PATCH = 32, VERB_UPDATE = 64, VERB_WATCH = 128 };
 #define VERBS_ALL 255
 

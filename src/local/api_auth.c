@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "local/api_internal.h"
 #include "local/api_rbac.h"
+#include "local/api_token.h"
 #include "json/json.h"
 
 #define GROUPS_MAX 64
@@ -111,9 +112,21 @@ static int impersonate(struct api_request *r)
 
 /* ---- the request ---- */
 
+static int read_token(struct api_request *r, const char *token)
+{
+	static const char *const here[] = {API_TOKEN_ISSUER};
+	struct error err = {0};
+	if (api_token_user(r->server, token, here, 1, &r->arena, &r->user, &err) < 0)
+		return api_fail(r, 401, "Unauthorized", NULL, "Unauthorized");
+	return impersonate(r);
+}
+
 int api_authenticate(struct api_request *r)
 {
 	static const char *const nobody[] = {"system:unauthenticated", NULL};
+	const char *authorization = http_exchange_header(r->x, "authorization");
+	if (r->http->peer_cn == NULL && authorization != NULL && strncasecmp(authorization, "bearer ", 7) == 0)
+		return read_token(r, authorization + 7);
 	if (r->http->peer_cn == NULL && !is_probe(r->http->path))
 		return api_fail(r, 401, "Unauthorized", NULL, "Unauthorized");
 	if (r->http->peer_cn == NULL) {

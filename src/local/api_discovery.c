@@ -66,6 +66,7 @@ static const struct {
 	{SUB_FINALIZE, "finalize", NULL, NULL, NULL, VERB_UPDATE},
 	{SUB_LOG, "log", NULL, NULL, NULL, VERB_GET},
 	{SUB_SCALE, "scale", "autoscaling", "v1", "Scale", VERB_GET | VERB_PATCH | VERB_UPDATE},
+	{SUB_TOKEN, "token", "authentication.k8s.io", "v1", "TokenRequest", VERB_CREATE},
 	{SUB_STATUS, "status", NULL, NULL, NULL, VERB_GET | VERB_PATCH | VERB_UPDATE},
 };
 

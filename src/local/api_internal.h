@@ -27,6 +27,7 @@ struct api_server {
 	struct api_janitor *janitor;
 	struct http_server *http;
 	struct api_logs *logs;
+	struct api_tokens *tokens;
 };
 
 /* Reading (api_read.c). */
@@ -103,6 +104,8 @@ int api_scale(struct api_request *r);
 json_t *api_scale_of(const struct api_kind *k, json_t *obj);
 int api_binding(struct api_request *r);
 int api_log(struct api_request *r);
+/** serviceaccounts/token (api_account.c). */
+int api_token_request(struct api_request *r);
 int api_finalize(struct api_request *r);
 
 /* Reviews (api_review.c). */
@@ -110,6 +113,9 @@ bool api_is_review(const struct kind *k);
 int api_review(struct api_request *r);
 
 /* Who may what (api_auth.c). All return 0 or API_FAILED with a Status. */
+/** The user of a service account's token for one of @audiences (n of them). -EBADMSG with the reason in @err; the user is in @arena. */
+int api_token_user(struct api_server *s, const char *token, const char *const *audiences, size_t n, struct arena *arena,
+		   struct api_user *ret, struct error *err);
 /** Find out who asks and for whom. */
 int api_authenticate(struct api_request *r);
 /** May the user do @verb to what the path points at? */

@@ -23,6 +23,7 @@ void api_pki_clear(struct api_pki *p)
 	cert_pair_clear(&p->ca);
 	cert_pair_clear(&p->server);
 	cert_pair_clear(&p->admin);
+	cert_pair_clear(&p->accounts);
 }
 
 static char *pem_path(const char *dir, const char *name, const char *suffix)
@@ -90,6 +91,16 @@ static int open_admin(const char *dir, const struct cert_pair *ca, struct cert_p
 	return rc < 0 ? rc : save_pair(dir, "admin", ret, err);
 }
 
+/** Only its key is used. It stays: a new one would make all tokens void. */
+static int open_accounts(const char *dir, struct cert_pair *ret, struct error *err)
+{
+	int rc = load_pair(dir, "sa", ret, err);
+	if (rc != -ENOENT)
+		return rc;
+	rc = cert_make_ca("sluice-service-accounts", ret, err);
+	return rc < 0 ? rc : save_pair(dir, "sa", ret, err);
+}
+
 static int make_server(const struct cert_pair *ca, const char *address, struct cert_pair *ret, struct error *err)
 {
 	char host[HOST_NAME_MAX + 1] = "";
@@ -114,6 +125,8 @@ int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret,
 		rc = open_ca(data_dir, &p.ca, err);
 	if (rc == 0)
 		rc = open_admin(data_dir, &p.ca, &p.admin, err);
+	if (rc == 0)
+		rc = open_accounts(data_dir, &p.accounts, err);
 	if (rc == 0)
 		rc = make_server(&p.ca, address, &p.server, err);
 	if (rc < 0)

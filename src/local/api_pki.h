@@ -9,6 +9,7 @@ struct error;
 
 struct api_pki {
 	struct cert_pair ca, server, admin;
+	struct cert_pair accounts; /* signs the tokens of service accounts */
 };
 
 /** Load DATA-DIR/pki, making or renewing what is missing or stale. The server's certificate is made anew at each start. */

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "local/api_internal.h"
+#include "local/api_token.h"
 #include "json/json.h"
 
 #define GROUPS_MAX 64
@@ -111,6 +112,35 @@ static int review_self(struct api_request *r, const json_t *spec, json_t **ret)
 	return 0;
 }
 
+/** A token that is not good is an answer, no failure. */
+static int review_token(struct api_request *r, const json_t *spec, json_t **ret)
+{
+	const char *audiences[GROUPS_MAX] = {API_TOKEN_ISSUER};
+	const json_t *list = json_object_get(spec, "audiences");
+	size_t i, n = 0;
+	json_t *a;
+	if (json_array_size(list) > GROUPS_MAX)
+		return fail_spec(r, "spec.audiences: Too many: must have at most 64 items");
+	json_array_foreach (list, i, a)
+		if (json_is_string(a))
+			audiences[n++] = json_string_value(a);
+	struct api_user u;
+	struct error err = {0};
+	int rc = api_token_user(r->server, json_str(spec, "token", ""), audiences, n > 0 ? n : 1, &r->arena, &u, &err);
+	if (rc == -EBADMSG) {
+		*ret = json_pack("{s:b, s:s}", "authenticated", 0, "error", err.msg);
+		return 0;
+	}
+	if (rc < 0)
+		return api_fail_internal(r, &err);
+	JSON_AUTO groups = json_array();
+	for (const char *const *g = u.groups; *g != NULL; g++)
+		(void)json_array_append_new(groups, json_string(*g));
+	*ret = json_pack("{s:b, s:{s:s, s:s, s:O}}", "authenticated", 1, "user", "username", u.name, "uid", u.uid,
+			 "groups", groups);
+	return 0;
+}
+
 static const struct {
 	const char *kind;
 	int (*run)(struct api_request *r, const json_t *spec, json_t **ret_status);
@@ -120,6 +150,7 @@ static const struct {
 	{"LocalSubjectAccessReview", review_others_access},
 	{"SelfSubjectRulesReview", review_rules},
 	{"SelfSubjectReview", review_self},
+	{"TokenReview", review_token},
 };
 
 bool api_is_review(const struct kind *k)

@@ -10,6 +10,7 @@
 #include "local/api_internal.h"
 #include "local/api_logs.h"
 #include "local/api_pki.h"
+#include "local/api_token.h"
 #include "net/http_server.h"
 #include "json/json.h"
 
@@ -28,8 +29,12 @@ static const struct {
 	enum kind_sub sub;
 	int (*run)(struct api_request *r); /* NULL: a half of the object, by the plain verbs */
 } subresources[] = {
-	{"status", SUB_STATUS, NULL},          {"scale", SUB_SCALE, api_scale},          {"log", SUB_LOG, api_log},
-	{"binding", SUB_BINDING, api_binding}, {"finalize", SUB_FINALIZE, api_finalize},
+	{"status", SUB_STATUS, NULL},
+	{"scale", SUB_SCALE, api_scale},
+	{"log", SUB_LOG, api_log},
+	{"token", SUB_TOKEN, api_token_request},
+	{"binding", SUB_BINDING, api_binding},
+	{"finalize", SUB_FINALIZE, api_finalize},
 };
 
 static int run_half(struct api_request *r)
@@ -206,7 +211,9 @@ static int serve(struct api_server *s, const struct api_server_options *o, struc
 		.on_error = http_error,
 		.ctx = s,
 	};
-	rc = http_server_new(&h, &s->http, err);
+	rc = api_tokens_new(pki.accounts.key_pem, &s->tokens, err);
+	if (rc == 0)
+		rc = http_server_new(&h, &s->http, err);
 	if (rc < 0)
 		return rc;
 	return api_pki_write_kubeconfig(&pki, o->kubeconfig, o->address, http_server_port(s->http), err);
@@ -251,6 +258,7 @@ void api_server_free(struct api_server *s)
 	api_janitor_free(s->janitor);
 	api_hub_free(s->hub);
 	api_docs_free(s->docs);
+	api_tokens_free(s->tokens);
 	api_registry_free(s->registry);
 	free(s);
 }

@@ -23,7 +23,7 @@ KIND(config_map_kind, "", "ConfigMap", "configmaps", true, "configmap", core_v1_
 KIND(secret_kind, "", "Secret", "secrets", true, "secret", core_v1_secret, .verbs = VERBS_ALL,
      .columns = secret_columns, .doc = "Values that are not for everyone to see, as keys and bytes.");
 KIND(service_account_kind, "", "ServiceAccount", "serviceaccounts", true, "serviceaccount", core_v1_service_account,
-     .short_names = NAMES("sa"), .verbs = VERBS_ALL, .columns = service_account_columns,
+     .short_names = NAMES("sa"), .subresources = SUB_TOKEN, .verbs = VERBS_ALL, .columns = service_account_columns,
      .doc = "An identity for the processes of pods.");
 KIND(service_kind, "", "Service", "services", true, "service", core_v1_service, .short_names = NAMES("svc"),
      .categories = NAMES("all"), .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = service_columns,
@@ -112,6 +112,8 @@ REVIEW(subject_access_review_kind, "authorization.k8s.io", "SubjectAccessReview"
 REVIEW(local_subject_access_review_kind, "authorization.k8s.io", "LocalSubjectAccessReview",
        "localsubjectaccessreviews", true, "localsubjectaccessreview", authorization_v1_local_subject_access_review,
        "Asks whether somebody may do something in one namespace.");
+REVIEW(token_review_kind, "authentication.k8s.io", "TokenReview", "tokenreviews", false, "tokenreview",
+       authentication_v1_token_review, "Asks whether a token is good and whose it is.");
 REVIEW(self_subject_review_kind, "authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews", false,
        "selfsubjectreview", authentication_v1_self_subject_review, "Asks who the caller is.");
 
@@ -162,6 +164,7 @@ const struct kind *const kubernetes_kinds[] = {
 	&subject_access_review_kind,
 	&local_subject_access_review_kind,
 	&self_subject_review_kind,
+	&token_review_kind,
 	&crd_kind,
 	NULL,
 };

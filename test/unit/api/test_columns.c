@@ -231,7 +231,7 @@ static void test_kinds(void **state)
 			if (strcmp((*o)->resource.plural, (*k)->resource.plural) == 0)
 				fail_msg("%s is there twice", (*k)->resource.plural);
 	}
-	assert_int_equal(n, 34);
+	assert_int_equal(n, 35);
 	assert_int_equal(find("namespaces")->verbs & VERB_DELETECOLLECTION, 0);
 	assert_int_equal(find("selfsubjectaccessreviews")->verbs, VERB_CREATE);
 }

@@ -1,0 +1,150 @@
+/* Service accounts: their tokens are given out, and whoever brings one is known by it. */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "local/api_internal.h"
+#include "local/api_token.h"
+#include "json/json.h"
+
+#define SECONDS_MIN     600
+#define SECONDS_DEFAULT 3600
+#define SECONDS_MAX     (INT64_C(1) << 32)
+
+/* ---- giving out ---- */
+
+static json_t *make_claims(const struct api_request *r, const json_t *account, json_t *audiences, int64_t now,
+			   int64_t seconds)
+{
+	char id[37];
+	random_uuid(id);
+	return json_pack("{s:O, s:I, s:I, s:s, s:s, s:{s:s, s:{s:s, s:s}}, s:I, s:o}", "aud", audiences, "exp",
+			 (json_int_t)(now + seconds), "iat", (json_int_t)now, "iss", API_TOKEN_ISSUER, "jti", id,
+			 "kubernetes.io", "namespace", r->ns, "serviceaccount", "name", r->name, "uid",
+			 json_str(account, "metadata.uid", ""), "nbf", (json_int_t)now, "sub",
+			 json_sprintf("system:serviceaccount:%s:%s", r->ns, r->name));
+}
+
+static int fail_spec(struct api_request *r, const char *message)
+{
+	return api_fail(r, 422, "Invalid", NULL, "TokenRequest.authentication.k8s.io \"%s\" is invalid: %s", r->name,
+			message);
+}
+
+static int read_request(struct api_request *r, json_t **ret)
+{
+	struct kind kind = {.resource = {.group = "authentication.k8s.io",
+					 .version = "v1",
+					 .kind = "TokenRequest",
+					 .plural = "token",
+					 .namespaced = true}};
+	kind.schema = kubernetes_schema("authentication.v1.TokenRequest");
+	JSON_AUTO obj = NULL;
+	int rc = api_body_object(r, &kind, &obj);
+	if (rc < 0)
+		return rc;
+	if (!json_is_object(json_object_get(obj, "spec")) && json_object_set_new(obj, "spec", json_object()) < 0)
+		return api_fail_memory(r);
+	if (json_is_object(json_at(obj, "spec.boundObjectRef")))
+		return fail_spec(r, "spec.boundObjectRef: Forbidden: tokens bound to objects are not served here");
+	json_t *seconds = json_at(obj, "spec.expirationSeconds"), *audiences = json_at(obj, "spec.audiences");
+	int64_t n = json_is_integer(seconds) ? json_integer_value(seconds) : SECONDS_DEFAULT;
+	if (n < SECONDS_MIN)
+		return fail_spec(r, "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 "
+				    "minutes");
+	if (n > SECONDS_MAX)
+		return fail_spec(r, "spec.expirationSeconds: Too long: may not specify a duration larger than 2^32 "
+				    "seconds");
+	rc = json_put_int(obj, "spec.expirationSeconds", n);
+	if (json_array_size(audiences) == 0)
+		rc |= json_put(obj, "spec.audiences", json_pack("[s]", API_TOKEN_ISSUER));
+	*ret = TAKE(obj);
+	return rc == 0 ? 0 : api_fail_memory(r);
+}
+
+int api_token_request(struct api_request *r)
+{
+	if (strcmp(r->http->method, "POST") != 0)
+		return api_fail_method(r);
+	JSON_AUTO obj = NULL;
+	JSON_AUTO account = NULL;
+	int rc = api_load(r, r->name, &account, NULL);
+	if (rc == 0)
+		rc = read_request(r, &obj);
+	if (rc < 0)
+		return rc;
+	struct error err = {0};
+	CLEANUP(free_p) char *token = NULL;
+	int64_t now = clock_wall_ns() / NSEC_PER_SEC, seconds = json_int(obj, "spec.expirationSeconds", 0);
+	JSON_AUTO claims = make_claims(r, account, json_at(obj, "spec.audiences"), now, seconds);
+	if (claims == NULL)
+		return api_fail_memory(r);
+	if (api_token_sign(r->server->tokens, claims, &token, &err) < 0)
+		return api_fail_internal(r, &err);
+	char until[32], made[32];
+	clock_format_rfc3339((now + seconds) * NSEC_PER_SEC, until);
+	api_now(made);
+	rc = json_put(obj, "metadata",
+		      json_pack("{s:s, s:s, s:s}", "name", r->name, "namespace", r->ns, "creationTimestamp", made));
+	rc |= json_put(obj, "status", json_pack("{s:s, s:s}", "token", token, "expirationTimestamp", until));
+	if (rc != 0)
+		return api_fail_memory(r);
+	api_reply_json(r, 201, obj);
+	return 0;
+}
+
+/* ---- knowing again ---- */
+
+static bool meets(const json_t *list, const char *const *audiences, size_t n)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach (list, i, v)
+		for (size_t k = 0; k < n; k++)
+			if (str_same(json_string_value(v), audiences[k]))
+				return true;
+	return false;
+}
+
+static int check_claims(const json_t *claims, const char *const *audiences, size_t n, struct error *err)
+{
+	int64_t now = clock_wall_ns() / NSEC_PER_SEC;
+	if (strcmp(json_str(claims, "iss", ""), API_TOKEN_ISSUER) != 0)
+		return error_set(err, -EBADMSG, "the token is of another issuer");
+	if (!json_is_integer(json_object_get(claims, "exp")) || json_int(claims, "exp", 0) <= now)
+		return error_set(err, -EBADMSG, "the token has expired");
+	if (json_int(claims, "nbf", INT64_MAX) > now)
+		return error_set(err, -EBADMSG, "the token is not valid yet");
+	if (!meets(json_object_get(claims, "aud"), audiences, n))
+		return error_set(err, -EBADMSG, "the token is for another audience");
+	return 0;
+}
+
+int api_token_user(struct api_server *s, const char *token, const char *const *audiences, size_t n, struct arena *arena,
+		   struct api_user *ret, struct error *err)
+{
+	JSON_AUTO claims = NULL;
+	JSON_AUTO account = NULL;
+	int rc = api_token_verify(s->tokens, token, &claims);
+	if (rc < 0)
+		return error_set(err, rc, "the token is not signed by this server");
+	rc = check_claims(claims, audiences, n, err);
+	if (rc < 0)
+		return rc;
+	const json_t *of = json_object_get(claims, "kubernetes.io");
+	const char *ns = json_str(of, "namespace", ""), *name = json_str(of, "serviceaccount.name", ""),
+		   *uid = json_str(of, "serviceaccount.uid", "");
+	rc = api_load_other(s, "", "serviceaccounts", ns, name, &account, NULL);
+	if (rc < 0)
+		return error_set(err, rc == -ENOENT ? -EBADMSG : rc, "the token's service account is gone");
+	if (uid[0] == '\0' || strcmp(uid, json_str(account, "metadata.uid", "")) != 0)
+		return error_set(err, -EBADMSG, "the token's service account was made anew");
+	CLEANUP(free_p) char *user = str_printf("system:serviceaccount:%s:%s", ns, name);
+	*ret = (struct api_user){.name = user != NULL ? arena_strdup(arena, user) : NULL,
+				 .uid = arena_strdup(arena, uid)};
+	ret->groups = ret->name != NULL && ret->uid != NULL ? api_user_groups(arena, ret->name, NULL, 0) : NULL;
+	return ret->groups != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
