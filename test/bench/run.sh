@@ -19,7 +19,7 @@ cleanup() {
 trap cleanup EXIT
 
 milliseconds_since() {
-	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN {printf "%d", (b - a) * 1000}'
+	awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN {printf "%d\n", (b - a) * 1000}'
 }
 
 # Proportional set size of every process that names the data directory, in KiB: shared pages are counted once.

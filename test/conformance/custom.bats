@@ -5,7 +5,8 @@ load helpers
 
 setup_file() {
 	start_api
-	export GROUP=c$(od -An -N4 -tx4 /dev/urandom | tr -d ' ').example.com
+	GROUP=c$(od -An -N4 -tx4 /dev/urandom | tr -d ' ').example.com
+	export GROUP
 	"$KUBECTL" create --validate=false -f - <<-Y
 		apiVersion: apiextensions.k8s.io/v1
 		kind: CustomResourceDefinition
