@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -20,7 +21,7 @@
 
 struct client {
 	char *path;
-	int64_t wait_ns;
+	_Atomic int64_t wait_ns;
 	uint64_t session;
 	pthread_mutex_t lock; /* guards everything below */
 	pthread_cond_t wake;
@@ -41,7 +42,7 @@ int client_new(const char *socket, int64_t wait_ns, struct client **ret, struct 
 		return error_set(err, -ENOMEM, "out of memory");
 	}
 	c->path = path;
-	c->wait_ns = wait_ns;
+	atomic_init(&c->wait_ns, wait_ns);
 	random_bytes(&c->session, sizeof c->session);
 	pthread_condattr_t attr;
 	(void)pthread_condattr_init(&attr);
@@ -51,6 +52,11 @@ int client_new(const char *socket, int64_t wait_ns, struct client **ret, struct 
 	(void)pthread_condattr_destroy(&attr);
 	*ret = c;
 	return 0;
+}
+
+void client_hurry(struct client *c)
+{
+	atomic_store_explicit(&c->wait_ns, 0, memory_order_relaxed);
 }
 
 void client_stop(struct client *c)
@@ -204,7 +210,7 @@ static ptrdiff_t exchange(int sock, const struct client_request *rq, struct rv_h
 ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *out, size_t size, int *ret_fd,
 		      struct error *err)
 {
-	const int64_t deadline = clock_mono_ns() + c->wait_ns;
+	const int64_t deadline = clock_mono_ns() + atomic_load_explicit(&c->wait_ns, memory_order_relaxed);
 	for (;;) {
 		const int sock = take_connection(c, deadline, err);
 		if (sock < 0)
@@ -232,7 +238,7 @@ ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *o
 
 int client_welcome(struct client *c, struct rv_welcome *ret, struct error *err)
 {
-	const int sock = take_connection(c, clock_mono_ns() + c->wait_ns, err);
+	const int sock = take_connection(c, clock_mono_ns() + atomic_load_explicit(&c->wait_ns, memory_order_relaxed), err);
 	if (sock < 0)
 		return sock;
 	give_back(c, sock, true);

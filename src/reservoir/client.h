@@ -17,6 +17,8 @@ struct error;
 
 /** Nothing is connected yet. @wait_ns: how long a call waits for a worker that is away. */
 int client_new(const char *socket, int64_t wait_ns, struct client **ret, struct error *err);
+/** From now on a call that finds the worker away fails at once instead of waiting for it. Any thread. */
+void client_hurry(struct client *c);
 /** Calls under way and later ones fail with -ECANCELED. */
 void client_stop(struct client *c);
 /** No call may be under way. Accepts NULL. */

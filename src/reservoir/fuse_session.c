@@ -325,10 +325,13 @@ void fuse_mount_free(struct fuse_mount *m)
 	if (mounted && mountpoint_unmount(m->dir) == -EBUSY)
 		LOG(NULL, LOG_LVL_WARN, "the mount was in use: detached, its readers get errors",
 		    LOG_STR("dir", m->dir));
-	if (m->client != NULL && client_connected(m->client))
-		report(m);
-	if (m->client != NULL)
+	if (m->client != NULL) {
+		/* Both may be told to end at one time: a worker that has gone already is not waited for. */
+		client_hurry(m->client);
+		if (client_connected(m->client))
+			report(m);
 		client_stop(m->client);
+	}
 	if (m->reporting)
 		(void)pthread_join(m->reporter, NULL);
 	join_threads(m);
