@@ -1,11 +1,11 @@
 #include "kube/config.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -64,33 +64,29 @@ static int dup_into(char **dst, const char *s, struct error *err)
 	return *dst != NULL ? 0 : no_memory(err);
 }
 
-/* Standard base64; white space between the characters is allowed, as Go's decoder allows line ends. */
+/* White space between the characters is allowed, as Go's decoder allows line ends. */
 static int base64_text(const char *in, char **ret)
 {
 	const size_t n = strlen(in);
 	if (n > PEM_MAX)
 		return -EFBIG;
-	CLEANUP(free_p) unsigned char *packed = malloc(n + 1);
-	CLEANUP(free_p) unsigned char *out = malloc(n + 4);
-	if (packed == NULL || out == NULL)
+	CLEANUP(free_p) char *packed = malloc(n + 1);
+	if (packed == NULL)
 		return -ENOMEM;
-	size_t m = 0, pad = 0;
+	size_t m = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (strchr(" \t\r\n", in[i]) != NULL)
-			continue;
-		pad += in[i] == '=';
-		packed[m++] = (unsigned char)in[i];
+		if (strchr(" \t\r\n", in[i]) == NULL)
+			packed[m++] = in[i];
 	}
-	if (m % 4 != 0 || pad > 2 || (pad > 0 && packed[m - 1] != '=') || (pad > 1 && packed[m - 2] != '='))
-		return -EINVAL;
-	const int k = EVP_DecodeBlock(out, packed, (int)m);
-	if (k < 0)
-		return -EINVAL;
-	const size_t len = (size_t)k - pad;
-	out[len] = '\0';
+	packed[m] = '\0';
+	CLEANUP(free_p) char *out = NULL;
+	size_t len = 0;
+	const int rc = base64_decode(packed, &out, &len);
+	if (rc < 0)
+		return rc;
 	if (memchr(out, '\0', len) != NULL)
 		return -EINVAL; /* PEM is text */
-	*ret = (char *)TAKE(out);
+	*ret = TAKE(out);
 	return 0;
 }
 
