@@ -30,6 +30,9 @@ struct api_server {
 	struct api_tokens *tokens;
 };
 
+/** Answer one request; @ctx is the server (http_handler). */
+void api_handle(void *ctx, struct http_exchange *x);
+
 /* Reading (api_read.c). */
 int api_get(struct api_request *r);
 int api_list(struct api_request *r);

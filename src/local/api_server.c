@@ -118,7 +118,7 @@ static int run_request(struct api_request *r)
 	return api_discovery(r, &rc) ? rc : fail_no_resource(r);
 }
 
-static void handle(void *ctx, struct http_exchange *x)
+void api_handle(void *ctx, struct http_exchange *x)
 {
 	struct api_request r = {.server = ctx,
 				.x = x,
@@ -192,31 +192,35 @@ static int make_parts(struct api_server *s, const struct api_server_options *o, 
 	return rc;
 }
 
-static int serve(struct api_server *s, const struct api_server_options *o, struct error *err)
+static int listen_here(struct api_server *s, const struct api_server_options *o, const struct api_pki *pki,
+		       struct error *err)
 {
-	CLEANUP(api_pki_clear) struct api_pki pki = {0};
-	int rc = api_pki_open(o->data_dir, o->address, &pki, err);
-	if (rc < 0)
-		return rc;
 	struct http_server_options h = {
 		.address = o->address,
 		.port = o->port,
-		.cert_pem = pki.server.cert_pem,
-		.key_pem = pki.server.key_pem,
-		.client_ca_pem = pki.ca.cert_pem,
+		.cert_pem = pki->server.cert_pem,
+		.key_pem = pki->server.key_pem,
+		.client_ca_pem = pki->ca.cert_pem,
 		.max_body = BODY_MAX,
 		.workers = WORKERS,
 		.stream_queue_max = STREAM_QUEUE_MAX,
-		.handler = handle,
+		.handler = api_handle,
 		.on_error = http_error,
 		.ctx = s,
 	};
-	rc = api_tokens_new(pki.accounts.key_pem, &s->tokens, err);
-	if (rc == 0)
-		rc = http_server_new(&h, &s->http, err);
+	int rc = http_server_new(&h, &s->http, err);
 	if (rc < 0)
 		return rc;
-	return api_pki_write_kubeconfig(&pki, o->kubeconfig, o->address, http_server_port(s->http), err);
+	return api_pki_write_kubeconfig(pki, o->kubeconfig, o->address, http_server_port(s->http), err);
+}
+
+static int serve(struct api_server *s, const struct api_server_options *o, struct error *err)
+{
+	CLEANUP(api_pki_clear) struct api_pki pki = {0};
+	int rc = api_pki_open(o->data_dir, o->address != NULL ? o->address : "localhost", &pki, err);
+	if (rc == 0)
+		rc = api_tokens_new(pki.accounts.key_pem, &s->tokens, err);
+	return rc < 0 || o->address == NULL ? rc : listen_here(s, o, &pki, err);
 }
 
 static void server_free_p(struct api_server **s)

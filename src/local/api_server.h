@@ -12,7 +12,7 @@ struct error;
 struct api_server_options {
 	const char *
 		data_dir; /* the store is DATA-DIR/api, keys DATA-DIR/pki, the node agent's socket DATA-DIR/agent/agent.sock */
-	const char *address;    /* "127.0.0.1" */
+	const char *address;    /* "127.0.0.1"; NULL: do not listen; whoever has the internals asks by api_handle() */
 	uint16_t port;          /* 0: any free one */
 	const char *kubeconfig; /* written with the administrator's credentials, mode 0600 */
 	int64_t history;        /* changes that a watch may ask for again; 0: the store's default */
