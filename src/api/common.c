@@ -80,8 +80,10 @@ static const struct field user_fields[] = {
 const struct schema user_schema =
 	OBJECT(struct user, "User", user_fields, .doc = "A user and a group, by number and name.");
 
-#define QUANTITY_NUMBER  "([0-9]+(\\.[0-9]*)?|\\.[0-9]+)"
-#define QUANTITY_PATTERN "[+-]?" QUANTITY_NUMBER "([KMGTPE]i|[numkMGTPE]|[eE][+-]?" QUANTITY_NUMBER ")?"
+/* As Fluid's CRDs spell it: every quantity but the last needs a suffix. */
+#define QUANTITY_NUMBER "(([0-9]+(\\.[0-9]*)?)|(\\.[0-9]+))"
+#define QUANTITY_SUFFIX "(([KMGTPE]i)|[numkMGTPE]|([eE](\\+|-)?" QUANTITY_NUMBER "))"
+#define QUANTITY_PREFIX "(\\+|-)?" QUANTITY_NUMBER
 
 static const struct field tiered_store_level_fields[] = {
 	FIELD_STRING(struct tiered_store_level, medium_type, "mediumtype", .required = true,
@@ -95,7 +97,7 @@ static const struct field tiered_store_level_fields[] = {
 	FIELD_QUANTITY(struct tiered_store_level, quota, "quota",
 		       .doc = "Space of the tier, shared by its directories."),
 	FIELD_STRING(struct tiered_store_level, quota_list, "quotaList",
-		     .pattern = "^(" QUANTITY_PATTERN ",)+" QUANTITY_PATTERN "$",
+		     .pattern = "^(" QUANTITY_PREFIX QUANTITY_SUFFIX ",)+(" QUANTITY_PREFIX QUANTITY_SUFFIX "?)$",
 		     .doc = "Space of each directory, with commas between; it comes before quota."),
 	FIELD_STRING(struct tiered_store_level, high, "high", .doc = "Share of the quota at which eviction starts."),
 	FIELD_STRING(struct tiered_store_level, low, "low", .doc = "Share of the quota at which eviction ends."),
@@ -119,8 +121,9 @@ static const struct field clean_cache_policy_fields[] = {
 		    .doc = "How often cleaning is tried before it is given up."),
 	FIELD_END,
 };
-static const struct schema clean_cache_policy_schema =
-	OBJECT(struct clean_cache_policy, "CleanCachePolicy", clean_cache_policy_fields);
+const struct schema clean_cache_policy_schema =
+	OBJECT(struct clean_cache_policy, "CleanCachePolicy", clean_cache_policy_fields,
+	       .doc = "How the cache is cleaned when the runtime is deleted.");
 
 static const struct field metadata_sync_policy_fields[] = {
 	FIELD_OPT_BOOL(

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "api/field.h"
+#include "api/kind.h"
 
 #define SLUICE_GROUP       "data.fluid.io"
 #define SLUICE_API_VERSION "v1alpha1"
@@ -112,5 +113,26 @@ struct runtime_status {
 
 /* Their tables. */
 extern const struct schema pod_metadata_schema, version_spec_schema, secret_key_ref_schema, encrypt_option_schema,
-	mount_schema, user_schema, tiered_store_schema, tiered_store_level_schema, runtime_management_schema,
-	runtime_condition_schema, runtime_status_schema;
+	mount_schema, user_schema, tiered_store_schema, tiered_store_level_schema, clean_cache_policy_schema,
+	runtime_management_schema, runtime_condition_schema, runtime_status_schema;
+
+/* Values of a runtime's network mode; "" and absent mean the host's. */
+#define NETWORK_MODES ENUM("HostNetwork", "", "ContainerNetwork")
+
+/* Columns that runtime kinds have in common. */
+#define MASTER_COLUMNS                                                                                                 \
+	PRINTER_COLUMN("Ready Masters", "integer", 10, ".status.masterNumberReady", "Masters that are ready."),        \
+		PRINTER_COLUMN("Desired Masters", "integer", 10, ".status.desiredMasterNumberScheduled",               \
+			       "Masters that should run."),                                                            \
+		PRINTER_COLUMN("Master Phase", "string", 0, ".status.masterPhase", "Phase of the masters.")
+#define WORKER_AND_FUSE_COLUMNS                                                                                        \
+	PRINTER_COLUMN("Ready Workers", "integer", 10, ".status.workerNumberReady", "Workers that are ready."),        \
+		PRINTER_COLUMN("Desired Workers", "integer", 10, ".status.desiredWorkerNumberScheduled",               \
+			       "Workers that should run."),                                                            \
+		PRINTER_COLUMN("Worker Phase", "string", 0, ".status.workerPhase", "Phase of the workers."),           \
+		PRINTER_COLUMN("Ready Fuses", "integer", 10, ".status.fuseNumberReady",                                \
+			       "FUSE servers that are ready."),                                                        \
+		PRINTER_COLUMN("Desired Fuses", "integer", 10, ".status.desiredFuseNumberScheduled",                   \
+			       "FUSE servers that should run."),                                                       \
+		PRINTER_COLUMN("Fuse Phase", "string", 0, ".status.fusePhase", "Phase of the FUSE servers.")
+#define AGE_COLUMN PRINTER_COLUMN("Age", "date", 0, ".metadata.creationTimestamp", "When it was created.")

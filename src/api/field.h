@@ -47,9 +47,10 @@ const char *string_map_get(const struct string_map *m, const char *key);
 	}
 
 /* Types that need no table of their own. */
-extern const struct schema schema_any, schema_string, schema_bool, schema_int32, schema_int64, schema_double,
-	schema_int_or_string, schema_quantity, schema_time, schema_micro_time, schema_duration, schema_bytes,
-	schema_string_list, schema_string_map, schema_int32_map, schema_quantity_map, schema_free_object;
+extern const struct schema schema_any, schema_string, schema_bool, schema_int, schema_int32, schema_int64,
+	schema_double, schema_int_or_string, schema_quantity, schema_time, schema_micro_time, schema_duration,
+	schema_bytes, schema_string_list, schema_string_map, schema_int_map, schema_int32_map, schema_quantity_map,
+	schema_free_object;
 
 #define ENUM(...)    ((const char *const[]){__VA_ARGS__, NULL})
 #define AT_LEAST(v_) .has_min = true, .min = (v_)

@@ -14,14 +14,29 @@ struct strbuf;
 struct column {
 	const char *name, *type, *format; /* "Phase", "string", "" */
 	const char *doc;
-	int priority;                     /* 0: always; above: only wide */
-	const char *json_path;            /* ".status.phase" */
+	int priority;          /* 0: always; above: only wide */
+	const char *json_path; /* ".status.phase" */
 	/** New JSON value of the cell. @now_wall_ns for ages. */
 	json_t *(*render)(const json_t *obj, int64_t now_wall_ns);
 };
 
+/** A column of one of our kinds. */
+#define PRINTER_COLUMN(name_, type_, priority_, path_, doc_)                                                           \
+	{                                                                                                              \
+		.name = (name_), .type = (type_), .priority = (priority_), .json_path = (path_), .doc = (doc_)         \
+	}
+
 enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16, SUB_TOKEN = 32 };
-enum kind_verb { VERB_CREATE = 1, VERB_DELETE = 2, VERB_DELETECOLLECTION = 4, VERB_GET = 8, VERB_LIST = 16, VERB_PATCH = 32, VERB_UPDATE = 64, VERB_WATCH = 128 };
+enum kind_verb {
+	VERB_CREATE = 1,
+	VERB_DELETE = 2,
+	VERB_DELETECOLLECTION = 4,
+	VERB_GET = 8,
+	VERB_LIST = 16,
+	VERB_PATCH = 32,
+	VERB_UPDATE = 64,
+	VERB_WATCH = 128
+};
 #define VERBS_ALL 255
 
 struct kind {
@@ -33,14 +48,14 @@ struct kind {
 	unsigned subresources;          /* enum kind_sub */
 	unsigned verbs;                 /* enum kind_verb */
 	const char *scale_spec_path, *scale_status_path, *scale_selector_path; /* ".spec.replicas" */
-	const struct column *columns;   /* ends with .name == NULL; NULL: Name and Age */
+	const struct column *columns; /* ends with .name == NULL; NULL: Name and Age */
 	const char *doc;
 };
 
 /* Built-in kinds of Kubernetes that the local API serves (NULL-terminated list), and ours. */
 extern const struct kind *const kubernetes_kinds[];
 extern const struct kind *const sluice_kinds[];
-extern const struct kind dataset_kind, reservoir_runtime_kind, crd_kind;
+extern const struct kind dataset_kind, alluxio_runtime_kind, jindo_runtime_kind, reservoir_runtime_kind, crd_kind;
 
 /** Our kind of that group and name (any version), or NULL: where a server that knows it only by its CRD finds what the CRD cannot say. */
 const struct kind *sluice_kind_find(const char *group, const char *kind);

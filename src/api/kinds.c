@@ -1,13 +1,10 @@
 /* The kinds of data.fluid.io that this program has. A new kind is one line here. */
 #include <string.h>
 
-#include "api/dataset.h"
-#include "api/reservoir_runtime.h"
+#include "api/kind.h"
 
 const struct kind *const sluice_kinds[] = {
-	&dataset_kind,
-	&reservoir_runtime_kind,
-	NULL,
+	&dataset_kind, &alluxio_runtime_kind, &jindo_runtime_kind, &reservoir_runtime_kind, NULL,
 };
 
 const struct kind *sluice_kind_find(const char *group, const char *kind)

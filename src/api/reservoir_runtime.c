@@ -119,29 +119,8 @@ static const struct schema reservoir_runtime_schema =
 	       .doc = "The built-in cache system: files of the source kept on the nodes' own media.");
 
 static const struct column reservoir_runtime_columns[] = {
-	{.name = "Ready Workers",
-	 .type = "integer",
-	 .json_path = ".status.workerNumberReady",
-	 .priority = 10,
-	 .doc = "Workers that are ready."},
-	{.name = "Desired Workers",
-	 .type = "integer",
-	 .json_path = ".status.desiredWorkerNumberScheduled",
-	 .priority = 10,
-	 .doc = "Workers that should run."},
-	{.name = "Worker Phase", .type = "string", .json_path = ".status.workerPhase", .doc = "Phase of the workers."},
-	{.name = "Ready Fuses",
-	 .type = "integer",
-	 .json_path = ".status.fuseNumberReady",
-	 .priority = 10,
-	 .doc = "FUSE servers that are ready."},
-	{.name = "Desired Fuses",
-	 .type = "integer",
-	 .json_path = ".status.desiredFuseNumberScheduled",
-	 .priority = 10,
-	 .doc = "FUSE servers that should run."},
-	{.name = "Fuse Phase", .type = "string", .json_path = ".status.fusePhase", .doc = "Phase of the FUSE servers."},
-	{.name = "Age", .type = "date", .json_path = ".metadata.creationTimestamp"},
+	WORKER_AND_FUSE_COLUMNS,
+	AGE_COLUMN,
 	{.name = NULL},
 };
 

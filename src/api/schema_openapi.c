@@ -30,7 +30,8 @@ static json_t *simple_node(const struct schema *s)
 	case SCHEMA_INT32:
 		return json_pack("{s:s,s:s}", "type", "integer", "format", "int32");
 	case SCHEMA_INT64:
-		return json_pack("{s:s,s:s}", "type", "integer", "format", "int64");
+		return s == &schema_int ? json_pack("{s:s}", "type", "integer")
+					: json_pack("{s:s,s:s}", "type", "integer", "format", "int64");
 	case SCHEMA_DOUBLE:
 		return json_pack("{s:s}", "type", "number");
 	case SCHEMA_INT_OR_STRING:

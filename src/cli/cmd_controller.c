@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/dataset.h"
 #include "api/kind.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -175,9 +176,21 @@ static int wait_established(struct kube_client *c, const char *name, int stop_fd
 	}
 }
 
-static int install_crds(struct kube_client *c, int stop_fd, struct error *err)
+/* A Runtime kind that nothing here reconciles is not offered: its objects would wait for ever without a word. */
+static bool is_served(const struct setup *s, const struct kind *k)
 {
+	bool served = k == &dataset_kind;
+	for (size_t i = 0; i < s->runtimes.n; i++)
+		served = served || runtime_find(s->runtimes.v[i])->resource == &k->resource;
+	return served;
+}
+
+static int install_crds(const struct setup *s, int stop_fd, struct error *err)
+{
+	struct kube_client *c = s->client;
 	for (size_t i = 0; sluice_kinds[i] != NULL; i++) {
+		if (!is_served(s, sluice_kinds[i]))
+			continue;
 		JSON_AUTO crd = kind_to_crd(sluice_kinds[i]);
 		if (crd == NULL)
 			return error_set(err, -ENOMEM, "CustomResourceDefinitions: out of memory");
@@ -242,7 +255,7 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 {
 	int rc = connect_client(s, err);
 	if (rc == 0 && s->o.install_crds)
-		rc = install_crds(s->client, stop_fd, err);
+		rc = install_crds(s, stop_fd, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
 	rc = add_controllers(s, err);
@@ -338,7 +351,8 @@ const struct command cmd_controller = {
 		 "use (default: none)\n"
 		 "  --workloads                     also run what a cluster's own controllers do (StatefulSets, "
 		 "scheduler, ...)\n"
-		 "  --install-crds                  create or update the CustomResourceDefinitions first\n"
+		 "  --install-crds                  create or update the CustomResourceDefinitions of what it serves "
+		 "first\n"
 		 "  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
 		 "Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
 	.hidden = true,

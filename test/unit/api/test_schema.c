@@ -6,7 +6,9 @@
 
 #include <cmocka.h>
 
+#include "api/alluxio_runtime.h"
 #include "api/dataset.h"
+#include "api/jindo_runtime.h"
 #include "api/kind.h"
 #include "api/reservoir_runtime.h"
 #include "base/arena.h"
@@ -309,6 +311,72 @@ static void test_decode_runtime_defaults(void **state)
 	arena_free(&arena);
 }
 
+static void test_decode_alluxio(void **state)
+{
+	(void)state;
+	JSON_AUTO value = parse(
+		"{\"spec\":{\"alluxioVersion\":{\"imageTag\":\"2.9.0\"},\"master\":{\"replicas\":3,\"ports\":{"
+		"\"rpc\":19998},\"jvmOptions\":[\"-Xmx1G\"],\"networkMode\":\"ContainerNetwork\"},\"apiGateway\":{"
+		"\"enabled\":true},\"initUsers\":{\"image\":\"init\",\"env\":{\"A\":\"b\"}},\"fuse\":{\"imageTag\":"
+		"\"2.9.1\",\"args\":[\"fuse\",\"--x\"],\"cleanPolicy\":\"OnDemand\"},\"properties\":{\"k\":\"v\"},"
+		"\"data\":{"
+		"\"replicas\":2},\"replicas\":4,\"runAs\":{\"uid\":1000,\"gid\":1001,\"user\":\"u\",\"group\":\"g\"}}"
+		"}");
+	struct arena arena = ARENA_INIT(1u << 16);
+	struct error err = {0};
+	struct alluxio_runtime r;
+	assert_int_equal(schema_decode(alluxio_runtime_kind.schema, value, &arena, &r, &err), 0);
+	assert_string_equal(r.spec.alluxio_version.image_tag, "2.9.0");
+	assert_int_equal(r.spec.master.replicas, 3);
+	assert_int_equal(json_int(r.spec.master.ports, "rpc", 0), 19998);
+	assert_int_equal(r.spec.master.jvm_options.n, 1);
+	assert_string_equal(r.spec.master.network_mode, "ContainerNetwork");
+	assert_true(r.spec.api_gateway.enabled);
+	assert_string_equal(r.spec.init_users.version.image, "init");
+	assert_string_equal(string_map_get(&r.spec.init_users.env, "A"), "b");
+	assert_string_equal(r.spec.fuse.version.image_tag, "2.9.1");
+	assert_string_equal(r.spec.fuse.args.v[1], "--x");
+	assert_string_equal(r.spec.fuse.clean_policy, "OnDemand");
+	assert_string_equal(string_map_get(&r.spec.properties, "k"), "v");
+	assert_int_equal(r.spec.data.replicas, 2);
+	assert_int_equal(r.spec.replicas, 4);
+	assert_int_equal(r.spec.run_as->gid, 1001);
+	assert_int_equal(r.spec.management.clean_cache_policy.max_retry_attempts, 3);
+	assert_null(r.spec.worker.network_mode);
+	assert_null(r.spec.hadoop_config);
+	arena_free(&arena);
+}
+
+static void test_decode_jindo(void **state)
+{
+	(void)state;
+	JSON_AUTO value = parse(
+		"{\"spec\":{\"jindoVersion\":{\"image\":\"smartdata\"},\"master\":{\"disabled\":true},\"worker\":{"
+		"\"resources\":{\"requests\":{\"cpu\":1}},\"tolerations\":[{\"operator\":\"Exists\"}]},\"fuse\":{"
+		"\"metrics\":{\"enabled\":true,\"scrapeTarget\":\"MountPod\"},\"logConfig\":{\"logger.level\":\"1\"}},"
+		"\"replicas\":2,\"user\":\"hadoop\",\"secret\":\"s\",\"networkmode\":\"\",\"cleanCachePolicy\":{"
+		"\"gracePeriodSeconds\":5}}}");
+	struct arena arena = ARENA_INIT(1u << 16);
+	struct error err = {0};
+	struct jindo_runtime r;
+	assert_int_equal(schema_decode(jindo_runtime_kind.schema, value, &arena, &r, &err), 0);
+	assert_string_equal(r.spec.jindo_version.image, "smartdata");
+	assert_true(r.spec.master.disabled);
+	assert_false(r.spec.worker.disabled);
+	assert_int_equal(json_int(json_object_get(r.spec.worker.resources, "requests"), "cpu", 0), 1);
+	assert_int_equal(json_array_size(r.spec.worker.tolerations), 1);
+	assert_true(r.spec.fuse.metrics.enabled);
+	assert_string_equal(r.spec.fuse.metrics.scrape_target, "MountPod");
+	assert_string_equal(string_map_get(&r.spec.fuse.log_config, "logger.level"), "1");
+	assert_string_equal(r.spec.user, "hadoop");
+	assert_string_equal(r.spec.secret, "s");
+	assert_string_equal(r.spec.network_mode, "");
+	assert_int_equal(r.spec.clean_cache_policy.grace_period_seconds, 5);
+	assert_int_equal(r.spec.clean_cache_policy.max_retry_attempts, 3);
+	assert_null(r.spec.run_as);
+	arena_free(&arena);
+}
+
 static void test_decode_errors(void **state)
 {
 	(void)state;
@@ -433,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_default),        cmocka_unit_test(test_prune),
 		cmocka_unit_test(test_validate),       cmocka_unit_test(test_validate_update),
 		cmocka_unit_test(test_decode_dataset), cmocka_unit_test(test_decode_runtime_defaults),
+		cmocka_unit_test(test_decode_alluxio), cmocka_unit_test(test_decode_jindo),
 		cmocka_unit_test(test_decode_errors),  cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_tables),
 	};
