@@ -13,7 +13,7 @@ struct schema;
 struct strbuf;
 
 /** Take the envelope apart: @ret_api_version, @ret_kind (malloc'ed) and the view of the object's bytes. -EINVAL when malformed. */
-int protobuf_envelope(const uint8_t *data, size_t n, char **ret_api_version, char **ret_kind,
-		      const uint8_t **ret_raw, size_t *ret_raw_n, struct error *err);
+int protobuf_envelope(const uint8_t *data, size_t n, char **ret_api_version, char **ret_kind, const uint8_t **ret_raw,
+		      size_t *ret_raw_n, struct error *err);
 /** Decode a message by the table @s into a new JSON tree; unknown numbers are skipped; zero values of proto2 "optional" fields are kept only when sent. */
 int protobuf_decode(const struct schema *s, const uint8_t *data, size_t n, json_t **ret, struct error *err);

@@ -16,7 +16,7 @@ struct arena;
 struct error;
 
 enum schema_type {
-	SCHEMA_ANY,      /* any JSON (RawExtension, x-kubernetes-preserve-unknown-fields) */
+	SCHEMA_ANY, /* any JSON (RawExtension, x-kubernetes-preserve-unknown-fields) */
 	SCHEMA_STRING,
 	SCHEMA_BOOL,
 	SCHEMA_INT32,
@@ -24,13 +24,13 @@ enum schema_type {
 	SCHEMA_DOUBLE,
 	SCHEMA_INT_OR_STRING,
 	SCHEMA_QUANTITY,
-	SCHEMA_TIME,      /* RFC 3339 with seconds */
+	SCHEMA_TIME, /* RFC 3339 with seconds */
 	SCHEMA_MICROTIME,
-	SCHEMA_DURATION,  /* metav1.Duration, a Go duration */
-	SCHEMA_BYTES,     /* base64 in JSON */
-	SCHEMA_OBJECT,    /* fields */
-	SCHEMA_LIST,      /* items */
-	SCHEMA_MAP,       /* string keys to items */
+	SCHEMA_DURATION, /* metav1.Duration, a Go duration */
+	SCHEMA_BYTES,    /* base64 in JSON */
+	SCHEMA_OBJECT,   /* fields */
+	SCHEMA_LIST,     /* items */
+	SCHEMA_MAP,      /* string keys to items */
 };
 
 struct field;
@@ -38,17 +38,19 @@ struct field;
 /** A type. Immutable once built; static tables are const. */
 struct schema {
 	enum schema_type type;
-	const char *name;            /* "core.v1.Container", "DatasetSpec"; NULL: anonymous */
-	const char *doc;             /* one sentence of our own; NULL: none */
-	const struct field *fields;  /* SCHEMA_OBJECT: ends with .name == NULL */
-	const struct schema *items;  /* SCHEMA_LIST, SCHEMA_MAP */
-	const struct field *items_rules; /* what the field of a list or map cannot say of its items: only its constraints count; NULL: none */
-	size_t size;                 /* sizeof the C struct it decodes into; 0: never decoded */
-	bool map_atomic;             /* x-kubernetes-map-type: atomic */
-	bool preserve_unknown;       /* keeps members that no field names */
-	bool embedded_resource;      /* x-kubernetes-embedded-resource */
+	const char *name;           /* "core.v1.Container", "DatasetSpec"; NULL: anonymous */
+	const char *doc;            /* one sentence of our own; NULL: none */
+	const struct field *fields; /* SCHEMA_OBJECT: ends with .name == NULL */
+	const struct schema *items; /* SCHEMA_LIST, SCHEMA_MAP */
+	/* What the field of a list or map cannot say of its items: only its constraints count; NULL: none. */
+	const struct field *items_rules;
+	size_t size;            /* sizeof the C struct it decodes into; 0: never decoded */
+	bool map_atomic;        /* x-kubernetes-map-type: atomic */
+	bool preserve_unknown;  /* keeps members that no field names */
+	bool embedded_resource; /* x-kubernetes-embedded-resource */
 	/* CRD vocabulary beyond the field's own (only run-time schemas set these) */
-	const json_t *raw;           /* the openAPIV3Schema it was built from, for publishing and for allOf/anyOf/oneOf/not; borrowed */
+	/* The openAPIV3Schema it was built from, for publishing and for allOf/anyOf/oneOf/not; borrowed. */
+	const json_t *raw;
 };
 
 #define FIELD_NO_OFFSET SIZE_MAX
@@ -60,19 +62,19 @@ struct field {
 	size_t offset;               /* in the C struct; FIELD_NO_OFFSET: not decoded */
 	bool pointer;                /* the C member points to the value, NULL when absent (api/field.h) */
 	const char *doc;
-	uint32_t pb;                 /* protobuf field number; 0: not in that form */
-	uint32_t pb_outer;           /* number of the embedded message that JSON flattens; 0: none */
-	bool pb_optional;            /* a zero in that form was meant (a pointer in Go); others are sent whether set or not */
+	uint32_t pb;       /* protobuf field number; 0: not in that form */
+	uint32_t pb_outer; /* number of the embedded message that JSON flattens; 0: none */
+	bool pb_optional;  /* a zero in that form was meant (a pointer in Go); others are sent whether set or not */
 	bool required, nullable;
-	bool immutable;              /* may not change after creation (unset to set counts as a change) */
+	bool immutable; /* may not change after creation (unset to set counts as a change) */
 	bool has_min, has_max;
-	double min, max;             /* numbers */
+	double min, max;                /* numbers */
 	int64_t min_length, max_length; /* strings; max 0: none */
 	int64_t min_items, max_items;   /* lists; min_properties/max_properties of maps too; max 0: none */
-	const char *pattern;         /* strings; PCRE2 with match limits */
-	const char *format;          /* OpenAPI format where it is not the type's own */
-	const char *const *enums;    /* NULL-terminated; strings */
-	const char *dflt;            /* JSON text of the default; NULL: none */
+	const char *pattern;            /* strings; PCRE2 with match limits */
+	const char *format;             /* OpenAPI format where it is not the type's own */
+	const char *const *enums;       /* NULL-terminated; strings */
+	const char *dflt;               /* JSON text of the default; NULL: none */
 	enum list_type list;
 	const char *const *list_keys;
 	const char *patch_merge_key; /* as in struct shape */
@@ -86,7 +88,7 @@ struct shape schema_shape(const struct schema *s);
 /** What is wrong at one place. */
 struct violation {
 	const char *path;    /* "spec.replicas", "spec.mounts[0].mountPoint" */
-	const char *reason;  /* FieldValueInvalid, FieldValueRequired, FieldValueNotSupported, FieldValueTypeInvalid ... as in Status causes */
+	const char *reason;  /* FieldValueInvalid, FieldValueRequired ... as in Status causes */
 	const char *message; /* "Invalid value: -1: spec.replicas in body should be greater than or equal to 0" */
 };
 
@@ -97,8 +99,8 @@ struct violations {
 	size_t n;
 };
 
-__attribute__((format(printf, 4, 5)))
-void violation_add(struct violations *vs, const char *path, const char *reason, const char *fmt, ...);
+void violation_add(struct violations *vs, const char *path, const char *reason, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /*
  * Kubernetes' own types ("core.v1.Pod") obey Go's rules: null is absent, numbers and flags may be left out, messages have the wording of
@@ -115,7 +117,8 @@ void schema_prune(const struct schema *s, json_t *value, void (*fn)(void *ctx, c
 /** Check types, required, enums, patterns, bounds, list sets and map keys. Kubernetes' wording. */
 void schema_validate(const struct schema *s, const json_t *value, const char *path, struct violations *ret);
 /** Check immutable fields between two versions. */
-void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path, struct violations *ret);
+void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path,
+			    struct violations *ret);
 /**
  * Decode into the C struct of the table (zeroed by the callee, @dst of s->size bytes), everything in @arena: strings and lists are copied,
  * SCHEMA_ANY and un-sized types become borrowed json_t pointers into @value, which must outlive @dst. Defaults are applied to absent fields.

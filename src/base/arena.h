@@ -24,7 +24,6 @@ char *arena_strndup(struct arena *a, const char *s, size_t n);
 /** Copy of @s, or NULL (also for a NULL @s). */
 char *arena_strdup(struct arena *a, const char *s);
 /** A formatted string in the arena, or NULL. */
-__attribute__((format(printf, 2, 3)))
-char *arena_printf(struct arena *a, const char *fmt, ...);
+char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Free everything; the arena may be used again. Accepts NULL. */
 void arena_free(struct arena *a);

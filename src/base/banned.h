@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
 #include <openssl/evp.h> /* has parameters named rand: must come before the ban */
 
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strtok atoi atol gets gmtime localtime system popen rand srand

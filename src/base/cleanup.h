@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #define CLEANUP(f) __attribute__((cleanup(f)))
+/* clang-format off */
 #define TAKE(p) ({ __auto_type t_ = (p); (p) = NULL; t_; })
 #define TAKE_FD(fd) ({ int t_ = (fd); (fd) = -1; t_; })
+/* clang-format on */
 #define ARRAY_LEN(a) (sizeof(a) / sizeof(a)[0])
 
 static inline void free_p(void *p)

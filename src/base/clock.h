@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NSEC_PER_SEC INT64_C(1000000000)
+#define NSEC_PER_SEC  INT64_C(1000000000)
 #define NSEC_PER_MSEC INT64_C(1000000)
 
 /** Nanoseconds of a clock that never jumps. Any thread. */

@@ -14,9 +14,7 @@ struct error {
 };
 
 /** Fill @err (may be NULL) and return @code, so that callers can `return error_set(...)`. */
-__attribute__((format(printf, 3, 4)))
-int error_set(struct error *err, int code, const char *fmt, ...);
+int error_set(struct error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /** Put "context: " in front of the message already in @err; returns @code unchanged. Keeps status and reason. */
-__attribute__((format(printf, 3, 4)))
-int error_wrap(struct error *err, int code, const char *fmt, ...);
+int error_wrap(struct error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

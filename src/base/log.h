@@ -20,10 +20,10 @@ struct log_field {
 
 struct logger;
 
-#define LOG_STR(k, v) ((struct log_field){.key = (k), .type = LF_STR, .s = (v)})
-#define LOG_INT(k, v) ((struct log_field){.key = (k), .type = LF_INT, .i = (v)})
+#define LOG_STR(k, v)  ((struct log_field){.key = (k), .type = LF_STR, .s = (v)})
+#define LOG_INT(k, v)  ((struct log_field){.key = (k), .type = LF_INT, .i = (v)})
 #define LOG_BOOL(k, v) ((struct log_field){.key = (k), .type = LF_BOOL, .i = (v)})
-#define LOG_DUR(k, v) ((struct log_field){.key = (k), .type = LF_DUR_NS, .i = (v)})
+#define LOG_DUR(k, v)  ((struct log_field){.key = (k), .type = LF_DUR_NS, .i = (v)})
 
 /** The process's root logger: writes to @fd; JSON lines unless the descriptor is a terminal. Never fails. */
 void log_init(int fd, enum log_level min, const char *component);
@@ -35,6 +35,6 @@ struct logger *log_with(struct logger *parent, const char *key, const char *valu
 void log_free(struct logger *lg);
 /** One line. The last field is {0}; use the LOG() macro. @lg NULL means the root. */
 void log_emit(struct logger *lg, enum log_level lvl, const char *msg, const struct log_field *fields);
-#define LOG(lg, lvl, msg, ...) log_emit((lg), (lvl), (msg), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,) {0}})
+#define LOG(lg, lvl, msg, ...) log_emit((lg), (lvl), (msg), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 /** Parse "debug", "info", "warn", "error". 0 or -EINVAL. */
 int log_level_parse(const char *s, enum log_level *ret);

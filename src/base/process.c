@@ -57,9 +57,11 @@ struct child {
 /* By the kernel's own call: libc's refuses the two signals it keeps for itself, which a strange parent may have ignored. */
 UNCHECKED static bool child_signals(void)
 {
-	static const unsigned long dfl[8]; /* the kernel's struct sigaction on every machine: all zero is SIG_DFL without flags */
+	/* The kernel's struct sigaction on every machine: all zero is SIG_DFL without flags. */
+	static const unsigned long dfl[8];
 	for (int s = 1; s < NSIG; s++)
-		(void)syscall(SYS_rt_sigaction, s, dfl, NULL, (size_t)(NSIG - 1) / 8); /* fails for SIGKILL and SIGSTOP, which need none */
+		/* Fails for SIGKILL and SIGSTOP, which need none. */
+		(void)syscall(SYS_rt_sigaction, s, dfl, NULL, (size_t)(NSIG - 1) / 8);
 	sigset_t none;
 	return sigemptyset(&none) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0;
 }

@@ -19,14 +19,15 @@ struct process {
 #define PROCESS_NONE ((struct process){.pidfd = -1})
 
 struct process_options {
-	const char *const *argv;   /* NULL-terminated; argv[0] is looked up in PATH */
-	const char *const *envp;   /* NULL: the parent's environment */
-	const char *cwd;           /* NULL: the parent's */
-	int fd_in, fd_out, fd_err; /* what becomes 0, 1, 2; -1 or 0 (unset): /dev/null for 0, the parent's for 1 and 2 */
-	const int *pass_fds;       /* kept open under the same numbers */
+	const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+	const char *const *envp; /* NULL: the parent's environment */
+	const char *cwd;         /* NULL: the parent's */
+	/* What becomes 0, 1, 2; -1 or 0 (unset): /dev/null for 0, the parent's for 1 and 2. */
+	int fd_in, fd_out, fd_err;
+	const int *pass_fds; /* kept open under the same numbers */
 	size_t n_pass_fds;
-	bool die_with_parent;      /* SIGKILL when the spawning thread's process ends (PR_SET_PDEATHSIG) */
-	bool same_group;           /* stay in the parent's process group (default: a group of its own) */
+	bool die_with_parent; /* SIGKILL when the spawning thread's process ends (PR_SET_PDEATHSIG) */
+	bool same_group;      /* stay in the parent's process group (default: a group of its own) */
 };
 
 /** Start a child. The caller ends with process_wait() or process_kill(). */

@@ -25,7 +25,6 @@ bool str_split_next(struct str *rest, char sep, struct str *ret);
 int str_to_i64(const char *s, int64_t *ret);
 int str_to_u64(const char *s, uint64_t *ret);
 /** malloc'ed formatted string, or NULL. */
-__attribute__((format(printf, 1, 2)))
-char *str_printf(const char *fmt, ...);
+char *str_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Copy @src into @dst of @size bytes, always terminated. 0, or -ENAMETOOLONG when it was cut. */
 int str_copy(char *dst, size_t size, const char *src);

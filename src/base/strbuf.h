@@ -21,8 +21,7 @@ struct strbuf {
 void strbuf_add(struct strbuf *b, const void *data, size_t n);
 void strbuf_adds(struct strbuf *b, const char *s);
 void strbuf_addc(struct strbuf *b, char c);
-__attribute__((format(printf, 2, 3)))
-void strbuf_addf(struct strbuf *b, const char *fmt, ...);
+void strbuf_addf(struct strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Append @s as a JSON string with its quotes. */
 void strbuf_add_json(struct strbuf *b, const char *s, size_t n);
 /** Drop the first @n bytes (all, if there are fewer). */

@@ -28,9 +28,7 @@ static int print_definition(const struct kind *k, enum format format, bool first
 {
 	JSON_AUTO crd = kind_to_crd(k);
 	CLEANUP(free_p)
-	char *text = crd == NULL             ? NULL
-		     : format == FORMAT_JSON ? json_to_text_indent(crd, 4)
-					     : yaml_to_text(crd);
+	char *text = crd == NULL ? NULL : format == FORMAT_JSON ? json_to_text_indent(crd, 4) : yaml_to_text(crd);
 	if (text == NULL)
 		return -1;
 	const size_t n = strlen(text);

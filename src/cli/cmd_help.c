@@ -19,7 +19,8 @@ static int help_run(int argc, char **argv)
 		return rc > 0 ? 0 : 2;
 	if (words == 0) {
 		(void)fputs("Sluice gives data-intensive programs a mounted, cached dataset.\n\n"
-			    "Usage: sluice COMMAND [OPTION...]\n\nCommands:\n", stdout);
+			    "Usage: sluice COMMAND [OPTION...]\n\nCommands:\n",
+			    stdout);
 		list_commands(false);
 		(void)fputs("\nRoles that 'sluice up' starts:\n", stdout);
 		list_commands(true);

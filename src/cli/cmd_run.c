@@ -36,8 +36,11 @@ static void print_table(const struct run_figures *f, bool http)
 	char total[32], a[32];
 	bytes_format_fluid(f->bytes, total);
 	const char *dropped = f->page_cache_dropped ? "page cache dropped" : "page cache NOT dropped: no permission";
-	(void)printf("%llu files, %s, read by 4 readers; %s before each reading\n", (unsigned long long)f->files, total, dropped);
-	(void)printf("  %-46s %s\n", http ? "source without Sluice (plain GETs)" : "source without Sluice (the directory itself)", speed(f->source, a));
+	(void)printf("%llu files, %s, read by 4 readers; %s before each reading\n", (unsigned long long)f->files, total,
+		     dropped);
+	(void)printf("  %-46s %s\n",
+		     http ? "source without Sluice (plain GETs)" : "source without Sluice (the directory itself)",
+		     speed(f->source, a));
 	(void)printf("  %-46s %s\n", "first read through the mount (cache cold)", speed(f->first_read, a));
 	(void)printf("  %-46s %s\n", "second read through the mount (cache warm)", speed(f->second_read, a));
 	(void)printf("  %-46s %s\n", "this machine's disk (plain copies of the files)", speed(f->disk, a));
@@ -46,11 +49,13 @@ static void print_table(const struct run_figures *f, bool http)
 
 static int print_json(const struct run_options *o, const char *phase, const struct run_figures *f)
 {
+	/* clang-format off */
 	JSON_AUTO j = json_pack("{s:{s:s,s:s,s:s}, s:s, s:I, s:I, s:{s:I,s:I,s:I,s:I}}",
 				"dataset", "namespace", "default", "name", o->name, "phase", phase, "mount", o->mount_dir,
 				"files", (json_int_t)f->files, "bytes", (json_int_t)f->bytes, "bytesPerSecond",
 				"source", (json_int_t)f->source, "firstRead", (json_int_t)f->first_read,
 				"secondRead", (json_int_t)f->second_read, "disk", (json_int_t)f->disk);
+	/* clang-format on */
 	CLEANUP(free_p) char *text = j == NULL ? NULL : json_to_text(j, NULL);
 	if (text == NULL)
 		return -ENOMEM;
@@ -59,7 +64,8 @@ static int print_json(const struct run_options *o, const char *phase, const stru
 }
 
 /* With the objects there: measure, print, stay. */
-static int use_mount(const struct run_arguments *a, const struct run_options *o, struct run_objects *ro, int signal_fd, struct error *err)
+static int use_mount(const struct run_arguments *a, const struct run_options *o, struct run_objects *ro, int signal_fd,
+		     struct error *err)
 {
 	progress_end();
 	/* With -o json standard output carries one object and nothing else. */
@@ -108,7 +114,9 @@ static int run_in_cluster(const struct run_arguments *a, const struct run_option
 	run_cluster_leave(&cluster, o->data_dir);
 	progress_end();
 	if (clean != 0) {
-		(void)fprintf(stderr, "sluice run: clean-up: %s; the next 'sluice run' with this --data-dir goes on with it\n", clean_err.msg);
+		(void)fprintf(stderr,
+			      "sluice run: clean-up: %s; the next 'sluice run' with this --data-dir goes on with it\n",
+			      clean_err.msg);
 		if (rc == 0)
 			return error_set(err, clean, "clean-up: %s", clean_err.msg);
 	}
@@ -150,13 +158,17 @@ static int absolute_path(const char *path, char **ret, struct error *err)
 	return 0;
 }
 
-static int run_with_source(const struct run_arguments *a, const struct run_source *source, int signal_fd, struct error *err)
+static int run_with_source(const struct run_arguments *a, const struct run_source *source, int signal_fd,
+			   struct error *err)
 {
 	CLEANUP(free_p) char *name = a->name == NULL ? run_source_name(source) : strdup(a->name);
 	if (name == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (!name_is_valid(name))
-		return error_set(err, -EINVAL, "--name '%s': a name has at most 40 lower-case letters, digits and '-', and starts with a letter", name);
+		return error_set(
+			err, -EINVAL,
+			"--name '%s': a name has at most 40 lower-case letters, digits and '-', and starts with a letter",
+			name);
 	CLEANUP(free_p) char *data_dir = NULL;
 	int rc = machine_data_dir(a->data_dir, &data_dir, err);
 	CLEANUP(free_p) char *default_mount = str_printf("/mnt/sluice/%s", name);
@@ -226,16 +238,17 @@ static int run_run(int argc, char **argv)
 const struct command cmd_run = {
 	.name = "run",
 	.summary = "Mount a source as a cached directory and measure it",
-	.usage = "Usage: sluice run SOURCE [--mount DIR] [--cache SIZE] [--name N] [--data-dir DIR] [--exit] [-o json]\n\n"
-		 "Mounts SOURCE, a directory or an http(s) URL with index pages, at DIR, with a cache in front of it; reads\n"
-		 "everything twice and prints the speeds. Stays until Ctrl-C, which cleans everything up. Needs root.\n\n"
-		 "  --mount DIR       where the data appears (default /mnt/sluice/NAME)\n"
-		 "  --cache SIZE      how much of it is kept on this machine's disk, 10Gi say (default: half of what is free)\n"
-		 "  --name N          name of the Dataset (default: from the source)\n"
-		 "  --data-dir DIR    where cluster and cache are kept (default " MACHINE_DATA_DIR ")\n"
-		 "  --exit            clean up and end after measuring\n"
-		 "  -o json           print one JSON object at the end instead of the table\n\n"
-		 "Joins the cluster that serves the data directory, or starts one; the last run to leave ends it.\n"
-		 "Exit status: 0 done, 1 failed (the message says what to do), 2 wrong usage, 130 interrupted.\n",
+	.usage =
+		"Usage: sluice run SOURCE [--mount DIR] [--cache SIZE] [--name N] [--data-dir DIR] [--exit] [-o json]\n\n"
+		"Mounts SOURCE, a directory or an http(s) URL with index pages, at DIR, with a cache in front of it; reads\n"
+		"everything twice and prints the speeds. Stays until Ctrl-C, which cleans everything up. Needs root.\n\n"
+		"  --mount DIR       where the data appears (default /mnt/sluice/NAME)\n"
+		"  --cache SIZE      how much of it is kept on this machine's disk, 10Gi say (default: half of what is free)\n"
+		"  --name N          name of the Dataset (default: from the source)\n"
+		"  --data-dir DIR    where cluster and cache are kept (default " MACHINE_DATA_DIR ")\n"
+		"  --exit            clean up and end after measuring\n"
+		"  -o json           print one JSON object at the end instead of the table\n\n"
+		"Joins the cluster that serves the data directory, or starts one; the last run to leave ends it.\n"
+		"Exit status: 0 done, 1 failed (the message says what to do), 2 wrong usage, 130 interrupted.\n",
 	.run = run_run,
 };

@@ -25,8 +25,8 @@
 #include "cli/supervisor.h"
 #include "cli/up_protocol.h"
 
-#define MAX_CLIENTS 64
-#define IDLE_START_NS (5 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
+#define MAX_CLIENTS     64
+#define IDLE_START_NS   (5 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
 #define STOP_TIMEOUT_NS (90 * NSEC_PER_SEC)
 
 struct up {
@@ -54,8 +54,10 @@ static int lock_data_dir(struct up *u, struct error *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		const ssize_t n = pread(fd, pid, sizeof pid - 1, 0);
 		pid[n > 0 ? n : 0] = '\0';
-		return error_set(err, -EBUSY, "process %s serves the data directory '%s' already: stop it, or choose another --data-dir",
-				 pid, u->data_dir);
+		return error_set(
+			err, -EBUSY,
+			"process %s serves the data directory '%s' already: stop it, or choose another --data-dir", pid,
+			u->data_dir);
 	}
 	const int n = snprintf(pid, sizeof pid, "%d", getpid());
 	if (ftruncate(fd, 0) != 0 || file_pwrite_all(fd, pid, (size_t)n, 0) != 0)
@@ -75,7 +77,8 @@ static int open_socket(struct up *u, struct error *err)
 	const int saved = errno;
 	(void)umask(old);
 	if (rc != 0 || listen(fd, MAX_CLIENTS) != 0)
-		return error_set(err, rc != 0 ? -saved : -errno, "listen on '%s': %s", addr.sun_path, strerror(rc != 0 ? saved : errno));
+		return error_set(err, rc != 0 ? -saved : -errno, "listen on '%s': %s", addr.sun_path,
+				 strerror(rc != 0 ? saved : errno));
 	u->listen_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -86,8 +89,7 @@ static void drop_client(struct up *u, size_t i)
 	u->clients[i] = u->clients[--u->n_clients];
 }
 
-__attribute__((format(printf, 3, 4)))
-static void tell(struct up *u, int only_fd, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void tell(struct up *u, int only_fd, const char *fmt, ...)
 {
 	char line[UP_LINE_MAX];
 	va_list ap;
@@ -145,29 +147,38 @@ static void api_ready(void *ctx, const char *detail)
 	if (!str_has_prefix(detail, "https://"))
 		return;
 	/* After a restart clients must find it where it was, whatever port was asked for first. */
+	/* clang-format off */
 	const char *argv[] = {u->self, "api", "--data-dir", u->data_dir, "--listen", detail + strlen("https://"),
 			      "--kubeconfig", u->kubeconfig, NULL};
+	/* clang-format on */
 	(void)supervisor_set_argv(u->sup, "api", argv);
 }
 
 static int add_api(struct up *u, const char *listen)
 {
-	const char *argv[] = {u->self, "api", "--data-dir", u->data_dir, "--listen", listen, "--kubeconfig", u->kubeconfig, NULL};
-	return supervisor_add(u->sup, &(struct role_options){.name = "api", .argv = argv, .on_ready = api_ready, .ctx = u}, NULL);
+	/* clang-format off */
+	const char *argv[] = {u->self, "api", "--data-dir", u->data_dir, "--listen", listen,
+			      "--kubeconfig", u->kubeconfig, NULL};
+	/* clang-format on */
+	return supervisor_add(
+		u->sup, &(struct role_options){.name = "api", .argv = argv, .on_ready = api_ready, .ctx = u}, NULL);
 }
 
 static int add_roles(struct up *u, struct error *err)
 {
 	CLEANUP(free_p) char *kubelet = str_printf("%s/kubelet", u->data_dir);
-	CLEANUP(free_p) char *endpoint = str_printf("unix://%s/kubelet/csi-plugins/fuse.csi.fluid.io/csi.sock", u->data_dir);
+	CLEANUP(free_p)
+	char *endpoint = str_printf("unix://%s/kubelet/csi-plugins/fuse.csi.fluid.io/csi.sock", u->data_dir);
 	if (kubelet == NULL || endpoint == NULL || add_api(u, u->listen) != 0)
 		return error_set(err, -ENOMEM, "out of memory");
+	/* clang-format off */
 	const char *controller[] = {u->self, "controller", "--kubeconfig", u->kubeconfig, "--workloads", "--install-crds",
 				    "--allowed-host-paths", "/", NULL};
 	const char *csi[] = {u->self, "csi", "--endpoint", endpoint, "--nodeid", u->node_name, "--kubeconfig", u->kubeconfig,
 			     "--kubelet-root", kubelet, NULL};
 	const char *agent[] = {u->self, "agent", "--kubeconfig", u->kubeconfig, "--data-dir", u->data_dir,
 			       "--node-name", u->node_name, "--kubelet-root", kubelet, "--end-pods-on-exit", NULL};
+	/* clang-format on */
 	const struct role_options roles[] = {
 		{.name = "controller", .argv = controller, .after = "api"},
 		{.name = "csi", .argv = csi, .after = "api"},
@@ -190,7 +201,8 @@ static int prepare(struct up *u, struct error *err)
 	if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
 		(void)str_copy(host, sizeof host, "localhost");
 	u->node_name = strdup(host);
-	u->kubeconfig = u->kubeconfig_option != NULL ? strdup(u->kubeconfig_option) : str_printf("%s/admin.kubeconfig", u->data_dir);
+	u->kubeconfig = u->kubeconfig_option != NULL ? strdup(u->kubeconfig_option)
+						     : str_printf("%s/admin.kubeconfig", u->data_dir);
 	if (logs == NULL || mount_root == NULL || u->self == NULL || u->node_name == NULL || u->kubeconfig == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (char *p = u->node_name; *p != '\0'; p++) {
@@ -340,7 +352,8 @@ static int up_run(int argc, char **argv)
 	u.started_at = clock_mono_ns();
 	if (rc == 0) {
 		u.signal_fd = stop_signal_fd();
-		rc = u.signal_fd < 0 ? error_set(&err, u.signal_fd, "signalfd: %s", strerror(-u.signal_fd)) : prepare(&u, &err);
+		rc = u.signal_fd < 0 ? error_set(&err, u.signal_fd, "signalfd: %s", strerror(-u.signal_fd))
+				     : prepare(&u, &err);
 	}
 	if (rc == 0)
 		rc = serve(&u, &err);
@@ -355,15 +368,16 @@ static int up_run(int argc, char **argv)
 const struct command cmd_up = {
 	.name = "up",
 	.summary = "Run the one-machine cluster",
-	.usage = "Usage: sluice up [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--api-only] [--until-idle]\n\n"
-		 "Serves a Kubernetes API on this machine and runs what a cluster runs behind it: workload controllers,\n"
-		 "a node agent, the CSI plug-in and the Dataset and Runtime controllers. Needs root.\n\n"
-		 "  --data-dir DIR        where everything is kept (default " MACHINE_DATA_DIR ")\n"
-		 "  --listen ADDR:PORT    where the API is served (default 127.0.0.1:6443; port 0: any free one)\n"
-		 "  --kubeconfig FILE     where the administrator's kubeconfig is written (default DIR/admin.kubeconfig)\n"
-		 "  --api-only            serve the API alone; needs no root\n"
-		 "  --until-idle          end when the last 'sluice run' that joined has left\n\n"
-		 "Prints 'ready: https://ADDR:PORT' on standard output when everything serves. SIGTERM or Ctrl-C ends it,\n"
-		 "pods and mounts included. The logs of its parts are in DIR/logs.\n",
+	.usage =
+		"Usage: sluice up [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--api-only] [--until-idle]\n\n"
+		"Serves a Kubernetes API on this machine and runs what a cluster runs behind it: workload controllers,\n"
+		"a node agent, the CSI plug-in and the Dataset and Runtime controllers. Needs root.\n\n"
+		"  --data-dir DIR        where everything is kept (default " MACHINE_DATA_DIR ")\n"
+		"  --listen ADDR:PORT    where the API is served (default 127.0.0.1:6443; port 0: any free one)\n"
+		"  --kubeconfig FILE     where the administrator's kubeconfig is written (default DIR/admin.kubeconfig)\n"
+		"  --api-only            serve the API alone; needs no root\n"
+		"  --until-idle          end when the last 'sluice run' that joined has left\n\n"
+		"Prints 'ready: https://ADDR:PORT' on standard output when everything serves. SIGTERM or Ctrl-C ends it,\n"
+		"pods and mounts included. The logs of its parts are in DIR/logs.\n",
 	.run = up_run,
 };

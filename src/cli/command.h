@@ -5,26 +5,26 @@
 
 struct command {
 	const char *name;
-	const char *summary;  /* one line for `sluice help` */
+	const char *summary; /* one line for `sluice help` */
 	/*
 	 * The whole help text of `sluice help NAME` and `sluice NAME --help`, ends with a newline. Shell completion reads it: the
 	 * first word after "Usage: sluice NAME" says what the argument is, and for each option "--name VALUE" what its value is (FILE,
 	 * DIR, or a choice: a|b), from a line "  --name VALUE  description" where there is one.
 	 */
 	const char *usage;
-	bool hidden;          /* a role that `up` starts: not in the list that users see first */
+	bool hidden; /* a role that `up` starts: not in the list that users see first */
 	/** argv[0] is the command's name; options_parse() comes first. Returns the exit status: 0 done, 1 failed, 2 wrong usage. */
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_completion, cmd_controller, cmd_crds, cmd_csi, cmd_fuse, cmd_help,
-	cmd_run, cmd_up, cmd_version;
+extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_completion, cmd_controller, cmd_crds, cmd_csi,
+	cmd_fuse, cmd_help, cmd_run, cmd_up, cmd_version;
 
 /** One option of a command, declared as a table. */
 struct option_spec {
-	const char *name;              /* "data-dir", given as --data-dir VALUE or --data-dir=VALUE; or "o" for -o VALUE */
+	const char *name; /* "data-dir", given as --data-dir VALUE or --data-dir=VALUE; or "o" for -o VALUE */
 	enum { OPT_STRING, OPT_FLAG, OPT_INT, OPT_DURATION, OPT_QUANTITY } type;
-	void *value;                   /* const char **, bool *, int64_t * (durations in ns, quantities in bytes) */
+	void *value; /* const char **, bool *, int64_t * (durations in ns, quantities in bytes) */
 };
 
 /**

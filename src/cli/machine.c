@@ -31,12 +31,15 @@ int machine_check(struct error *err)
 		return error_set(err, -EPERM, "root is needed to run containers and mounts: run it with sudo");
 	CLEANUP(close_fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, -ENODEV, "open '/dev/fuse': %s: load the kernel's module with 'modprobe fuse', or give this "
-				 "container the device", strerror(errno));
+		return error_set(err, -ENODEV,
+				 "open '/dev/fuse': %s: load the kernel's module with 'modprobe fuse', or give this "
+				 "container the device",
+				 strerror(errno));
 	static const char *const programs[] = {"runc", "conmon"};
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
 		if (!in_path(programs[i]))
-			return error_set(err, -ENOENT, "the program '%s' is not here: apt-get install %s", programs[i], programs[i]);
+			return error_set(err, -ENOENT, "the program '%s' is not here: apt-get install %s", programs[i],
+					 programs[i]);
 	}
 	return 0;
 }
@@ -50,8 +53,10 @@ int machine_data_dir(const char *dir, char **ret, struct error *err)
 	if (full == NULL)
 		return error_set(err, -errno, "data directory '%s': %s", dir, strerror(errno));
 	if (strlen(full) > MACHINE_DATA_DIR_MAX)
-		return error_set(err, -ENAMETOOLONG, "data directory '%s': longer than %d characters, which leaves no room for the "
-				 "names of sockets in it: choose a shorter --data-dir", full, MACHINE_DATA_DIR_MAX);
+		return error_set(err, -ENAMETOOLONG,
+				 "data directory '%s': longer than %d characters, which leaves no room for the "
+				 "names of sockets in it: choose a shorter --data-dir",
+				 full, MACHINE_DATA_DIR_MAX);
 	*ret = TAKE(full);
 	return 0;
 }

@@ -16,8 +16,7 @@ struct kube_client;
 struct kube_config;
 
 /* Progress: one line that is rewritten on a terminal, a line for each change elsewhere; always on standard error. */
-__attribute__((format(printf, 1, 2)))
-void progress(const char *fmt, ...);
+void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** End a rewritten line, so that other output starts on one of its own. */
 void progress_end(void);
 
@@ -39,7 +38,7 @@ char *run_source_name(const struct run_source *s);
 
 /** A place in the one-machine cluster: a connection to `sluice up`, which ends when the last run has left. */
 struct run_cluster {
-	int fd;                     /* to up.sock */
+	int fd; /* to up.sock */
 	char *kubeconfig;
 	struct kube_config *config;
 	struct kube_client *client;
@@ -63,7 +62,8 @@ struct run_objects;
 /** Remove what runs left behind that ended without cleaning up, and stale mounts. */
 int run_objects_clear_orphans(struct kube_client *c, int signal_fd, struct error *err);
 /** Create Dataset and ReservoirRuntime, wait until Bound; then the pod that mounts, until the data is at mount_dir. -EINTR on a signal. */
-int run_objects_create(struct kube_client *c, const struct run_options *o, int signal_fd, struct run_objects **ret, struct error *err);
+int run_objects_create(struct kube_client *c, const struct run_options *o, int signal_fd, struct run_objects **ret,
+		       struct error *err);
 /** The dataset's phase, copied. */
 void run_objects_phase(struct run_objects *ro, char out[static 32]);
 /** Delete them, wait until they are gone (a second signal ends the waiting: -EINTR), detach what is still mounted, free. Accepts NULL. */

@@ -51,7 +51,8 @@ static int start_up(const char *data_dir, struct error *err)
 		return error_set(err, -errno, "open '%s': %s", log_path, strerror(errno));
 	const char *argv[] = {self, "up", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--until-idle", NULL};
 	struct process p;
-	rc = process_spawn(&(struct process_options){.argv = argv, .fd_in = -1, .fd_out = null, .fd_err = log}, &p, err);
+	rc = process_spawn(&(struct process_options){.argv = argv, .fd_in = -1, .fd_out = null, .fd_err = log}, &p,
+			   err);
 	if (rc != 0)
 		return error_wrap(err, rc, "start the cluster");
 	close_fd(&p.pidfd); /* it is its own master; we talk to it over its socket */
@@ -64,7 +65,8 @@ static int read_line(int fd, int signal_fd, int64_t deadline, char line[static U
 	for (size_t n = 0; n < UP_LINE_MAX - 1;) {
 		const int64_t left = deadline - clock_mono_ns();
 		if (left <= 0)
-			return error_set(err, -ETIMEDOUT, "the cluster does not get ready in time: see the logs in its data directory");
+			return error_set(err, -ETIMEDOUT,
+					 "the cluster does not get ready in time: see the logs in its data directory");
 		struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
 		(void)poll(fds, 2, (int)(left / NSEC_PER_MSEC) + 1);
 		if (fds[1].revents != 0)
@@ -73,7 +75,8 @@ static int read_line(int fd, int signal_fd, int64_t deadline, char line[static U
 			continue;
 		const ssize_t k = read(fd, line + n, 1);
 		if (k == 0 || (k < 0 && errno != EINTR))
-			return error_set(err, -ECONNRESET, "the cluster ended while it was starting: see up.log in its logs");
+			return error_set(err, -ECONNRESET,
+					 "the cluster ended while it was starting: see up.log in its logs");
 		if (k == 1 && line[n] == '\n') {
 			line[n] = '\0';
 			return 0;
@@ -96,7 +99,8 @@ static int await_ready(struct run_cluster *c, int signal_fd, int64_t deadline, s
 		}
 		if (str_has_prefix(line, "failed "))
 			return error_set(err, -ECHILD, "the cluster cannot start: %s", line + strlen("failed "));
-		progress("starting the cluster: waiting for %s", line + (str_has_prefix(line, "wait ") ? strlen("wait ") : 0));
+		progress("starting the cluster: waiting for %s",
+			 line + (str_has_prefix(line, "wait ") ? strlen("wait ") : 0));
 	}
 }
 
@@ -118,7 +122,8 @@ static int connect_or_start(const char *data_dir, int signal_fd, int64_t deadlin
 			const int rc = start_up(data_dir, err);
 			if (rc != 0)
 				return rc;
-			start_again_at = now + 3 * NSEC_PER_SEC; /* the one that was ending held the lock: ours gave up */
+			start_again_at =
+				now + 3 * NSEC_PER_SEC; /* the one that was ending held the lock: ours gave up */
 		}
 		if (poll(&(struct pollfd){.fd = signal_fd, .events = POLLIN}, 1, 20) > 0)
 			return error_set(err, -EINTR, "interrupted");

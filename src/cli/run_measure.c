@@ -23,10 +23,10 @@
 #include "cli/run.h"
 #include "net/http_client.h"
 
-#define READERS 4
-#define BUFFER (1 << 20)
-#define MAX_FILES 1000000
-#define MAX_DEPTH 64
+#define READERS      4
+#define BUFFER       (1 << 20)
+#define MAX_FILES    1000000
+#define MAX_DEPTH    64
 #define SAMPLE_BYTES (UINT64_C(512) << 20) /* source and disk: at most so much */
 
 struct file_list {
@@ -73,7 +73,8 @@ static int list_files(int root, const char *rel, int depth, struct file_list *l,
 {
 	if (depth > MAX_DEPTH)
 		return error_set(err, -ELOOP, "'%s': more than %d directories deep", rel, MAX_DEPTH);
-	CLEANUP(close_fd) int fd = openat(root, rel[0] == '\0' ? "." : rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(close_fd)
+	int fd = openat(root, rel[0] == '\0' ? "." : rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (d == NULL)
 		return error_set(err, -errno, "list '%s': %s", rel, strerror(errno));
@@ -100,16 +101,16 @@ static int list_files(int root, const char *rel, int depth, struct file_list *l,
 /* One reading of a list of files by READERS threads. */
 struct reading {
 	const struct file_list *files;
-	size_t end;                 /* files[0..end) are read */
-	int root;                   /* directory, or -1: over HTTP */
+	size_t end; /* files[0..end) are read */
+	int root;   /* directory, or -1: over HTTP */
 	const char *url;
 	struct http_client *http;
 	atomic_size_t next;
 	atomic_uint_fast64_t bytes; /* read so far */
 	atomic_bool stop;
 	atomic_int running;
-	int done_fd;                /* eventfd: a reader ended */
-	pthread_mutex_t lock;       /* guards err */
+	int done_fd;          /* eventfd: a reader ended */
+	pthread_mutex_t lock; /* guards err */
 	struct error err;
 };
 
@@ -149,7 +150,8 @@ static int get_file(struct reading *r, const char *path, struct error *err)
 	struct strbuf url = STRBUF_INIT(1 << 20);
 	strbuf_adds(&url, r->url);
 	for (const unsigned char *p = (const unsigned char *)path; *p != '\0'; p++) {
-		const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~/", *p) != NULL;
+		const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+				   strchr("-._~/", *p) != NULL;
 		if (plain)
 			strbuf_addc(&url, (char)*p);
 		else
@@ -158,7 +160,11 @@ static int get_file(struct reading *r, const char *path, struct error *err)
 	CLEANUP(free_p) char *text = NULL;
 	if (strbuf_take(&url, &text) != 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	const struct http_call call = {.method = "GET", .url = text, .on_data = count_data, .ctx = r, .cancel = &r->stop,
+	const struct http_call call = {.method = "GET",
+				       .url = text,
+				       .on_data = count_data,
+				       .ctx = r,
+				       .cancel = &r->stop,
 				       .stall_timeout_ns = 60 * NSEC_PER_SEC};
 	struct http_answer answer = {0};
 	const int rc = http_client_do(r->http, &call, &answer, err);
@@ -192,11 +198,13 @@ static void show_reading(struct reading *r, const char *what, int64_t started)
 {
 	const uint64_t bytes = atomic_load_explicit(&r->bytes, memory_order_relaxed);
 	const double seconds = (double)(clock_mono_ns() - started) / 1e9;
-	progress("%s: %.1f MiB, %.1f MiB/s", what, (double)bytes / 1048576, seconds > 0 ? (double)bytes / 1048576 / seconds : 0);
+	progress("%s: %.1f MiB, %.1f MiB/s", what, (double)bytes / 1048576,
+		 seconds > 0 ? (double)bytes / 1048576 / seconds : 0);
 }
 
 /* Wait for the readers; a signal makes them stop. The threads are joined unless they hang in the kernel (then they are left to it). */
-static int await_readers(struct reading *r, const pthread_t *threads, int n, int signal_fd, const char *what, struct error *err)
+static int await_readers(struct reading *r, const pthread_t *threads, int n, int signal_fd, const char *what,
+			 struct error *err)
 {
 	const int64_t started = clock_mono_ns();
 	int64_t give_up = INT64_MAX;
@@ -254,8 +262,8 @@ static int reading_run(struct reading *r, int signal_fd, const char *what, uint6
 	return rc;
 }
 
-static int measure(const struct file_list *files, size_t end, const char *dir, const struct run_source *source, int signal_fd,
-		   const char *what, uint64_t *ret_speed, struct error *err)
+static int measure(const struct file_list *files, size_t end, const char *dir, const struct run_source *source,
+		   int signal_fd, const char *what, uint64_t *ret_speed, struct error *err)
 {
 	struct reading *r = calloc(1, sizeof *r);
 	if (r == NULL)
@@ -267,7 +275,8 @@ static int measure(const struct file_list *files, size_t end, const char *dir, c
 		rc = r->root < 0 ? error_set(err, -errno, "open '%s': %s", dir, strerror(errno)) : 0;
 	} else {
 		r->url = source->location;
-		rc = http_client_new(&(struct http_client_options){.user_agent = "sluice/" SLUICE_VERSION}, &r->http, err);
+		rc = http_client_new(&(struct http_client_options){.user_agent = "sluice/" SLUICE_VERSION}, &r->http,
+				     err);
 	}
 	if (rc == 0)
 		rc = reading_run(r, signal_fd, what, ret_speed, err);
@@ -314,7 +323,8 @@ static int copy_file(int from_root, const char *path, int to_root, const char *n
 }
 
 /* Plain copies of the sample on the data directory's disk, named by number. */
-static int copy_sample(const struct file_list *l, size_t end, const char *from, const char *to, int signal_fd, struct file_list *ret, struct error *err)
+static int copy_sample(const struct file_list *l, size_t end, const char *from, const char *to, int signal_fd,
+		       struct file_list *ret, struct error *err)
 {
 	CLEANUP(close_fd) int from_root = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(close_fd) int to_root = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -335,7 +345,8 @@ static int copy_sample(const struct file_list *l, size_t end, const char *from, 
 	return 0;
 }
 
-static int measure_disk(const struct run_options *o, const struct file_list *l, int signal_fd, uint64_t *ret_speed, struct error *err)
+static int measure_disk(const struct run_options *o, const struct file_list *l, int signal_fd, uint64_t *ret_speed,
+			struct error *err)
 {
 	CLEANUP(free_p) char *dir = str_printf("%s/measure-%d", o->data_dir, getpid());
 	if (dir == NULL)
@@ -369,7 +380,8 @@ int run_measure(const struct run_options *o, int signal_fd, struct run_figures *
 	f.bytes = l->bytes;
 	f.page_cache_dropped = drop_page_cache();
 	if (rc == 0)
-		rc = measure(l, sample_end(l), o->source->http ? NULL : o->source->location, o->source, signal_fd, "reading the source without Sluice", &f.source, err);
+		rc = measure(l, sample_end(l), o->source->http ? NULL : o->source->location, o->source, signal_fd,
+			     "reading the source without Sluice", &f.source, err);
 	if (rc == 0) {
 		(void)drop_page_cache();
 		rc = measure(l, l->n, o->mount_dir, NULL, signal_fd, "first read", &f.first_read, err);

@@ -16,13 +16,13 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cli/run.h"
-#include "json/json.h"
 #include "kube/client.h"
 #include "kube/informer.h"
+#include "json/json.h"
 
-#define RUN_NAMESPACE "default"
-#define RUN_LABEL "sluice.local/run" /* value: PID-STARTTIME of the run that owns the object */
-#define BIND_TIMEOUT_NS (120 * NSEC_PER_SEC)
+#define RUN_NAMESPACE     "default"
+#define RUN_LABEL         "sluice.local/run" /* value: PID-STARTTIME of the run that owns the object */
+#define BIND_TIMEOUT_NS   (120 * NSEC_PER_SEC)
 #define DELETE_TIMEOUT_NS (90 * NSEC_PER_SEC)
 
 enum { WATCH_DATASET, WATCH_RUNTIME, WATCH_PODS, WATCHES };
@@ -37,7 +37,8 @@ struct run_objects {
 
 static const struct kube_resource *watched(int i)
 {
-	const struct kube_resource *const resources[WATCHES] = {&dataset_kind.resource, &reservoir_runtime_kind.resource, &KUBE_POD};
+	const struct kube_resource *const resources[WATCHES] = {&dataset_kind.resource,
+								&reservoir_runtime_kind.resource, &KUBE_POD};
 	return resources[i];
 }
 
@@ -78,7 +79,8 @@ static void on_change(void *ctx, enum informer_event ev, const json_t *old, cons
 static int start_watches(struct run_objects *ro, struct error *err)
 {
 	for (int i = 0; i < WATCHES; i++) {
-		int rc = informer_new(ro->client, watched(i), &(struct informer_options){.ns = RUN_NAMESPACE}, &ro->watch[i], err);
+		int rc = informer_new(ro->client, watched(i), &(struct informer_options){.ns = RUN_NAMESPACE},
+				      &ro->watch[i], err);
 		if (rc == 0)
 			rc = informer_add_handler(ro->watch[i], on_change, ro);
 		if (rc == 0)
@@ -95,8 +97,8 @@ static int start_watches(struct run_objects *ro, struct error *err)
 }
 
 /* Call @done each time something changed until it says non-zero (1: done). -EINTR on a signal, -ETIMEDOUT. */
-static int wait_until(struct run_objects *ro, int signal_fd, int64_t timeout_ns, int (*done)(struct run_objects *ro, struct error *err),
-		      const char *what, struct error *err)
+static int wait_until(struct run_objects *ro, int signal_fd, int64_t timeout_ns,
+		      int (*done)(struct run_objects *ro, struct error *err), const char *what, struct error *err)
 {
 	const int64_t deadline = clock_mono_ns() + timeout_ns;
 	for (;;) {
@@ -125,11 +127,13 @@ static json_t *labels_of_run(void)
 
 static json_t *dataset_object(const struct run_options *o)
 {
+	/* clang-format off */
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:{s:s, s:[s], s:[{s:s, s:s, s:s, s:b}]}}",
 			 "apiVersion", "data.fluid.io/v1alpha1", "kind", "Dataset",
 			 "metadata", "name", o->name, "namespace", RUN_NAMESPACE, "labels", labels_of_run(),
 			 "spec", "placement", "Shared", "accessModes", "ReadOnlyMany",
 			 "mounts", "mountPoint", o->source->mount_point, "name", o->name, "path", "/", "readOnly", 1);
+	/* clang-format on */
 }
 
 static json_t *runtime_object(const struct run_options *o)
@@ -138,16 +142,19 @@ static json_t *runtime_object(const struct run_options *o)
 	CLEANUP(free_p) char *quota = str_printf("%lld", (long long)o->cache_bytes);
 	if (cache == NULL || quota == NULL)
 		return NULL;
+	/* clang-format off */
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:{s:i, s:{s:[{s:s, s:s, s:s, s:s}]}}}",
 			 "apiVersion", "data.fluid.io/v1alpha1", "kind", "ReservoirRuntime",
 			 "metadata", "name", o->name, "namespace", RUN_NAMESPACE, "labels", labels_of_run(),
 			 "spec", "replicas", 1, "tieredstore", "levels",
 			 "mediumtype", "SSD", "volumeType", "hostPath", "path", cache, "quota", quota);
+	/* clang-format on */
 }
 
 /* The pod binds its claim onto a host directory that propagates back: so the mount that the user sees came through the CSI plug-in. */
 static json_t *pod_object(const struct run_objects *ro)
 {
+	/* clang-format off */
 	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:{s:s, s:i, s:b, s:[{s:s, s:s, s:[s,s,s,s], s:{s:b}, s:[{s:s,s:s,s:b,s:s},{s:s,s:s,s:s}]}],"
 			 " s:[{s:s, s:{s:s,s:b}}, {s:s, s:{s:s, s:s}}]}}",
 			 "apiVersion", "v1", "kind", "Pod",
@@ -159,6 +166,7 @@ static json_t *pod_object(const struct run_objects *ro)
 			 "name", "host", "mountPath", "/host", "mountPropagation", "Bidirectional",
 			 "volumes", "name", "data", "persistentVolumeClaim", "claimName", ro->name, "readOnly", 1,
 			 "name", "host", "hostPath", "path", ro->mount_dir, "type", "Directory");
+	/* clang-format on */
 }
 
 static int create_object(struct run_objects *ro, const struct kube_resource *r, json_t *object, struct error *err)
@@ -169,7 +177,8 @@ static int create_object(struct run_objects *ro, const struct kube_resource *r, 
 	const int rc = kube_create(ro->client, r, RUN_NAMESPACE, obj, NULL, err);
 	if (rc != -EEXIST)
 		return rc;
-	return error_set(err, rc, "there is a %s '%s' already: choose another name with --name", r->kind, obj_name(obj));
+	return error_set(err, rc, "there is a %s '%s' already: choose another name with --name", r->kind,
+			 obj_name(obj));
 }
 
 /* Why a pod is not ready, in its own words; "" when it says nothing. Borrowed from @pod. */
@@ -177,14 +186,14 @@ static const char *pod_reason(const json_t *pod)
 {
 	size_t i;
 	json_t *cs, *cond;
-	json_array_foreach(json_at(pod, "status.containerStatuses"), i, cs) {
+	json_array_foreach (json_at(pod, "status.containerStatuses"), i, cs) {
 		const char *message = json_str(cs, "state.waiting.message", NULL);
 		if (message == NULL)
 			message = json_str(cs, "state.waiting.reason", NULL);
 		if (message != NULL && strcmp(message, "ContainerCreating") != 0)
 			return message;
 	}
-	json_array_foreach(json_at(pod, "status.conditions"), i, cond) {
+	json_array_foreach (json_at(pod, "status.conditions"), i, cond) {
 		const char *message = json_str(cond, "message", "");
 		if (strcmp(json_str(cond, "status", ""), "False") == 0 && message[0] != '\0')
 			return message;
@@ -197,10 +206,11 @@ static const char *dataset_reason(const json_t *dataset)
 	size_t i;
 	json_t *cond;
 	const char *reason = "";
-	json_array_foreach(json_at(dataset, "status.conditions"), i, cond) {
+	json_array_foreach (json_at(dataset, "status.conditions"), i, cond) {
 		const char *type = json_str(cond, "type", "");
 		const char *message = json_str(cond, "message", "");
-		const bool bad = strcmp(type, "NotReady") == 0 || (strcmp(type, "Ready") == 0 && strcmp(json_str(cond, "status", ""), "False") == 0);
+		const bool bad = strcmp(type, "NotReady") == 0 ||
+				 (strcmp(type, "Ready") == 0 && strcmp(json_str(cond, "status", ""), "False") == 0);
 		if (bad && message[0] != '\0')
 			reason = message;
 	}
@@ -213,13 +223,14 @@ static json_t *unready_pod(struct run_objects *ro)
 	JSON_AUTO pods = informer_list(ro->watch[WATCH_PODS], RUN_NAMESPACE);
 	size_t i, k;
 	json_t *pod, *cond;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		const char *release = obj_label(pod, "release");
 		if (strcmp(obj_name(pod), ro->pod) != 0 && (release == NULL || strcmp(release, ro->name) != 0))
 			continue;
 		bool ready = false;
-		json_array_foreach(json_at(pod, "status.conditions"), k, cond)
-			ready = ready || (strcmp(json_str(cond, "type", ""), "Ready") == 0 && strcmp(json_str(cond, "status", ""), "True") == 0);
+		json_array_foreach (json_at(pod, "status.conditions"), k, cond)
+			ready = ready || (strcmp(json_str(cond, "type", ""), "Ready") == 0 &&
+					  strcmp(json_str(cond, "status", ""), "True") == 0);
 		if (!ready)
 			return json_incref(pod);
 	}
@@ -230,7 +241,8 @@ static void show_waiting(struct run_objects *ro, const char *what, const char *r
 {
 	JSON_AUTO pod = unready_pod(ro);
 	if (pod != NULL)
-		progress("%s: waiting for pod %s (%s) %s", what, obj_name(pod), json_str(pod, "status.phase", "Pending"), pod_reason(pod));
+		progress("%s: waiting for pod %s (%s) %s", what, obj_name(pod),
+			 json_str(pod, "status.phase", "Pending"), pod_reason(pod));
 	else
 		progress("%s %s", what, reason);
 }
@@ -283,8 +295,9 @@ static int wait_mounted(struct run_objects *ro, int signal_fd, struct error *err
 		if (clock_mono_ns() < deadline)
 			continue;
 		JSON_AUTO pod = unready_pod(ro);
-		return error_set(err, -ETIMEDOUT, "the data is not mounted at '%s' after %lld s: pod %s: %s", ro->mount_dir,
-				 (long long)(BIND_TIMEOUT_NS / NSEC_PER_SEC), pod == NULL ? ro->pod : obj_name(pod),
+		return error_set(err, -ETIMEDOUT, "the data is not mounted at '%s' after %lld s: pod %s: %s",
+				 ro->mount_dir, (long long)(BIND_TIMEOUT_NS / NSEC_PER_SEC),
+				 pod == NULL ? ro->pod : obj_name(pod),
 				 pod == NULL ? "ready, but its mount does not reach the host" : pod_reason(pod));
 	}
 }
@@ -319,19 +332,22 @@ static int create_all(struct run_objects *ro, const struct run_options *o, int s
 	if (rc == 0)
 		rc = create_object(ro, &reservoir_runtime_kind.resource, runtime_object(o), err);
 	if (rc == 0)
-		rc = wait_until(ro, signal_fd, BIND_TIMEOUT_NS, dataset_bound, "the dataset does not get Bound in time", err);
+		rc = wait_until(ro, signal_fd, BIND_TIMEOUT_NS, dataset_bound, "the dataset does not get Bound in time",
+				err);
 	if (rc == -ETIMEDOUT) {
 		JSON_AUTO dataset = informer_get(ro->watch[WATCH_DATASET], RUN_NAMESPACE, ro->name);
 		JSON_AUTO pod = unready_pod(ro);
-		rc = error_set(err, rc, "the dataset is not Bound after %lld s: %s%s%s", (long long)(BIND_TIMEOUT_NS / NSEC_PER_SEC),
-			       dataset_reason(dataset), pod == NULL ? "" : "; pod ", pod == NULL ? "" : obj_name(pod));
+		rc = error_set(err, rc, "the dataset is not Bound after %lld s: %s%s%s",
+			       (long long)(BIND_TIMEOUT_NS / NSEC_PER_SEC), dataset_reason(dataset),
+			       pod == NULL ? "" : "; pod ", pod == NULL ? "" : obj_name(pod));
 	}
 	if (rc == 0)
 		rc = create_object(ro, &KUBE_POD, pod_object(ro), err);
 	return rc == 0 ? wait_mounted(ro, signal_fd, err) : rc;
 }
 
-int run_objects_create(struct kube_client *c, const struct run_options *o, int signal_fd, struct run_objects **ret, struct error *err)
+int run_objects_create(struct kube_client *c, const struct run_options *o, int signal_fd, struct run_objects **ret,
+		       struct error *err)
 {
 	struct run_objects *ro = calloc(1, sizeof *ro);
 	if (ro == NULL)
@@ -342,7 +358,8 @@ int run_objects_create(struct kube_client *c, const struct run_options *o, int s
 	ro->mount_dir = strdup(o->mount_dir);
 	ro->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int rc = ro->name == NULL || ro->pod == NULL || ro->mount_dir == NULL || ro->changed < 0
-			 ? error_set(err, -ENOMEM, "out of memory or descriptors") : 0;
+			 ? error_set(err, -ENOMEM, "out of memory or descriptors")
+			 : 0;
 	if (rc == 0)
 		rc = start_watches(ro, err);
 	if (rc == 0)
@@ -400,7 +417,7 @@ static int all_gone(struct run_objects *ro, struct error *err)
 	JSON_AUTO pods = informer_list(ro->watch[WATCH_PODS], RUN_NAMESPACE);
 	size_t i;
 	json_t *pod;
-	json_array_foreach(pods, i, pod) {
+	json_array_foreach (pods, i, pod) {
 		const char *release = obj_label(pod, "release");
 		if (release != NULL && strcmp(release, ro->name) == 0) {
 			progress("cleaning up: waiting for pod %s to end", obj_name(pod));
@@ -448,12 +465,13 @@ int run_objects_delete(struct run_objects *ro, int signal_fd, struct error *err)
 static int delete_orphans_of(struct kube_client *c, const struct kube_resource *r, size_t *ret_left, struct error *err)
 {
 	JSON_AUTO list = NULL;
-	const int rc = kube_list(c, r, RUN_NAMESPACE, &(struct kube_list_options){.label_selector = RUN_LABEL}, &list, err);
+	const int rc =
+		kube_list(c, r, RUN_NAMESPACE, &(struct kube_list_options){.label_selector = RUN_LABEL}, &list, err);
 	if (rc != 0)
 		return rc;
 	size_t i;
 	json_t *obj;
-	json_array_foreach(json_at(list, "items"), i, obj) {
+	json_array_foreach (json_at(list, "items"), i, obj) {
 		if (owner_lives(obj_label(obj, RUN_LABEL)))
 			continue;
 		*ret_left += 1;
@@ -471,7 +489,8 @@ int run_objects_clear_orphans(struct kube_client *c, int signal_fd, struct error
 	const int64_t deadline = clock_mono_ns() + DELETE_TIMEOUT_NS;
 	for (;;) {
 		size_t left = 0;
-		const struct kube_resource *const order[] = {&KUBE_POD, &reservoir_runtime_kind.resource, &dataset_kind.resource};
+		const struct kube_resource *const order[] = {&KUBE_POD, &reservoir_runtime_kind.resource,
+							     &dataset_kind.resource};
 		for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 			const int rc = delete_orphans_of(c, order[i], &left, err);
 			if (rc != 0)
@@ -480,8 +499,10 @@ int run_objects_clear_orphans(struct kube_client *c, int signal_fd, struct error
 		if (left == 0)
 			return 0;
 		if (clock_mono_ns() > deadline)
-			return error_set(err, -ETIMEDOUT, "%zu objects of an earlier run do not go away: 'kubectl get pods,datasets -l %s' shows them",
-					 left, RUN_LABEL);
+			return error_set(
+				err, -ETIMEDOUT,
+				"%zu objects of an earlier run do not go away: 'kubectl get pods,datasets -l %s' shows them",
+				left, RUN_LABEL);
 		progress("removing what an earlier run left behind (%zu objects)", left);
 		if (poll(&(struct pollfd){.fd = signal_fd, .events = POLLIN}, 1, 100) > 0)
 			return error_set(err, -EINTR, "interrupted");

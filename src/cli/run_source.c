@@ -20,11 +20,16 @@
 static int refuse_status(const char *url, int status, struct error *err)
 {
 	if (status == 404)
-		return error_set(err, -ENOENT, "%s answers 404 Not Found: check the path; it must be an index page with links to the files", url);
+		return error_set(
+			err, -ENOENT,
+			"%s answers 404 Not Found: check the path; it must be an index page with links to the files",
+			url);
 	if (status == 401 || status == 403)
-		return error_set(err, -EACCES, "%s answers %d: it wants credentials, which 'sluice run' does not send", url, status);
+		return error_set(err, -EACCES, "%s answers %d: it wants credentials, which 'sluice run' does not send",
+				 url, status);
 	if (status >= 500)
-		return error_set(err, -EIO, "%s answers %d: the server is in trouble; try again when it is well", url, status);
+		return error_set(err, -EIO, "%s answers %d: the server is in trouble; try again when it is well", url,
+				 status);
 	return error_set(err, -EPROTO, "%s answers %d, not 200 with an index page", url, status);
 }
 
@@ -34,7 +39,11 @@ static int look_at_url(const char *url, struct error *err)
 	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice/" SLUICE_VERSION}, &client, err);
 	if (rc != 0)
 		return rc;
-	const struct http_call call = {.method = "GET", .url = url, .timeout_ns = LOOK_TIMEOUT_NS, .max_body = 64 << 20, .follow_redirects = true};
+	const struct http_call call = {.method = "GET",
+				       .url = url,
+				       .timeout_ns = LOOK_TIMEOUT_NS,
+				       .max_body = 64 << 20,
+				       .follow_redirects = true};
 	struct http_answer answer = {0};
 	rc = http_client_do(client, &call, &answer, err);
 	if (rc != 0) {
@@ -44,8 +53,9 @@ static int look_at_url(const char *url, struct error *err)
 	} else {
 		const char *type = http_answer_header(&answer, "content-type");
 		if (type == NULL || !str_has_prefix(type, "text/html"))
-			rc = error_set(err, -EPROTO, "%s is no index page (content type %s): give the address of a directory listing", url,
-				       type == NULL ? "missing" : type);
+			rc = error_set(err, -EPROTO,
+				       "%s is no index page (content type %s): give the address of a directory listing",
+				       url, type == NULL ? "missing" : type);
 	}
 	if (rc != -ENOMEM)
 		http_answer_clear(&answer);
@@ -56,7 +66,8 @@ static int look_at_url(const char *url, struct error *err)
 static int open_url(const char *text, struct run_source *ret, struct error *err)
 {
 	if (strpbrk(text, "?#") != NULL)
-		return error_set(err, -EINVAL, "'%s': a source is a directory of files, its URL has no '?' or '#'", text);
+		return error_set(err, -EINVAL, "'%s': a source is a directory of files, its URL has no '?' or '#'",
+				 text);
 	CLEANUP(free_p) char *url = str_printf("%s%s", text, str_has_suffix(text, "/") ? "" : "/");
 	CLEANUP(free_p) char *copy = url == NULL ? NULL : strdup(url);
 	if (copy == NULL)
@@ -75,7 +86,8 @@ static int open_directory(const char *text, struct run_source *ret, struct error
 		return error_set(err, -errno, "the source '%s': %s", text, strerror(errno));
 	DIR *d = opendir(path);
 	if (d == NULL)
-		return error_set(err, -errno, "the source '%s': %s; a directory or an http(s) URL is wanted", text, strerror(errno));
+		return error_set(err, -errno, "the source '%s': %s; a directory or an http(s) URL is wanted", text,
+				 strerror(errno));
 	(void)closedir(d);
 	CLEANUP(free_p) char *mount_point = str_printf("local://%s", path);
 	if (mount_point == NULL)
@@ -89,7 +101,8 @@ int run_source_open(const char *text, struct run_source *ret, struct error *err)
 	if (str_has_prefix(text, "http://") || str_has_prefix(text, "https://"))
 		return open_url(text, ret, err);
 	if (strstr(text, "://") != NULL)
-		return error_set(err, -EOPNOTSUPP, "the source '%s': only directories and http(s) URLs can be run yet", text);
+		return error_set(err, -EOPNOTSUPP, "the source '%s': only directories and http(s) URLs can be run yet",
+				 text);
 	return open_directory(text, ret, err);
 }
 
@@ -121,5 +134,6 @@ char *run_source_name(const struct run_source *s)
 	while (n > 0 && name[n - 1] == '-')
 		n--;
 	name[n] = '\0';
-	return strdup(n == 0 || (s->http && strchr(s->location + strlen("https://"), '/') == s->location + end) ? "data" : name);
+	return strdup(n == 0 || (s->http && strchr(s->location + strlen("https://"), '/') == s->location + end) ? "data"
+														: name);
 }

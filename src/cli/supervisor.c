@@ -16,11 +16,11 @@
 #include "base/process.h"
 #include "base/str.h"
 
-#define BACKOFF_FIRST_NS (200 * NSEC_PER_MSEC)
-#define BACKOFF_MAX_NS (10 * NSEC_PER_SEC)
-#define STABLE_NS (30 * NSEC_PER_SEC) /* a role that lasted so long starts its back-off anew */
+#define BACKOFF_FIRST_NS   (200 * NSEC_PER_MSEC)
+#define BACKOFF_MAX_NS     (10 * NSEC_PER_SEC)
+#define STABLE_NS          (30 * NSEC_PER_SEC) /* a role that lasted so long starts its back-off anew */
 #define MAX_FIRST_FAILURES 3
-#define LOG_MAX_BYTES (16 << 20)
+#define LOG_MAX_BYTES      (16 << 20)
 
 enum role_state { ROLE_IDLE, ROLE_STARTING, ROLE_READY, ROLE_BACKOFF, ROLE_ENDED, ROLE_STATES };
 
@@ -251,7 +251,8 @@ static int role_ended(struct role *r, int status, struct error *err)
 		char words[400];
 		role_last_words(r, words, sizeof words);
 		role_move(r, ROLE_ENDED);
-		return error_set(err, -ECHILD, "%s does not start (status %d): %s (log: %s)", r->name, code, words, r->log_path);
+		return error_set(err, -ECHILD, "%s does not start (status %d): %s (log: %s)", r->name, code, words,
+				 r->log_path);
 	}
 	if (now - r->started_at > STABLE_NS)
 		r->backoff = BACKOFF_FIRST_NS;

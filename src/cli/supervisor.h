@@ -15,12 +15,12 @@ struct error;
 struct supervisor;
 
 #define SUPERVISOR_MAX_ROLES 8
-#define SUPERVISOR_MAX_FDS (SUPERVISOR_MAX_ROLES * 2)
+#define SUPERVISOR_MAX_FDS   (SUPERVISOR_MAX_ROLES * 2)
 
 struct role_options {
-	const char *name;         /* names its log file too */
-	const char *const *argv;  /* NULL-terminated, copied */
-	const char *after;        /* start only once that role is ready; NULL: at once */
+	const char *name;        /* names its log file too */
+	const char *const *argv; /* NULL-terminated, copied */
+	const char *after;       /* start only once that role is ready; NULL: at once */
 	/** Told each time the role gets ready, with the rest of its line ("https://..."). May be NULL. */
 	void (*on_ready)(void *ctx, const char *detail);
 	void *ctx;

@@ -10,4 +10,4 @@
 #pragma once
 
 #define UP_SOCKET_NAME "up.sock"
-#define UP_LINE_MAX 1024
+#define UP_LINE_MAX    1024

@@ -20,7 +20,8 @@ struct apply_options {
 	int64_t now_wall_ns;     /* managedFields[].time */
 	const struct shape *root;
 	const struct shape_ops *ops;
-	const char *const *ignore; /* NULL-terminated paths never owned ("metadata.managedFields", "status" ...); may be NULL */
+	/* NULL-terminated paths never owned ("metadata.managedFields", "status" ...); may be NULL. */
+	const char *const *ignore;
 };
 
 /**
@@ -29,8 +30,8 @@ struct apply_options {
  * -EEXIST on conflicts without force: *@ret_causes is then a new array of Status causes
  * ({"reason":"FieldManagerConflict","message":"conflict with \"m\"","field":".spec.x"}), and @err's message as Kubernetes words it.
  */
-int apply_merge(const json_t *live, const json_t *config, const struct apply_options *o,
-		json_t **ret_object, json_t **ret_causes, struct error *err);
+int apply_merge(const json_t *live, const json_t *config, const struct apply_options *o, json_t **ret_object,
+		json_t **ret_causes, struct error *err);
 
 /** The whole message for those causes, which @err may have had to cut; malloc'ed, or NULL on no memory. */
 char *apply_conflict_message(const json_t *causes);
@@ -39,4 +40,5 @@ char *apply_conflict_message(const json_t *causes);
  * Ownership after a create, update or patch by @o->manager (operation "Update"): fields that changed from @before (NULL on create)
  * to @after become its own and leave the other managers; removed fields leave everyone. *@ret is @after with new managedFields.
  */
-int apply_track_update(const json_t *before, const json_t *after, const struct apply_options *o, json_t **ret, struct error *err);
+int apply_track_update(const json_t *before, const json_t *after, const struct apply_options *o, json_t **ret,
+		       struct error *err);

@@ -14,11 +14,12 @@ struct shape {
 	bool atomic;                  /* object: replaced as a whole by apply (x-kubernetes-map-type: atomic) */
 	enum list_type list;          /* list: x-kubernetes-list-type, for server-side apply */
 	const char *const *list_keys; /* LIST_MAP: NULL-terminated member names */
-	bool (*key_default)(const void *element_type, const char *key, const char **ret_json); /* may be NULL; default of a key member ("\"TCP\"") */
-	const char *patch_merge_key;  /* list: strategic merge by this member; "" merges a list of scalars; NULL replaces */
-	bool patch_retain_keys;       /* object: patchStrategy retainKeys */
-	bool map;                     /* object: names are the keys of a map, not declared fields (an entry is owned as such) */
-	bool granular_unknown;        /* object without a known member: track members below (CRD preserve-unknown-fields) */
+	/** Default of a key member ("\"TCP\""); may be NULL. */
+	bool (*key_default)(const void *element_type, const char *key, const char **ret_json);
+	const char *patch_merge_key; /* list: strategic merge by this member; "": of scalars; NULL replaces */
+	bool patch_retain_keys;      /* object: patchStrategy retainKeys */
+	bool map;              /* object: names are keys of a map, not declared fields (an entry is owned as such) */
+	bool granular_unknown; /* object: track unknown members below (CRD preserve-unknown-fields) */
 };
 
 struct shape_ops {

@@ -20,7 +20,7 @@ struct known {
 	struct known *next;
 	struct served *served;
 	const struct discovered *x;
-	struct informer *inf;   /* NULL: not watched (events; or served no more) */
+	struct informer *inf; /* NULL: not watched (events; or served no more) */
 	bool watchable;
 	bool present, seen; /* served now; seen in the discovery that is under way */
 };
@@ -117,8 +117,8 @@ static void on_object(void *ctx, enum informer_event ev, const json_t *old, cons
 static int start_watch(struct served *s, struct known *k, struct error *err)
 {
 	struct informer *inf = NULL;
-	int rc = informer_new(s->client, &k->x->r, &(struct informer_options){.transform = only_metadata, .log = s->log},
-			      &inf, err);
+	int rc = informer_new(s->client, &k->x->r,
+			      &(struct informer_options){.transform = only_metadata, .log = s->log}, &inf, err);
 	if (rc == 0 && (rc = informer_add_handler(inf, on_object, k)) < 0)
 		rc = error_set(err, rc, "watch %s: out of memory", k->x->r.plural);
 	if (rc == 0)

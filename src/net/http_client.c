@@ -28,7 +28,7 @@ struct http_client {
 	bool insecure, no_proxy;
 	size_t max_idle;
 	pthread_mutex_t lock; /* guards idle, n_idle, active */
-	struct handle *idle;   /* the last one used comes first: its connection is the warmest */
+	struct handle *idle;  /* the last one used comes first: its connection is the warmest */
 	size_t n_idle;
 	struct handle *active; /* calls under way */
 };
@@ -128,9 +128,9 @@ int http_client_new(const struct http_client_options *o, struct http_client **re
 	c->max_idle = o->max_idle == 0 ? IDLE_DEFAULT : o->max_idle;
 	c->insecure = o->insecure;
 	c->no_proxy = o->no_proxy;
-	if (copy_option(&c->user_agent, o->user_agent) < 0 ||
-	    copy_option(&c->ca_pem, o->ca_pem) < 0 || copy_option(&c->cert_pem, o->cert_pem) < 0 ||
-	    copy_option(&c->key_pem, o->key_pem) < 0 || copy_option(&c->unix_socket, o->unix_socket) < 0) {
+	if (copy_option(&c->user_agent, o->user_agent) < 0 || copy_option(&c->ca_pem, o->ca_pem) < 0 ||
+	    copy_option(&c->cert_pem, o->cert_pem) < 0 || copy_option(&c->key_pem, o->key_pem) < 0 ||
+	    copy_option(&c->unix_socket, o->unix_socket) < 0) {
 		http_client_free(c);
 		return error_set(err, -ENOMEM, "make HTTP client: out of memory");
 	}
@@ -184,7 +184,8 @@ void http_client_interrupt(struct http_client *c)
 {
 	pthread_mutex_lock(&c->lock);
 	for (struct handle *h = c->active; h != NULL; h = h->next)
-		(void)curl_multi_wakeup(h->multi); /* the only call another thread may make; without it the flag is seen within a second */
+		(void)curl_multi_wakeup(
+			h->multi); /* the only call another thread may make; without it the flag is seen within a second */
 	pthread_mutex_unlock(&c->lock);
 }
 

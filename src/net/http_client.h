@@ -51,7 +51,8 @@ struct http_call {
 	/** Called once the head is there, before any on_data; a negative return ends the call. May be NULL. */
 	int (*on_head)(void *ctx, int status, const struct http_header *headers, size_t n);
 	void *ctx;
-	const atomic_bool *cancel;   /* becomes true: the call ends with -ECANCELED within a second, or at once by http_client_interrupt(); may be NULL */
+	/** Becomes true: the call ends with -ECANCELED within a second, at once by http_client_interrupt(). May be NULL. */
+	const atomic_bool *cancel;
 };
 
 struct http_answer {

@@ -238,7 +238,8 @@ ptrdiff_t client_call(struct client *c, const struct client_request *rq, void *o
 
 int client_welcome(struct client *c, struct rv_welcome *ret, struct error *err)
 {
-	const int sock = take_connection(c, clock_mono_ns() + atomic_load_explicit(&c->wait_ns, memory_order_relaxed), err);
+	const int sock =
+		take_connection(c, clock_mono_ns() + atomic_load_explicit(&c->wait_ns, memory_order_relaxed), err);
 	if (sock < 0)
 		return sock;
 	give_back(c, sock, true);

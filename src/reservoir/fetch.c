@@ -188,8 +188,8 @@ static void run_job(struct fetcher *f, struct job *j, struct transfer *t)
 		t->off = (uint64_t)t->block * f->block_size;
 		t->held = 0; /* of an attempt that was cut: it comes again */
 		const uint32_t before = t->block;
-		r = source_read(j->ff->source, j->ff->path, &j->ff->version, t->off, block_end(j->ff, t->end - 1) - t->off,
-				store_piece, t, &err);
+		r = source_read(j->ff->source, j->ff->path, &j->ff->version, t->off,
+				block_end(j->ff, t->end - 1) - t->off, store_piece, t, &err);
 		if (t->block == t->end)
 			break;
 		if (t->disk_error != 0) {

@@ -130,7 +130,8 @@ SLEEP="trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
 	kubectl wait --for=condition=Ready=false pod/p --timeout=20s
 	kubectl describe pod p | grep -q 'Readiness probe failed'
 	stop_all
-	[ -z "$(ls "$DATA/containers" | grep -v runc)$(ls "$DATA/kubelet/pods" "$DATA/agent/pods" "$DATA/agent/exits" "$DATA/logs/pods" | grep -v :)" ]
+	[ -z "$(find "$DATA/containers" -mindepth 1 -maxdepth 1 ! -name '*runc*')" ]
+	[ -z "$(find "$DATA/kubelet/pods" "$DATA/agent/pods" "$DATA/agent/exits" "$DATA/logs/pods" -mindepth 1 -maxdepth 1)" ]
 }
 
 @test "restarts: back-off, previous log, exit codes, policies" {

@@ -99,6 +99,7 @@ phase_is() {
 	done
 	pid=$(inside cache)
 	kill -9 "$pid"
+	# shellcheck disable=SC2086 # a list of pids
 	wait $readers
 	for i in 1 2 3 4; do
 		[ "$want" = "$(cat "$WORK/sum$i")" ]

@@ -86,6 +86,7 @@ begin() {
 		sums "$MNT" >"$WORK/sum$i" &
 		readers="${readers:-} $!"
 	done
+	# shellcheck disable=SC2086 # a list of pids
 	wait $readers
 	for i in $(seq 16); do
 		[ "$(cat "$WORK/sum$i")" = "$want" ]

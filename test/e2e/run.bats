@@ -36,6 +36,7 @@ teardown() {
 		sums "$MNT" >"$WORK/sum$i" &
 		readers="${readers:-} $!"
 	done
+	# shellcheck disable=SC2086 # a list of pids
 	wait $readers
 	for i in $(seq 16); do
 		[ "$want" = "$(cat "$WORK/sum$i")" ]

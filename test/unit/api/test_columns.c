@@ -59,18 +59,18 @@ static void test_rows(void **state)
 		{"nodes", "{" META "}", "x|Unknown|<none>|4m5s||<none>|<none>|<unknown>|<unknown>|<unknown>"},
 		{"statefulsets",
 		 "{" META ",\"spec\":{\"replicas\":3,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":"
-			  "\"i\"},{\"name\":\"b\",\"image\":\"j\"}]}}},"
+		 "\"i\"},{\"name\":\"b\",\"image\":\"j\"}]}}},"
 		 "\"status\":{\"readyReplicas\":1}}",
 		 "x|1/3|4m5s|a,b|i,j"},
 		{"daemonsets",
 		 "{" META ",\"spec\":{\"selector\":{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"},\"matchExpressions\":[{"
-			  "\"key\":\"k\",\"operator\":\"In\",\"values\":["
+		 "\"key\":\"k\",\"operator\":\"In\",\"values\":["
 		 "\"u\",\"v\"]},{\"key\":\"l\",\"operator\":\"DoesNotExist\"}]}},\"status\":{"
 		 "\"desiredNumberScheduled\":2,\"numberReady\":1}}",
 		 "x|2|0|1|0|0|<none>|4m5s|||a=1,b=2,k in (u,v),!l"},
 		{"persistentvolumes",
 		 "{" META ",\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadOnlyMany\","
-			  "\"ReadWriteOnce\"],\"claimRef\":{\"namespace\":\"n\","
+		 "\"ReadWriteOnce\"],\"claimRef\":{\"namespace\":\"n\","
 		 "\"name\":\"c\"},\"persistentVolumeReclaimPolicy\":\"Retain\",\"storageClassName\":\"fluid\","
 		 "\"volumeMode\":\"Filesystem\"},\"status\":{"
 		 "\"phase\":\"Bound\"}}",
@@ -85,12 +85,12 @@ static void test_rows(void **state)
 		 "x|Terminating|v|1Gi|RWX|s|<unknown>|<unset>"},
 		{"services",
 		 "{" META ",\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"10.0.0.1\",\"ports\":[{\"port\":80,"
-			  "\"nodePort\":30080},{\"port\":53,\"protocol\":"
+		 "\"nodePort\":30080},{\"port\":53,\"protocol\":"
 		 "\"UDP\"}],\"selector\":{\"a\":\"b\"}}}",
 		 "x|NodePort|10.0.0.1|<none>|80:30080/TCP,53/UDP|4m5s|a=b"},
 		{"endpoints",
 		 "{" META ",\"subsets\":[{\"addresses\":[{\"ip\":\"1.1.1.1\"},{\"ip\":\"1.1.1.2\"}],\"ports\":[{"
-			  "\"port\":1},{\"port\":2}]}]}",
+		 "\"port\":1},{\"port\":2}]}]}",
 		 "x|1.1.1.1:1,1.1.1.1:2,1.1.1.2:1 + 1 more...|4m5s"},
 		{"events",
 		 "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"kind\":\"Pod\",\"name\":\"p\",\"fieldPath\":"
@@ -123,18 +123,19 @@ static void test_rows(void **state)
 		 "\"status\":{\"startTime\":\"2026-01-02T03:03:05Z\"}}",
 		 "j|Terminating|0/1 of 3|60s|<unknown>|||<none>"},
 		{"cronjobs",
-		 "{" META ",\"spec\":{\"schedule\":\"@daily\",\"suspend\":true,\"timeZone\":\"UTC\",\"jobTemplate\":{\"spec\":{"
+		 "{" META
+		 ",\"spec\":{\"schedule\":\"@daily\",\"suspend\":true,\"timeZone\":\"UTC\",\"jobTemplate\":{\"spec\":{"
 		 "\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"i\"},{\"name\":\"b\",\"image\":\"k\"}]}}"
 		 "}}},\"status\":{\"active\":[{}],\"lastScheduleTime\":\"2026-01-02T03:03:05Z\"}}",
 		 "x|@daily|UTC|True|1|60s|4m5s|a,b|i,k|<none>"},
 		{"clusterrolebindings",
-		 "{" META ",\"roleRef\":{\"kind\":\"ClusterRole\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u\"},"
+		 "{" META
+		 ",\"roleRef\":{\"kind\":\"ClusterRole\",\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u\"},"
 		 "{\"kind\":\"User\",\"name\":\"v\"},{\"kind\":\"Group\",\"name\":\"g\"},{\"kind\":\"ServiceAccount\",\"name\":"
 		 "\"s\",\"namespace\":\"n\"}]}",
 		 "x|ClusterRole/r|4m5s|u, v|g|n/s"},
 		{"poddisruptionbudgets", "{" META ",\"spec\":{\"maxUnavailable\":1}}", "x|N/A|1|0|4m5s"},
-		{"priorityclasses",
-		 "{" META ",\"value\":7,\"globalDefault\":true,\"preemptionPolicy\":\"Never\"}",
+		{"priorityclasses", "{" META ",\"value\":7,\"globalDefault\":true,\"preemptionPolicy\":\"Never\"}",
 		 "x|7|true|4m5s|Never"},
 	};
 	int64_t now;

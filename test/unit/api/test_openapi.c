@@ -64,8 +64,8 @@ static void test_v2(void **state)
 	assert_non_null(json_at(dataset, "properties.spec.properties.mounts"));
 
 	/* Any JSON has no type here: kubectl 1.20 would take a list or a text for an error. */
-	const json_t *any = json_object_get(
-		definitions, "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
+	const json_t *any = json_object_get(definitions,
+					    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
 	assert_non_null(json_at(any, "properties.example"));
 	assert_null(json_at(any, "properties.example.type"));
 	assert_null(json_at(any, "properties.enum.items.type"));

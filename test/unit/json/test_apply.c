@@ -157,7 +157,7 @@ static void dropped_fields_go(void **state)
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"2\"},\"spec\":{\"replicas\":3}}");
 	update(&l, "server",
 	       "{" CM ",\"data\":{\"k\":\"1\",\"l\":\"2\",\"theirs\":\"x\"},\"spec\":{\"replicas\":3},\"status\":{"
-		      "\"s\":\"1\"}}");
+	       "\"s\":\"1\"}}");
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\"}}");
 	check_object(&l, "{" CM ",\"data\":{\"k\":\"1\",\"theirs\":\"x\"},\"status\":{\"s\":\"1\"}}");
 	check_owner(&l, "a", "Apply", "{\"f:data\":{\"f:k\":{}}}");
@@ -179,7 +179,7 @@ static void unowned_fields(void **state)
 	apply_ok(&l, "a", false,
 		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\"},{\"name\":\"d\"}]}}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j\",\"pull\":\"Always\"},{"
-				"\"name\":\"d\"}],\"replicas\":1}}");
+			 "\"name\":\"d\"}],\"replicas\":1}}");
 	check_owner(
 		&l, "a", "Apply",
 		"{\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"c\\\"}\":{\".\":{},\"f:image\":{},\"f:name\":{}},"
@@ -230,7 +230,7 @@ static void conflict_paths(void **state)
 	struct life l = {0};
 	apply_ok(&l, "a", false,
 		 "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80,"
-			"\"name\":\"h\"}]}]}}");
+		 "\"name\":\"h\"}]}]}}");
 	assert_int_equal(apply_fails(&l, "b",
 				     "{" CM ",\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":"
 				     "[{\"containerPort\":80,\"protocol\":\"TCP\",\"name\":\"x\"}]}]}}"),
@@ -334,7 +334,7 @@ static void bad_lists(void **state)
 		",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\",\"image\":\"j\"}]}}");
 	apply_ok(&l, "a", false, "{" CM ",\"data\":{\"k\":\"1\"}}");
 	check_object(&l, "{" CM ",\"spec\":{\"containers\":[{\"image\":\"i\"},{\"name\":\"c\"},{\"name\":\"c\","
-				"\"image\":\"j\"}]},\"data\":{\"k\":\"1\"}}");
+			 "\"image\":\"j\"}]},\"data\":{\"k\":\"1\"}}");
 	finish(&l);
 }
 

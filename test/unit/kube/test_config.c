@@ -242,7 +242,7 @@ static void plugins_answer(void **state)
 		(void)snprintf(config, sizeof config, "%s/config", f.path);
 		const char *text =
 			HEAD CONTEXTS CLUSTER("") USER("exec: {" V1 ", command: ./plug-in, args: ['x y'], env: [{name: "
-								    "A, value: '1=2'}], provideClusterInfo: true}");
+						       "A, value: '1=2'}], provideClusterInfo: true}");
 		if (kube_config_parse(text, strlen(text), config, NULL, &cfg, &err) < 0)
 			fail_msg("%s", err.msg);
 		char *token = NULL;

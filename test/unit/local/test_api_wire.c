@@ -359,11 +359,16 @@ static void test_events_show_what_happened_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_failures), CASE(test_many_conflicts),
-		CASE(test_own_kinds_keep_what_is_immutable), CASE(test_too_large),
-		CASE(test_bodies),   CASE(test_forms_of_answers),
-		CASE(test_warnings), CASE(test_initial_events_end_with_a_bookmark),
-		CASE(test_metrics),  CASE(test_events_show_what_happened_first),
+		CASE(test_failures),
+		CASE(test_many_conflicts),
+		CASE(test_own_kinds_keep_what_is_immutable),
+		CASE(test_too_large),
+		CASE(test_bodies),
+		CASE(test_forms_of_answers),
+		CASE(test_warnings),
+		CASE(test_initial_events_end_with_a_bookmark),
+		CASE(test_metrics),
+		CASE(test_events_show_what_happened_first),
 	};
 	return cmocka_run_group_tests_name("api_wire", tests, NULL, NULL);
 }

@@ -624,7 +624,7 @@ int main(int argc, char **argv)
 		return role_mount(argv[2], argv[3], true);
 	if (argc == 2)
 		cmocka_set_test_filter(argv[1]);
-	(void)signal(SIGALRM, on_alarm);
+	(void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL); /* fails only for bad arguments */
 #define T(fn) cmocka_unit_test_teardown(fn, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_tree),          T(test_eviction_under_readers), T(test_plain_under_readers),
