@@ -41,15 +41,14 @@ static const char *scalar_text(const struct schema *s)
 	return "";
 }
 
-/* Kubernetes' fragments are named, not spelled out. */
+/* Kubernetes' fragments are named, not spelled out; the members of ours follow. */
 static void add_type(struct strbuf *out, const struct schema *s)
 {
 	if (s->type == SCHEMA_LIST || s->type == SCHEMA_MAP) {
 		strbuf_adds(out, s->type == SCHEMA_LIST ? "list of " : "map to ");
 		add_type(out, s->items);
-	} else if (s->type == SCHEMA_OBJECT && s->name != NULL) {
-		const char *dot = strrchr(s->name, '.');
-		strbuf_adds(out, dot == NULL ? s->name : dot + 1);
+	} else if (s->type == SCHEMA_OBJECT && schema_is_native(s)) {
+		strbuf_addf(out, "Kubernetes' %s", strrchr(s->name, '.') + 1);
 	} else {
 		strbuf_adds(out, scalar_text(s));
 	}
@@ -84,13 +83,16 @@ static void add_rules(struct strbuf *out, const struct field *f)
 	if (f->min_items > 0)
 		strbuf_addf(out, "%sat least %lld item%s", out->n == start ? "" : ", ", (long long)f->min_items,
 			    f->min_items == 1 ? "" : "s");
+	if (f->pattern != NULL) {
+		strbuf_addf(out, "%smatches `", out->n == start ? "" : ", ");
+		add_cell(out, f->pattern);
+		strbuf_adds(out, "`");
+	}
 	if (f->dflt != NULL) {
 		strbuf_addf(out, "%sdefault `", out->n == start ? "" : ", ");
 		add_cell(out, f->dflt);
 		strbuf_adds(out, "`");
 	}
-	if (f->immutable)
-		strbuf_addf(out, "%sfixed once created", out->n == start ? "" : ", ");
 }
 
 static const struct schema *element(const struct schema *s)
@@ -100,49 +102,87 @@ static const struct schema *element(const struct schema *s)
 	return s;
 }
 
-static void add_fields(struct strbuf *out, const struct schema *s, const char *prefix, unsigned depth)
+/* What a section's rows need beside their fields. */
+struct section {
+	struct strbuf *out;
+	bool changes; /* says of each field whether it may change */
+};
+
+static void add_fields(const struct section *sec, const struct schema *s, const char *prefix, bool fixed,
+		       unsigned depth)
 {
+	struct strbuf *out = sec->out;
 	for (const struct field *f = s->fields; f->name != NULL; f++) {
-		struct strbuf path = STRBUF_INIT(1024);
-		strbuf_addf(&path, "%s%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", f->name,
-			    f->schema->type == SCHEMA_LIST ? "[]" : "");
-		strbuf_addf(out, "| `%s%s%s` | ", prefix, prefix[0] == '\0' ? "" : ".", f->name);
+		const bool is_fixed = fixed || f->immutable;
+		const struct schema *below = element(f->schema);
+		const bool spelled = below->type == SCHEMA_OBJECT && below->fields != NULL && !schema_is_native(below);
+		strbuf_addf(out, "| `%s.%s` | ", prefix, f->name);
 		add_type(out, f->schema);
 		strbuf_adds(out, " | ");
 		add_rules(out, f);
+		/* An object may have members of both sorts: they say it. */
+		if (sec->changes)
+			strbuf_addf(out, " | %s",
+				    is_fixed                                      ? "no"
+				    : spelled && f->schema->type == SCHEMA_OBJECT ? ""
+										  : "yes");
 		strbuf_adds(out, " | ");
 		add_cell(out, f->doc);
 		strbuf_adds(out, " |\n");
-		const struct schema *below = element(f->schema);
-		if (below->type == SCHEMA_OBJECT && below->fields != NULL && !schema_is_native(below) &&
-		    depth < DEPTH_MAX && path.p != NULL)
-			add_fields(out, below, path.p, depth + 1);
+		if (!spelled || depth == DEPTH_MAX)
+			continue;
+		struct strbuf path = STRBUF_INIT(1024);
+		strbuf_addf(&path, "%s.%s%s", prefix, f->name, f->schema->type == SCHEMA_LIST ? "[]" : "");
+		if (path.p != NULL)
+			add_fields(sec, below, path.p, is_fixed, depth + 1);
 		out->failed = out->failed || path.failed;
 		strbuf_clear(&path);
 	}
 }
 
-static void add_section(struct strbuf *out, const struct kind *k, const char *name)
+static void add_section(struct strbuf *out, const struct kind *k, const char *name, bool changes)
 {
 	const struct field *f = schema_field(k->schema, name);
 	if (f == NULL)
 		return;
-	strbuf_addf(out, "\n## %s\n\n%s\n\n| field | type | rules | meaning |\n|---|---|---|---|\n", name,
-		    f->doc == NULL ? "" : f->doc);
-	add_fields(out, f->schema, name, 0);
+	strbuf_addf(out, "\n## %s\n\n%s\n\n", name, f->doc == NULL ? "" : f->doc);
+	if (changes)
+		strbuf_adds(out, "What may not change keeps the value that it was created with.\n\n");
+	strbuf_adds(out, changes ? "| field | type | rules | may change | meaning |\n|---|---|---|---|---|\n"
+				 : "| field | type | rules | meaning |\n|---|---|---|---|\n");
+	add_fields(&(struct section){.out = out, .changes = changes}, f->schema, name, false, 0);
 }
 
-int kind_to_markdown(const struct kind *k, struct strbuf *out)
+static void add_names(struct strbuf *out, const struct kind *k)
 {
-	strbuf_addf(out, "# %s\n\n%s\n\n", k->resource.kind, k->doc);
 	strbuf_addf(out, "- apiVersion `%s/%s`, kind `%s`, %s\n", k->resource.group, k->resource.version,
 		    k->resource.kind, k->resource.namespaced ? "in a namespace" : "cluster-wide");
 	strbuf_addf(out, "- for kubectl: `%s`, `%s`", k->resource.plural, k->singular);
 	for (const char *const *n = k->short_names; n != NULL && *n != NULL; n++)
 		if (strcmp(*n, k->singular) != 0)
 			strbuf_addf(out, ", `%s`", *n);
+	for (const char *const *c = k->categories; c != NULL && *c != NULL; c++)
+		strbuf_addf(out, "%s`%s`", c == k->categories ? "; among others by " : ", ", *c);
 	strbuf_adds(out, "\n");
-	add_section(out, k, "spec");
-	add_section(out, k, "status");
+	if (k->subresources & SUB_SCALE)
+		strbuf_addf(out, "- `kubectl scale` sets `%s`\n", k->scale_spec_path + 1);
+}
+
+static void add_columns(struct strbuf *out, const struct kind *k)
+{
+	strbuf_adds(out, "\n## Columns of kubectl get\n\n| column | from | with | meaning |\n|---|---|---|---|\n");
+	for (const struct column *c = k->columns; c->name != NULL; c++)
+		strbuf_addf(out, "| %s | `%s` | %s | %s |\n", c->name, c->json_path + 1,
+			    c->priority > 0 ? "`-o wide`" : "", c->doc);
+}
+
+int kind_to_markdown(const struct kind *k, struct strbuf *out)
+{
+	strbuf_addf(out, "# %s\n\n%s\n\n", k->resource.kind, k->doc);
+	add_names(out, k);
+	add_section(out, k, "spec", true);
+	add_section(out, k, "status", false);
+	if (k->columns != NULL)
+		add_columns(out, k);
 	return out->failed ? -ENOMEM : 0;
 }
