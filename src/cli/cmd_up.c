@@ -20,23 +20,35 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cli/cluster.h"
 #include "cli/command.h"
 #include "cli/machine.h"
+#include "cli/run.h"
 #include "cli/supervisor.h"
 #include "cli/up_protocol.h"
+#include "kube/client.h"
+#include "json/json.h"
 
-#define MAX_CLIENTS     64
-#define IDLE_START_NS   (5 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
-#define STOP_TIMEOUT_NS (90 * NSEC_PER_SEC)
+#define MAX_CLIENTS       64
+#define IDLE_START_NS     (5 * NSEC_PER_SEC) /* how long --until-idle waits for the first client */
+#define DETACH_TIMEOUT_NS (60 * NSEC_PER_SEC)
+#define STOP_TIMEOUT_NS   (90 * NSEC_PER_SEC)
+
+struct up_client {
+	int fd;
+	bool joined; /* it needs the cluster */
+	char line[64];
+	size_t line_n;
+};
 
 struct up {
 	const char *listen, *kubeconfig_option;
-	bool api_only, until_idle;
+	bool api_only, until_idle, detach;
 	char *data_dir, *kubeconfig, *self, *node_name, *server;
 	int lock_fd, listen_fd, signal_fd;
-	int clients[MAX_CLIENTS];
+	struct up_client clients[MAX_CLIENTS];
 	size_t n_clients;
-	bool had_client, announced;
+	bool was_joined, announced;
 	const char *told_waiting; /* the role that clients know to be waited for */
 	int64_t started_at;
 	struct supervisor *sup;
@@ -85,7 +97,7 @@ static int open_socket(struct up *u, struct error *err)
 
 static void drop_client(struct up *u, size_t i)
 {
-	(void)close(u->clients[i]);
+	(void)close(u->clients[i].fd);
 	u->clients[i] = u->clients[--u->n_clients];
 }
 
@@ -98,10 +110,10 @@ __attribute__((format(printf, 3, 4))) static void tell(struct up *u, int only_fd
 	va_end(ap);
 	(void)strncat(line, "\n", sizeof line - strlen(line) - 1);
 	for (size_t i = u->n_clients; i-- > 0;) {
-		if (only_fd >= 0 && u->clients[i] != only_fd)
+		if (only_fd >= 0 && u->clients[i].fd != only_fd)
 			continue;
-		/* A client that does not read a line of a kilobyte in time is gone or broken. */
-		if (send(u->clients[i], line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		/* A client that does not read a few kilobytes in time is gone or broken. */
+		if (send(u->clients[i].fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 			drop_client(u, i);
 	}
 }
@@ -115,8 +127,7 @@ static void accept_client(struct up *u)
 		(void)close(fd);
 		return;
 	}
-	u->clients[u->n_clients++] = fd;
-	u->had_client = true;
+	u->clients[u->n_clients++] = (struct up_client){.fd = fd};
 	const char *waiting = supervisor_waiting_for(u->sup);
 	if (u->announced)
 		tell(u, fd, "ready %s", u->kubeconfig);
@@ -124,19 +135,60 @@ static void accept_client(struct up *u)
 		tell(u, fd, "wait %s", waiting == NULL ? "api" : waiting);
 }
 
-/* Clients say nothing; readable means gone. */
+static void tell_status(struct up *u, int fd)
+{
+	JSON_AUTO parts = supervisor_report(u->sup);
+	const char *waiting = supervisor_waiting_for(u->sup);
+	JSON_AUTO j = parts == NULL
+			      ? NULL
+			      : json_pack("{s:s, s:b, s:s, s:O}", "kubeconfig", u->kubeconfig, "ready", waiting == NULL,
+					  "waitingFor", waiting == NULL ? "" : waiting, "parts", parts);
+	CLEANUP(free_p) char *text = j == NULL ? NULL : json_to_text(j, NULL);
+	if (text != NULL)
+		tell(u, fd, "status %s", text);
+}
+
+static void client_line(struct up *u, struct up_client *c)
+{
+	c->line[c->line_n] = '\0';
+	c->line_n = 0;
+	if (strcmp(c->line, "join") == 0) {
+		c->joined = true;
+		u->was_joined = true;
+	} else if (strcmp(c->line, "status") == 0) {
+		tell_status(u, c->fd);
+	}
+}
+
+static struct up_client *find_client(struct up *u, int fd)
+{
+	for (size_t i = 0; i < u->n_clients; i++) {
+		if (u->clients[i].fd == fd)
+			return &u->clients[i];
+	}
+	return NULL;
+}
+
 static void read_client(struct up *u, int fd)
 {
 	char buf[64];
 	const ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	for (size_t i = 0; i < u->n_clients; i++) {
-		if (u->clients[i] == fd) {
-			drop_client(u, i);
-			return;
+	struct up_client *c = find_client(u, fd);
+	bool usable = n > 0;
+	for (ssize_t i = 0; usable && c != NULL && i < n; i++) {
+		if (buf[i] == '\n') {
+			client_line(u, c);
+			c = find_client(u, fd); /* answering may have dropped it */
+		} else if (c->line_n < sizeof c->line - 1) {
+			c->line[c->line_n++] = buf[i];
+		} else {
+			usable = false; /* nobody says such long things */
 		}
 	}
+	if (c != NULL && !usable)
+		drop_client(u, (size_t)(c - u->clients));
 }
 
 static void api_ready(void *ctx, const char *detail)
@@ -147,19 +199,16 @@ static void api_ready(void *ctx, const char *detail)
 	if (!str_has_prefix(detail, "https://"))
 		return;
 	/* After a restart clients must find it where it was, whatever port was asked for first. */
-	/* clang-format off */
-	const char *argv[] = {u->self, "api", "--data-dir", u->data_dir, "--listen", detail + strlen("https://"),
+	const char *argv[] = {u->self,        "api",         "--data-dir",
+			      u->data_dir,    "--listen",    detail + strlen("https://"),
 			      "--kubeconfig", u->kubeconfig, NULL};
-	/* clang-format on */
 	(void)supervisor_set_argv(u->sup, "api", argv);
 }
 
 static int add_api(struct up *u, const char *listen)
 {
-	/* clang-format off */
-	const char *argv[] = {u->self, "api", "--data-dir", u->data_dir, "--listen", listen,
-			      "--kubeconfig", u->kubeconfig, NULL};
-	/* clang-format on */
+	const char *argv[] = {u->self, "api",          "--data-dir",  u->data_dir, "--listen",
+			      listen,  "--kubeconfig", u->kubeconfig, NULL};
 	return supervisor_add(
 		u->sup, &(struct role_options){.name = "api", .argv = argv, .on_ready = api_ready, .ctx = u}, NULL);
 }
@@ -171,14 +220,14 @@ static int add_roles(struct up *u, struct error *err)
 	char *endpoint = str_printf("unix://%s/kubelet/csi-plugins/fuse.csi.fluid.io/csi.sock", u->data_dir);
 	if (kubelet == NULL || endpoint == NULL || add_api(u, u->listen) != 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	/* clang-format off */
-	const char *controller[] = {u->self, "controller", "--kubeconfig", u->kubeconfig, "--workloads", "--install-crds",
-				    "--allowed-host-paths", "/", NULL};
-	const char *csi[] = {u->self, "csi", "--endpoint", endpoint, "--nodeid", u->node_name, "--kubeconfig", u->kubeconfig,
-			     "--kubelet-root", kubelet, NULL};
-	const char *agent[] = {u->self, "agent", "--kubeconfig", u->kubeconfig, "--data-dir", u->data_dir,
-			       "--node-name", u->node_name, "--kubelet-root", kubelet, "--end-pods-on-exit", NULL};
-	/* clang-format on */
+	const char *controller[] = {u->self,       "controller",     "--kubeconfig",         u->kubeconfig,
+				    "--workloads", "--install-crds", "--allowed-host-paths", "/",
+				    NULL};
+	const char *csi[] = {u->self,        "csi",         "--endpoint",     endpoint, "--nodeid", u->node_name,
+			     "--kubeconfig", u->kubeconfig, "--kubelet-root", kubelet,  NULL};
+	const char *agent[] = {u->self,          "agent",     "--kubeconfig",       u->kubeconfig,
+			       "--data-dir",     u->data_dir, "--node-name",        u->node_name,
+			       "--kubelet-root", kubelet,     "--end-pods-on-exit", NULL};
 	const struct role_options roles[] = {
 		{.name = "controller", .argv = controller, .after = "api"},
 		{.name = "csi", .argv = csi, .after = "api"},
@@ -243,9 +292,13 @@ static void announce(struct up *u)
 
 static bool idle(const struct up *u)
 {
-	if (!u->until_idle || u->n_clients > 0)
+	if (!u->until_idle)
 		return false;
-	return u->had_client || clock_mono_ns() - u->started_at > IDLE_START_NS;
+	for (size_t i = 0; i < u->n_clients; i++) {
+		if (u->clients[i].joined)
+			return false;
+	}
+	return u->was_joined || clock_mono_ns() - u->started_at > IDLE_START_NS;
 }
 
 /* Until told to stop (0), idle (0), or a role cannot start (negative). */
@@ -266,8 +319,8 @@ static int serve(struct up *u, struct error *err)
 		fds[n++] = (struct pollfd){.fd = u->listen_fd, .events = POLLIN};
 		const size_t n_fixed = n;
 		for (size_t i = 0; i < u->n_clients; i++)
-			fds[n++] = (struct pollfd){.fd = u->clients[i], .events = POLLIN};
-		if (u->until_idle && !u->had_client && timeout < 0)
+			fds[n++] = (struct pollfd){.fd = u->clients[i].fd, .events = POLLIN};
+		if (u->until_idle && !u->was_joined && timeout < 0)
 			timeout = (int)(IDLE_START_NS / NSEC_PER_MSEC) + 1;
 		if (poll(fds, n, timeout) < 0 && errno != EINTR)
 			return error_set(err, -errno, "poll: %s", strerror(errno));
@@ -318,6 +371,39 @@ static int run_api_only(struct up *u)
 	return cmd_api.run(argc, argv);
 }
 
+/* The same command again, without --detach, behind us; we leave when it serves. */
+static int run_detached(struct up *u, struct error *err)
+{
+	const char *options[5] = {"--listen", u->listen};
+	if (u->kubeconfig_option != NULL) {
+		options[2] = "--kubeconfig";
+		options[3] = u->kubeconfig_option;
+	}
+	CLEANUP(close_fd) int signal_fd = stop_signal_fd();
+	if (signal_fd < 0)
+		return error_set(err, signal_fd, "signalfd: %s", strerror(-signal_fd));
+	const int64_t deadline = clock_mono_ns() + DETACH_TIMEOUT_NS;
+	CLEANUP(close_fd) int fd = cluster_connect(u->data_dir);
+	const bool runs = fd >= 0;
+	if (!runs)
+		fd = cluster_connect_or_start(u->data_dir, options, signal_fd, deadline, err);
+	CLEANUP(free_p) char *kubeconfig = NULL;
+	int rc = fd < 0 ? fd : cluster_await_ready(fd, signal_fd, deadline, &kubeconfig, err);
+	progress_end();
+	struct kube_config *config = NULL;
+	if (rc == 0)
+		rc = kube_config_load(kubeconfig, NULL, &config, err);
+	if (rc != 0)
+		return rc;
+	if (runs)
+		(void)fputs("sluice up: a cluster serves this data directory already\n", stderr);
+	(void)printf("ready: %s\n", kube_config_server(config));
+	(void)fprintf(stderr, "export KUBECONFIG=%s; 'sluice status' shows the cluster, 'sluice down' ends it\n",
+		      kubeconfig);
+	kube_config_free(config);
+	return 0;
+}
+
 static int up_run(int argc, char **argv)
 {
 	const char *data_dir = MACHINE_DATA_DIR;
@@ -328,6 +414,7 @@ static int up_run(int argc, char **argv)
 		{"kubeconfig", OPT_STRING, &u.kubeconfig_option},
 		{"api-only", OPT_FLAG, &u.api_only},
 		{"until-idle", OPT_FLAG, &u.until_idle},
+		{"detach", OPT_FLAG, &u.detach},
 		{0},
 	};
 	int words = 0;
@@ -339,6 +426,11 @@ static int up_run(int argc, char **argv)
 		return 2;
 	}
 
+	if (u.detach && (u.api_only || u.until_idle)) {
+		(void)fprintf(stderr, "sluice up: --detach goes with neither --api-only nor --until-idle\n");
+		return 2;
+	}
+
 	struct error err = {0};
 	int rc = u.api_only ? 0 : machine_check(&err);
 	if (rc == 0)
@@ -347,6 +439,13 @@ static int up_run(int argc, char **argv)
 		rc = run_api_only(&u);
 		up_clear(&u);
 		return rc;
+	}
+	if (rc == 0 && u.detach) {
+		rc = run_detached(&u, &err);
+		if (rc != 0)
+			(void)fprintf(stderr, "sluice up: %s\n", err.msg);
+		up_clear(&u);
+		return rc == 0 ? 0 : rc == -EINTR ? 130 : 1;
 	}
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "up");
 	u.started_at = clock_mono_ns();
@@ -369,13 +468,15 @@ const struct command cmd_up = {
 	.name = "up",
 	.summary = "Run the one-machine cluster",
 	.usage =
-		"Usage: sluice up [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--api-only] [--until-idle]\n\n"
+		"Usage: sluice up [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--api-only]\n"
+		"                 [--detach] [--until-idle]\n\n"
 		"Serves a Kubernetes API on this machine and runs what a cluster runs behind it: workload controllers,\n"
 		"a node agent, the CSI plug-in and the Dataset and Runtime controllers. Needs root.\n\n"
 		"  --data-dir DIR        where everything is kept (default " MACHINE_DATA_DIR ")\n"
 		"  --listen ADDR:PORT    where the API is served (default 127.0.0.1:6443; port 0: any free one)\n"
 		"  --kubeconfig FILE     where the administrator's kubeconfig is written (default DIR/admin.kubeconfig)\n"
 		"  --api-only            serve the API alone; needs no root\n"
+		"  --detach              return when everything serves; 'sluice status' shows the cluster, 'sluice down' ends it\n"
 		"  --until-idle          end when the last 'sluice run' that joined has left\n\n"
 		"Prints 'ready: https://ADDR:PORT' on standard output when everything serves. SIGTERM or Ctrl-C ends it,\n"
 		"pods and mounts included. The logs of its parts are in DIR/logs.\n",

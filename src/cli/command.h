@@ -18,7 +18,7 @@ struct command {
 };
 
 extern const struct command cmd_api, cmd_agent, cmd_bind, cmd_cache, cmd_completion, cmd_controller, cmd_crds, cmd_csi,
-	cmd_fuse, cmd_help, cmd_run, cmd_up, cmd_version;
+	cmd_down, cmd_fuse, cmd_help, cmd_run, cmd_status, cmd_up, cmd_version;
 
 /** One option of a command, declared as a table. */
 struct option_spec {

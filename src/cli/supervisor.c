@@ -42,7 +42,7 @@ struct role {
 	char line[512];
 	size_t line_n;
 	bool was_ready;
-	int first_failures;
+	int first_failures, starts;
 	int64_t started_at, start_at, backoff;
 };
 
@@ -183,6 +183,7 @@ static int role_start(struct role *r, struct error *err)
 	r->out = TAKE_FD(out);
 	r->line_n = 0;
 	r->started_at = clock_mono_ns();
+	r->starts++;
 	role_move(r, ROLE_STARTING);
 	return 0;
 }
@@ -323,6 +324,24 @@ const char *supervisor_waiting_for(const struct supervisor *s)
 			return s->roles[i].name;
 	}
 	return NULL;
+}
+
+json_t *supervisor_report(const struct supervisor *s)
+{
+	static const char *const words[ROLE_STATES] = {"waiting", "starting", "ready", "restarting", "ended"};
+	const int64_t now = clock_mono_ns();
+	json_t *list = json_array();
+	for (size_t i = 0; list != NULL && i < s->n; i++) {
+		const struct role *r = &s->roles[i];
+		const int64_t seconds = r->starts == 0 ? 0 : (now - r->started_at) / NSEC_PER_SEC;
+		json_t *one = json_pack("{s:s, s:s, s:i, s:i, s:I}", "name", r->name, "state", words[r->state], "pid",
+					(int)r->process.pid, "starts", r->starts, "seconds", (json_int_t)seconds);
+		if (json_array_append_new(list, one) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
 }
 
 bool supervisor_ready(const struct supervisor *s)

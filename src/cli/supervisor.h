@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,8 @@ int supervisor_set_argv(struct supervisor *s, const char *name, const char *cons
 size_t supervisor_poll_fds(struct supervisor *s, struct pollfd *fds, int *ret_timeout_ms);
 /** Start what is due, read what roles said, reap what ended. -ECHILD and @err when a role failed three times without ever being ready. */
 int supervisor_dispatch(struct supervisor *s, struct error *err);
+/** New array with what each role does: {"name", "state", "pid" (0: none), "starts", "seconds" (since its last start)}. NULL on no memory. */
+json_t *supervisor_report(const struct supervisor *s);
 /** Whether every role is ready. */
 bool supervisor_ready(const struct supervisor *s);
 /** Name of the first role that is not ready yet, or NULL. */

@@ -86,9 +86,10 @@ assert_clean() {
 	fi
 }
 
-# start_run ARGUMENT...: `sluice run` in the background, its output in $WORK/out and $WORK/err.
+# start_run ARGUMENT...: `sluice run` in the background, its output in $WORK/out and $WORK/err. The shell has its background processes
+# ignore SIGINT; one that comes before the program has begun to look for it must not be lost.
 start_run() {
-	"$SLUICE" run "$@" --data-dir "$DATA" >"$WORK/out" 2>"$WORK/err" 3>&- &
+	env --default-signal=INT "$SLUICE" run "$@" --data-dir "$DATA" >"$WORK/out" 2>"$WORK/err" 3>&- &
 	RUN=$!
 	PIDS="$PIDS $RUN"
 }
