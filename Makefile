@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := all
-.PHONY: all run test bench check check-all fuzz coverage install clean help build-packages
+.PHONY: all run test bench storm check check-all fuzz coverage install clean help build-packages
 
 help: ## say what each verb does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,12 @@ check: build-packages ## static analysis of what changed (BASE=commit: since the
 check-all: build-packages ## static analysis of everything; clang, data races, valgrind and failing allocations
 	@build-aux/install-packages.sh run test check
 	@build-aux/check-all.sh $(CHECKS)
+
+storm: build-packages ## kill the API server under writers and watchers ROUNDS (200) times: nothing may be lost
+	@build-aux/install-packages.sh test
+	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
+	@ninja -C $(TEST_BUILD) sluice test/load/storm
+	@$(TEST_BUILD)/test/load/storm $(TEST_BUILD)/sluice $(or $(ROUNDS),200)
 
 fuzz: build-packages ## each parser under libFuzzer for SECONDS (60); TARGETS="json yaml": only these
 	@build-aux/install-packages.sh check

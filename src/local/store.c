@@ -142,7 +142,7 @@ int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error 
 		(void)sqlite3_busy_timeout(db, 10000); /* a reader may meet the end of a recovery */
 		rc = sqlite3_exec(db,
 				  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA "
-				  "temp_store=MEMORY;",
+				  "temp_store=MEMORY; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216;",
 				  NULL, NULL, NULL);
 	}
 	if (rc != SQLITE_OK) {

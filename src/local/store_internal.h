@@ -21,6 +21,7 @@ struct objstore {
 	sqlite3 *db;
 	sqlite3_stmt *current, *bytes, *add_event, *set_object, *del_object, *drop_replaced, *drop_removed,
 		*set_compacted;
+	int log_pages; /* in the write-ahead log after the last commit */
 	pthread_t writer;
 	bool writer_started;
 

@@ -10,6 +10,10 @@
 #define BATCH_MAX    256
 #define COMPACT_STEP 512 /* changes compacted with one commit: small, so that no writer waits long */
 
+/* Pages of the log from which on it is folded into the database: as far as readers allow, and with waiting for them. */
+#define LOG_PAGES     1000
+#define LOG_PAGES_MAX 4000
+
 /** One objstore_write() that waits. Lives on its caller's stack until `done`. */
 struct objstore_pending {
 	struct objstore_pending *next;
@@ -248,6 +252,26 @@ static struct objstore_pending *next_batch(struct objstore *s)
 	return batch;
 }
 
+static int committed(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	(void)db;
+	(void)name;
+	((struct objstore *)ctx)->log_pages = pages;
+	return SQLITE_OK;
+}
+
+/**
+ * Keep the log short. Readers that overlap for ever would keep SQLite from beginning it anew; while nobody writes, new readers leave the log
+ * alone, so that waiting for the old ones ends. What fails leaves the log as it is: the next commit tries again.
+ */
+static void fold_log(struct objstore *s)
+{
+	if (s->log_pages < LOG_PAGES)
+		return;
+	int how = s->log_pages < LOG_PAGES_MAX ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART;
+	(void)sqlite3_wal_checkpoint_v2(s->db, NULL, how, NULL, NULL);
+}
+
 static void *writer_main(void *arg)
 {
 	struct objstore *s = arg;
@@ -257,6 +281,7 @@ static void *writer_main(void *arg)
 		if (rc == 0)
 			publish(s, batch);
 		finish(s, batch, rc, &err);
+		fold_log(s); /* nobody waits for it but the next batch */
 	}
 	return NULL;
 }
@@ -284,6 +309,7 @@ int objstore_writer_start(struct objstore *s, struct error *err)
 		if (rc != SQLITE_OK)
 			return objstore_sql_error(s->db, rc, "prepare", err);
 	}
+	(void)sqlite3_wal_hook(s->db, committed, s);
 	int rc = pthread_create(&s->writer, NULL, writer_main, s);
 	if (rc != 0)
 		return error_set(err, -rc, "store: start writer: %s", strerror(rc));

@@ -11,9 +11,11 @@
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -348,6 +350,82 @@ static void test_many_writers_one_order(void **state)
 	objstore_close(s);
 }
 
+#define READ_NS (40 * NSEC_PER_SEC / 1000)
+
+/** Readers that overlap, so that the store is never without one, each for longer than a few commits last. */
+struct relay {
+	struct objstore *s;
+	pthread_mutex_t lock;
+	pthread_cond_t stopped;
+	bool stop;
+};
+
+static int read_slowly(void *ctx, const struct objstore_item *item)
+{
+	struct relay *r = ctx;
+	struct timespec until;
+	(void)item;
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += READ_NS;
+	until.tv_sec += until.tv_nsec / NSEC_PER_SEC;
+	until.tv_nsec %= NSEC_PER_SEC;
+	pthread_mutex_lock(&r->lock);
+	while (!r->stop && pthread_cond_timedwait(&r->stopped, &r->lock, &until) == 0)
+		;
+	const bool stop = r->stop;
+	pthread_mutex_unlock(&r->lock);
+	return stop ? -ECANCELED : 0;
+}
+
+static void *read_for_ever(void *arg)
+{
+	struct relay *r = arg;
+	struct objstore_range range = {.group = "", .plural = "configmaps", .limit = 1};
+	while (objstore_list(r->s, &range, read_slowly, r, NULL, NULL, NULL) == 0)
+		;
+	return NULL;
+}
+
+static int64_t size_of(const char *name)
+{
+	CLEANUP(free_p) char *path = str_printf("%s/%s", dir, name);
+	struct stat st = {0};
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void test_readers_do_not_make_the_log_grow(void **state)
+{
+	(void)state;
+	struct relay relay = {
+		.s = open_store(50), .lock = PTHREAD_MUTEX_INITIALIZER, .stopped = PTHREAD_COND_INITIALIZER};
+	pthread_t readers[5];
+	int64_t rev = 0;
+	assert_int_equal(write_value(relay.s, "a", 0, false, 0, &rev), 0);
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_for_ever, &relay), 0);
+	CLEANUP(free_p) char *text = calloc(1, 400001);
+	assert_non_null(text);
+	memset(text, 'x', 400000);
+	rev = 0;
+	for (int i = 0; i < 150; i++) { /* 60 MB */
+		struct objstore_write w = {.key = {"", "configmaps", "default", "b"},
+					   .expect = rev,
+					   .data = text,
+					   .n = 400000,
+					   .revision_at = 0};
+		assert_int_equal(objstore_write(relay.s, &w, &rev, NULL), 0);
+	}
+	pthread_mutex_lock(&relay.lock);
+	relay.stop = true;
+	pthread_cond_broadcast(&relay.stopped);
+	pthread_mutex_unlock(&relay.lock);
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		(void)pthread_join(readers[i], NULL);
+	assert_in_range(size_of("store.db-wal"), 1, 20 << 20);
+	objstore_close(relay.s);
+	assert_int_equal(size_of("store.db-wal"), -1); /* all of it is in the database */
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -361,6 +439,7 @@ int main(void)
 		CASE(test_newer_format_is_refused),
 		CASE(test_kill_9_loses_nothing_acknowledged),
 		CASE(test_many_writers_one_order),
+		CASE(test_readers_do_not_make_the_log_grow),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
