@@ -1,6 +1,7 @@
 #include "base/metrics.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,7 +40,15 @@ struct metric {
 	struct map *series;   /* label text (`a="x",b="y"`) to struct series */
 };
 
+struct looker {
+	struct looker *next;
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
 struct metrics {
+	pthread_mutex_t look_lock; /* guards `lookers`, held while they run; taken before all others */
+	struct looker *lookers;
 	pthread_mutex_t lock; /* guards `families`; taken before a family's lock */
 	struct map *families; /* name to struct metric */
 };
@@ -63,6 +72,7 @@ struct metrics *metrics_new(void)
 		return NULL;
 	}
 	(void)pthread_mutex_init(&r->lock, NULL); /* cannot fail on Linux */
+	(void)pthread_mutex_init(&r->look_lock, NULL);
 	return r;
 }
 
@@ -70,7 +80,10 @@ void metrics_free(struct metrics *r)
 {
 	if (r == NULL)
 		return;
+	for (struct looker *l; (l = r->lookers) != NULL; free(l))
+		r->lookers = l->next;
 	map_free(r->families);
+	(void)pthread_mutex_destroy(&r->look_lock);
 	(void)pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -350,10 +363,42 @@ static void write_family(struct metric *m, struct strbuf *b)
 	(void)pthread_mutex_unlock(&m->lock);
 }
 
+int metrics_on_write(struct metrics *r, void (*fn)(void *ctx), void *ctx)
+{
+	struct looker *l = r != NULL ? malloc(sizeof *l) : NULL;
+	if (l == NULL)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&r->look_lock);
+	*l = (struct looker){.next = r->lookers, .fn = fn, .ctx = ctx};
+	r->lookers = l;
+	(void)pthread_mutex_unlock(&r->look_lock);
+	return 0;
+}
+
+void metrics_off_write(struct metrics *r, void (*fn)(void *ctx), void *ctx)
+{
+	if (r == NULL)
+		return;
+	(void)pthread_mutex_lock(&r->look_lock);
+	for (struct looker **at = &r->lookers; *at != NULL; at = &(*at)->next) {
+		struct looker *l = *at;
+		if (l->fn != fn || l->ctx != ctx)
+			continue;
+		*at = l->next;
+		free(l);
+		break;
+	}
+	(void)pthread_mutex_unlock(&r->look_lock);
+}
+
 void metrics_write(struct metrics *r, struct strbuf *out)
 {
 	if (r == NULL)
 		return;
+	(void)pthread_mutex_lock(&r->look_lock);
+	for (const struct looker *l = r->lookers; l != NULL; l = l->next)
+		l->fn(l->ctx);
+	(void)pthread_mutex_unlock(&r->look_lock);
 	(void)pthread_mutex_lock(&r->lock);
 	size_t pos = 0;
 	void *m;

@@ -53,5 +53,16 @@ void series_set(struct series *s, double value);
 void series_observe(struct series *s, double value);
 double series_value(const struct series *s);
 
+/** Have @fn(@ctx) called at the beginning of each metrics_write(), to set what is known only by looking. It must not write metrics itself. */
+int metrics_on_write(struct metrics *r, void (*fn)(void *ctx), void *ctx);
+/** No more: when this returns, @fn is not running and is not called with @ctx again. Absent is fine. */
+void metrics_off_write(struct metrics *r, void (*fn)(void *ctx), void *ctx);
+
 /** Append everything in text format 0.0.4; families and series in the order they were made. */
 void metrics_write(struct metrics *r, struct strbuf *out);
+
+/**
+ * Add what every process has: process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds, process_threads and
+ * process_start_time_seconds, read when @r is written. Once a registry; 0 or -ENOMEM.
+ */
+int metrics_process(struct metrics *r);

@@ -35,6 +35,11 @@ void kube_client_interrupt(struct kube_client *c)
 	http_client_interrupt(c->http);
 }
 
+void kube_client_set_fence(struct kube_client *c, const struct kube_fence *f)
+{
+	atomic_store_explicit(&c->fence, f, memory_order_release);
+}
+
 void kube_client_free(struct kube_client *c)
 {
 	if (c == NULL)
@@ -62,6 +67,8 @@ int kube_client_new(const struct kube_config *cfg, const char *user_agent, struc
 		return no_memory(err);
 	pthread_mutex_init(&c->lock, NULL);
 	c->server = strdup(cfg->server);
+	const char *host = c->server != NULL ? strstr(c->server, "://") : NULL;
+	c->host = host != NULL ? host + 3 : "";
 	c->exec = exec_credential_ref(cfg->exec);
 	c->token_file = cfg->token_file != NULL ? strdup(cfg->token_file) : NULL;
 	c->token = cfg->token != NULL && cfg->token_file == NULL ? strdup(cfg->token) : NULL;
@@ -185,14 +192,8 @@ static int call_send(struct kube_client *c, struct call *k, struct kube_request 
 	return 0;
 }
 
-/* What ends a call before its usual deadline. */
-struct limits {
-	int64_t timeout_ns;
-	const atomic_bool *cancel;
-};
-
 static int call_send_body(struct kube_client *c, struct call *k, const char *method, const char *content_type,
-			  const json_t *body, const struct limits *lim, json_t **ret, struct error *err)
+			  const json_t *body, const struct kube_limits *lim, json_t **ret, struct error *err)
 {
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(body, &n);
@@ -205,6 +206,7 @@ static int call_send_body(struct kube_client *c, struct call *k, const char *met
 		.body_n = n,
 		.timeout_ns = lim != NULL ? lim->timeout_ns : 0,
 		.cancel = lim != NULL ? lim->cancel : NULL,
+		.unfenced = lim != NULL && lim->unfenced,
 	};
 	return call_send(c, k, &q, ret, err);
 }
@@ -260,7 +262,7 @@ int kube_list(struct kube_client *c, const struct kube_resource *r, const char *
 }
 
 static int create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
-		  const struct limits *lim, json_t **ret, struct error *err)
+		  const struct kube_limits *lim, json_t **ret, struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
 	const char *name = obj_name(obj);
@@ -282,9 +284,9 @@ int kube_create(struct kube_client *c, const struct kube_resource *r, const char
 }
 
 int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
-		       int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
+		       const struct kube_limits *lim, struct error *err)
 {
-	return create(c, r, ns, obj, &(struct limits){timeout_ns, cancel}, NULL, err);
+	return create(c, r, ns, obj, lim, NULL, err);
 }
 
 int kube_create_sub(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
@@ -310,7 +312,7 @@ int kube_update(struct kube_client *c, const struct kube_resource *r, const char
 }
 
 static int patch_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
-			const char *sub, enum kube_patch_type type, const json_t *patch, const struct limits *lim,
+			const char *sub, enum kube_patch_type type, const json_t *patch, const struct kube_limits *lim,
 			json_t **ret, struct error *err)
 {
 	static const char *const content_types[] = {
@@ -333,10 +335,9 @@ int kube_patch(struct kube_client *c, const struct kube_resource *r, const char 
 }
 
 int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
-		      const json_t *patch, int64_t timeout_ns, const atomic_bool *cancel, struct error *err)
+		      const json_t *patch, const struct kube_limits *lim, struct error *err)
 {
-	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, &(struct limits){timeout_ns, cancel}, NULL,
-			    err);
+	return patch_within(c, r, ns, name, NULL, KUBE_PATCH_MERGE, patch, lim, NULL, err);
 }
 
 int kube_apply(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name, const char *sub,

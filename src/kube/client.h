@@ -4,7 +4,9 @@
  * Errors: err->status is the HTTP status, err->reason the Status.reason, err->msg "get pods default/x: <server's message>". The code is
  * -ENOENT 404, -EEXIST 409 AlreadyExists, -ESTALE 409 Conflict, -EKEYEXPIRED 410, -EINVAL 400/422, -EACCES 401, -EPERM 403,
  * -EOPNOTSUPP 405/415, -EBUSY 429 after retries, -EIO 5xx; transport errors as in net/http_client.h.
- * 429 and 503 with Retry-After are obeyed (within the deadline); GETs are tried again once when a kept connection was found dead.
+ * Retry-After is obeyed (within the deadline): with 429 and 503 always (nothing was done), with other 5xx where doing it twice is harmless
+ * (not for POST and JSON patches).
+ * GETs are tried again once when a kept connection was found dead. Requests are counted as rest_client_requests_total and so on.
  */
 #pragma once
 
@@ -39,6 +41,17 @@ int kube_client_new(const struct kube_config *cfg, const char *user_agent, struc
 void kube_client_free(struct kube_client *c);
 /** Make every call under way look at its cancel flag now. Any thread. */
 void kube_client_interrupt(struct kube_client *c);
+
+/** Says whether what changes something may be sent now. Called by any thread, right before each attempt. */
+struct kube_fence {
+	bool (*open)(void *ctx);
+	void *ctx;
+};
+/**
+ * From now on ask @f (borrowed; NULL: nobody) before everything that changes something is sent, exec too; what is refused is -ECANCELED
+ * with reason "NotLeader". Events and the election's own Lease pass: the one says what was, the other is how one becomes the leader.
+ */
+void kube_client_set_fence(struct kube_client *c, const struct kube_fence *f);
 
 /* In all calls: @ns is ignored for cluster-scoped resources, NULL or "" means all namespaces in a list; @sub is NULL or a subresource
  * ("status"); *@ret is a new tree and may be NULL when the caller does not want it. */

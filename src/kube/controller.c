@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "kube/client.h"
 #include "kube/controller_private.h"
@@ -32,6 +33,8 @@ struct source {
 	void *ctx;
 };
 
+enum result { RESULT_ERROR, RESULT_REQUEUE_AFTER, RESULT_SUCCESS, RESULTS };
+
 struct controller {
 	struct manager *manager;
 	char *name;
@@ -39,6 +42,7 @@ struct controller {
 	void *ctx;
 	void (*free_ctx)(void *ctx);
 	struct workqueue *queue;
+	struct series *results[RESULTS], *errors, *active, *took;
 	struct source *sources;
 	pthread_t workers[WORKERS_MAX];
 	int n_workers, n_started;
@@ -75,6 +79,38 @@ static void controller_free_p(struct controller **c)
 	controller_free(*c);
 }
 
+/* Names and buckets of controller-runtime's metrics. */
+static void measure(struct controller *c)
+{
+	static const char *const by_result[] = {"controller", "result", NULL}, *const by_name[] = {"controller", NULL};
+	static const char *const results[RESULTS] = {"error", "requeue_after", "success"};
+	static const double seconds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3,  0.35,
+					 0.4,   0.45, 0.5,   0.6,  0.7, 0.8,  0.9, 1.0,  1.25, 1.5,
+					 1.75,  2.0,  2.5,   3.0,  3.5, 4.0,  4.5, 5,    6,    7,
+					 8,     9,    10,    15,   20,  25,   30,  40,   50,   60};
+	struct metrics *root = metrics_root();
+	const char *const name[] = {c->name};
+	struct metric *total = metrics_counter(root, "controller_runtime_reconcile_total",
+					       "Reconciles, by controller and result.", by_result);
+	for (size_t i = 0; i < RESULTS; i++)
+		c->results[i] = metric_series(total, (const char *const[]){c->name, results[i]});
+	c->errors = metric_series(metrics_counter(root, "controller_runtime_reconcile_errors_total",
+						  "Reconciles that failed, by controller.", by_name),
+				  name);
+	c->active = metric_series(metrics_gauge(root, "controller_runtime_active_workers",
+						"Workers that reconcile now, by controller.", by_name),
+				  name);
+	c->took = metric_series(metrics_histogram(root, "controller_runtime_reconcile_time_seconds",
+						  "How long a reconcile takes, by controller.", by_name, seconds,
+						  ARRAY_LEN(seconds)),
+				name);
+	series_set(metric_series(metrics_gauge(root, "controller_runtime_max_concurrent_reconciles",
+					       "Most reconciles at one time, by controller.", by_name),
+				 name),
+		   c->n_workers);
+	workqueue_measure(c->queue, c->name);
+}
+
 int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err)
 {
 	CLEANUP(controller_free_p) struct controller *c = calloc(1, sizeof *c);
@@ -94,6 +130,7 @@ int controller_new(struct manager *m, const struct controller_options *o, struct
 	c->queue = workqueue_new(0, 0);
 	if (c->name == NULL || c->queue == NULL || manager_add_controller(m, c) < 0)
 		return error_set(err, -ENOMEM, "controller %s: out of memory", o->name);
+	measure(c);
 	c->free_ctx = o->free_ctx; /* only now: on failure the context stays the caller's */
 	*ret = TAKE(c);
 	return 0;
@@ -195,8 +232,16 @@ static void finish(struct controller *c, const char *key, int rc, const struct r
 		   const struct error *err, int64_t took_ns)
 {
 	struct logger *log = manager_log(c->manager);
+	series_observe(c->took, (double)took_ns / NSEC_PER_SEC);
+	series_add(c->results[rc < 0                      ? RESULT_ERROR
+			      : res->requeue_after_ns > 0 ? RESULT_REQUEUE_AFTER
+							  : RESULT_SUCCESS],
+		   1);
 	if (rc < 0) {
-		const bool quiet = rc == -ESTALE || atomic_load_explicit(&c->stopping, memory_order_relaxed);
+		/* a conflict is every day's; at the end, writes are cut or refused */
+		const bool quiet =
+			rc == -ESTALE || rc == -ECANCELED || atomic_load_explicit(&c->stopping, memory_order_relaxed);
+		series_add(c->errors, 1);
 		LOG(log, quiet ? LOG_LVL_DEBUG : LOG_LVL_ERROR, "reconcile failed, trying again",
 		    LOG_STR("controller", c->name), LOG_STR("key", key), LOG_STR("err", err->msg),
 		    LOG_DUR("duration", took_ns));
@@ -216,7 +261,9 @@ static void work_on(struct controller *c, char *key)
 	char *slash = strchr(key, '/');
 	const int64_t start = clock_mono_ns();
 	*slash = '\0';
+	series_add(c->active, 1);
 	int rc = c->reconcile(c->ctx, key, slash + 1, &res, &err);
+	series_add(c->active, -1);
 	*slash = '/';
 	finish(c, key, rc, &res, &err, clock_mono_ns() - start);
 	workqueue_done(c->queue, key);

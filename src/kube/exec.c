@@ -231,9 +231,11 @@ static int finish(struct run *r, struct kube_exec_result *ret, struct error *err
 static int open_and_run(struct kube_client *c, const char *url, const char *what, struct run *r, bool new_token,
 			int64_t deadline, struct error *err)
 {
-	CLEANUP(free_p) char *token = NULL;
+	CLEANUP(kube_token_free_p) char *token = NULL;
 	CLEANUP(free_p) char *body = NULL;
 	int rc = kube_token(c, new_token, &token, err);
+	if (rc == 0)
+		rc = kube_fence_check(c, what, err); /* a command may change anything */
 	if (rc < 0)
 		return rc;
 	const struct websocket_connect_options wo = {
@@ -246,8 +248,6 @@ static int open_and_run(struct kube_client *c, const char *url, const char *what
 	};
 	struct websocket_client *w = NULL;
 	rc = websocket_connect(c->http, &wo, &w, &body, err);
-	if (token != NULL)
-		explicit_bzero(token, strlen(token));
 	if (rc < 0)
 		return refusal(err, rc, body, what);
 	if (r->o->in != NULL && strcmp(websocket_client_protocol(w), protocols[0]) != 0)

@@ -32,6 +32,7 @@ struct leader {
 	char *ns, *name, *identity;
 	char *lease_path, *list_path;
 	pthread_t thread;
+	bool joined; /* the owner alone */
 	atomic_bool stop;
 	_Atomic int64_t fresh_until; /* monotonic; 0: not the leader */
 
@@ -84,6 +85,7 @@ static int call(struct leader *l, const char *method, char *path, const json_t *
 		.body_n = n,
 		.timeout_ns = timeout_ns > NSEC_PER_MSEC ? timeout_ns : NSEC_PER_MSEC,
 		.cancel = cancel,
+		.unfenced = true,
 	};
 	int rc = kube_request_do(l->o.client, &q, &a, err);
 	if (rc == 0)
@@ -285,9 +287,11 @@ static void *elector_main(void *arg)
 		if (rc == 0 && leader_is_fresh(l)) {
 			l->o.on_started(l->o.ctx);
 			lead(l);
-			l->o.on_stopped(l->o.ctx);
-			if (atomic_load(&l->stop) && is_ours(l))
+			const bool ended = l->o.on_stopped(l->o.ctx);
+			if (ended && atomic_load(&l->stop) && is_ours(l))
 				release(l);
+			if (!ended || l->o.once)
+				break;
 		} else if (rc < 0 && rc != -EAGAIN && !atomic_load(&l->stop)) {
 			LOG(l->o.log, LOG_LVL_DEBUG, "lease not acquired", LOG_STR("lease", l->name),
 			    LOG_STR("err", e.msg));
@@ -381,9 +385,9 @@ int leader_new(const struct leader_options *options, struct leader **ret, struct
 	return 0;
 }
 
-void leader_free(struct leader *l)
+void leader_stop(struct leader *l)
 {
-	if (l == NULL)
+	if (l->joined)
 		return;
 	pthread_mutex_lock(&l->lock);
 	atomic_store(&l->stop, true);
@@ -391,5 +395,13 @@ void leader_free(struct leader *l)
 	pthread_mutex_unlock(&l->lock);
 	kube_client_interrupt(l->o.client);
 	(void)pthread_join(l->thread, NULL); /* it is ours and ends */
+	l->joined = true;
+}
+
+void leader_free(struct leader *l)
+{
+	if (l == NULL)
+		return;
+	leader_stop(l);
 	leader_clear(l);
 }

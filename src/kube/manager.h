@@ -21,9 +21,23 @@ struct kube_resource;
 struct logger;
 struct manager;
 
+/** Controllers act only while this process holds the Lease; @name NULL: no election. The rest as in leader.h. Strings are copied. */
+struct manager_election {
+	const char *ns, *name, *identity;
+	int64_t lease_duration_ns, renew_deadline_ns, retry_period_ns;
+};
+
 struct manager_options {
-	struct kube_client *client; /* borrowed */
+	struct kube_client *
+		client; /* borrowed; fenced (client.h) from manager_start() to manager_free() when there is an election */
 	struct logger *log;
+	struct manager_election election;
+	/**
+	 * Where /healthz and /readyz, and where /metrics (of metrics_root()) are served: "ADDRESS:PORT"; ":PORT" is loopback; NULL or "0": not
+	 * at all. The same text twice: one listener serves both. Strings are copied.
+	 */
+	const char *health_address, *metrics_address;
+	int64_t stop_timeout_ns; /* how long reconciles may take to end; 0: 30 s */
 };
 
 int manager_new(const struct manager_options *o, struct manager **ret, struct error *err);
@@ -66,9 +80,24 @@ void controller_enqueue_after(struct controller *c, const char *ns, const char *
  */
 int manager_on_free(struct manager *m, void (*fn)(void *ctx), void *ctx);
 
-/** Start informers, wait until they are synced (at most 60 s), start the controllers' workers. */
+/**
+ * Start the listeners, then informers, wait until they are synced (at most 60 s), then start the controllers' workers, or stand for election,
+ * and start them when that is won. A standby has warm caches and is ready.
+ */
 int manager_start(struct manager *m, struct error *err);
-/** Stop workers (after what they are doing, at most 30 s), then informers. */
+/**
+ * Wait until @stop_fd is readable (0), or the manager cannot go on: the lease was lost (-ECANCELED; its controllers have been told to end,
+ * nothing more is written, and the process is to end and begin anew), or a thread could not be made.
+ */
+int manager_wait(struct manager *m, int stop_fd, struct error *err);
+/** Whether its controllers act now: always after manager_start() without an election. Any thread. */
+bool manager_leads(struct manager *m);
+/** The port of /healthz, of /metrics; 0: not served. After manager_start(). */
+uint16_t manager_health_port(struct manager *m);
+uint16_t manager_metrics_port(struct manager *m);
+/**
+ * Stop workers (after what they are doing, at most the stop timeout; the lease is kept meanwhile and then given up), informers, listeners.
+ */
 void manager_stop(struct manager *m);
 /** Accepts NULL; stops first. */
 void manager_free(struct manager *m);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "kube/client.h"
 #include "kube/client_private.h"
@@ -136,7 +137,14 @@ int kube_token(struct kube_client *c, bool again, char **ret, struct error *err)
 	return rc == -ENOMEM ? error_set(err, rc, "service account token: out of memory") : rc;
 }
 
-/* --- attempts --- */
+void kube_token_free_p(char **token)
+{
+	if (*token != NULL)
+		explicit_bzero(*token, strlen(*token));
+	free(*token);
+}
+
+/* --- waiting between attempts --- */
 
 static bool canceled(const struct kube_request *q)
 {
@@ -154,27 +162,83 @@ static void pause_for(const struct kube_request *q, int64_t ns)
 	}
 }
 
-/* How long the server asks us to wait before trying again, or -1. */
-static int64_t retry_after_ns(const struct http_answer *a)
+/* Whether doing it a second time leaves what doing it once leaves: a request that failed may have been carried out. */
+static bool idempotent(const struct kube_request *q)
+{
+	return strcmp(q->method, "POST") != 0 && !str_same(q->content_type, "application/json-patch+json");
+}
+
+/* How long the server asks us to wait before trying again, or -1: do not. */
+static int64_t retry_after_ns(const struct kube_request *q, const struct http_answer *a)
 {
 	const char *h = http_answer_header(a, "retry-after");
 	int64_t s;
-	if ((a->status != 429 && a->status != 503) || h == NULL || str_to_i64(h, &s) < 0 || s < 0 ||
-	    s > RETRY_AFTER_MAX_S)
+	if (a->status != 429 && a->status != 503 && (a->status < 500 || !idempotent(q)))
+		return -1;
+	if (h == NULL || str_to_i64(h, &s) < 0 || s < 0 || s > RETRY_AFTER_MAX_S)
 		return -1;
 	return s > 0 ? s * NSEC_PER_SEC : 100 * NSEC_PER_MSEC;
+}
+
+/* --- what is measured --- */
+
+/* Buckets of client-go's request durations. */
+static const double seconds[] = {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60};
+
+/* @rc, @status: of one attempt. A stream's duration says nothing and is left out. */
+static void count(const struct kube_client *c, const struct kube_request *q, int rc, int status, int64_t took_ns)
+{
+	static const char *const by_code[] = {"code", "host", "method", NULL}, *const by_verb[] = {"host", "verb",
+												   NULL};
+	char code[16] = "<error>";
+	if (rc == 0)
+		(void)snprintf(code, sizeof code, "%d", status);
+	series_add(metric_series(metrics_counter(metrics_root(), "rest_client_requests_total",
+						 "Requests to the Kubernetes API, by code, method and host.", by_code),
+				 (const char *const[]){code, c->host, q->method}),
+		   1);
+	if (q->on_data == NULL)
+		series_observe(metric_series(metrics_histogram(metrics_root(), "rest_client_request_duration_seconds",
+							       "Time of requests to the Kubernetes API.", by_verb,
+							       seconds, ARRAY_LEN(seconds)),
+					     (const char *const[]){c->host, q->method}),
+			       (double)took_ns / NSEC_PER_SEC);
+}
+
+static void count_retry(const struct kube_client *c, const struct kube_request *q, int status)
+{
+	static const char *const labels[] = {"code", "host", "verb", NULL};
+	char code[16];
+	(void)snprintf(code, sizeof code, "%d", status);
+	series_add(metric_series(metrics_counter(metrics_root(), "rest_client_request_retries_total",
+						 "Requests to the Kubernetes API that were tried again.", labels),
+				 (const char *const[]){code, c->host, q->method}),
+		   1);
+}
+
+/* --- one attempt --- */
+
+int kube_fence_check(struct kube_client *c, const char *what, struct error *err)
+{
+	const struct kube_fence *f = atomic_load_explicit(&c->fence, memory_order_acquire);
+	if (f == NULL || f->open(f->ctx))
+		return 0;
+	error_set(err, -ECANCELED, "%s: not sent: this process does not lead", what);
+	if (err != NULL)
+		(void)str_copy(err->reason, sizeof err->reason, "NotLeader"); /* it fits */
+	return -ECANCELED;
 }
 
 static int attempt(struct kube_client *c, const struct kube_request *q, int64_t deadline, bool new_token,
 		   struct http_answer *ret, struct error *err)
 {
-	CLEANUP(free_p) char *token = NULL;
+	CLEANUP(kube_token_free_p) char *token = NULL;
 	CLEANUP(free_p) char *url = str_printf("%s%s", c->server, q->path_query);
 	if (url == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
+		return error_set(err, -ENOMEM, "%s: out of memory", q->what);
 	int rc = kube_token(c, new_token, &token, err);
 	if (rc < 0)
-		return rc;
+		return error_wrap(err, rc, "%s", q->what);
 	const struct http_header headers[] = {{"Accept", "application/json"}, {"Content-Type", q->content_type}};
 	const struct http_call call = {
 		.method = q->method,
@@ -193,9 +257,15 @@ static int attempt(struct kube_client *c, const struct kube_request *q, int64_t 
 		.ctx = q->ctx,
 		.cancel = q->cancel,
 	};
-	rc = http_client_do(c->http, &call, ret, err);
-	if (token != NULL)
-		explicit_bzero(token, strlen(token));
+	/* Last of all: getting the token may have taken long. */
+	rc = q->unfenced || strcmp(q->method, "GET") == 0 ? 0 : kube_fence_check(c, q->what, err);
+	if (rc == 0) {
+		const int64_t start = clock_mono_ns();
+		rc = http_client_do(c->http, &call, ret, err);
+		count(c, q, rc, rc == 0 ? ret->status : 0, clock_mono_ns() - start);
+		if (rc < 0)
+			error_wrap(err, rc, "%s", q->what);
+	}
 	return rc;
 }
 
@@ -211,7 +281,7 @@ int kube_request_do(struct kube_client *c, const struct kube_request *q, struct 
 			continue;
 		}
 		if (rc < 0)
-			return error_wrap(err, rc, "%s", q->what);
+			return rc;
 		if (a.status >= 200 && a.status < 300) {
 			*ret = a;
 			return 0;
@@ -221,11 +291,13 @@ int kube_request_do(struct kube_client *c, const struct kube_request *q, struct 
 			http_answer_clear(&a);
 			continue;
 		}
-		const int64_t wait = retry_after_ns(&a);
+		const int64_t wait = retry_after_ns(q, &a);
+		const int status = a.status;
 		rc = answer_error(err, &a, q->what);
 		http_answer_clear(&a);
 		if (wait < 0 || tries >= RETRIES_MAX || deadline - clock_mono_ns() <= wait)
 			return rc;
+		count_retry(c, q, status);
 		pause_for(q, wait);
 		if (canceled(q))
 			return error_set(err, -ECANCELED, "%s: stopped", q->what);

@@ -25,6 +25,7 @@ struct kube_request {
 	int64_t timeout_ns;        /* of all attempts together; 0: none */
 	int64_t stall_ns;          /* 0: none */
 	const atomic_bool *cancel; /* may be NULL */
+	bool unfenced;             /* may be sent by one who does not lead */
 	int (*on_data)(void *ctx, const void *data, size_t n);
 	void *ctx;
 };
@@ -32,8 +33,13 @@ struct kube_request {
 /** Send, obeying Retry-After, until there is a 2xx answer (0, *@ret to be cleared) or an error as client.h describes it. */
 int kube_request_do(struct kube_client *c, const struct kube_request *q, struct http_answer *ret, struct error *err);
 
+/** 0, or -ECANCELED: the fence keeps @what from being sent. */
+int kube_fence_check(struct kube_client *c, const char *what, struct error *err);
+
 /** A malloc'ed copy of the bearer token to send, NULL for none; to be wiped. @again: the last one was refused. */
 int kube_token(struct kube_client *c, bool again, char **ret, struct error *err);
+/** Wipe and free one; for CLEANUP(). */
+void kube_token_free_p(char **token);
 
 /** The negative errno for an HTTP status with a Status reason; 0 for 2xx. */
 int kube_status_errno(int http_status, const char *reason);
@@ -45,8 +51,15 @@ int kube_list_path(const struct kube_resource *r, const char *ns, const struct k
 /** kube_list() that a stop flag can end. */
 int kube_list_cancelable(struct kube_client *c, const struct kube_resource *r, const char *ns,
 			 const struct kube_list_options *o, const atomic_bool *cancel, json_t **ret, struct error *err);
-/** kube_create() and a merge patch with a stop flag (may be NULL) and a deadline of their own. */
+
+/** What one call has of its own; NULL where it is taken: the usual deadline, no stop flag, the fence is asked. */
+struct kube_limits {
+	int64_t timeout_ns;
+	const atomic_bool *cancel;
+	bool unfenced;
+};
+/** kube_create() and a merge patch with that. */
 int kube_create_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
-		       int64_t timeout_ns, const atomic_bool *cancel, struct error *err);
+		       const struct kube_limits *lim, struct error *err);
 int kube_merge_within(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
-		      const json_t *patch, int64_t timeout_ns, const atomic_bool *cancel, struct error *err);
+		      const json_t *patch, const struct kube_limits *lim, struct error *err);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/metrics.h"
 
 #define BACKOFF_BASE_NS (5 * NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS  (1000 * NSEC_PER_SEC)
@@ -26,6 +27,8 @@ struct entry {
 	char *key;
 	struct entry *next; /* ready list */
 	bool ready, working, dirty;
+	struct entry *work_next, **work_at; /* list of what is being worked on; valid while working */
+	int64_t added_ns, taken_ns;         /* for measuring: since it waits; since it is worked on */
 	unsigned failures;
 	int64_t due; /* valid while heap_pos != NOT_IN_HEAP */
 	size_t heap_pos;
@@ -36,11 +39,14 @@ struct workqueue {
 	pthread_cond_t wake;  /* something became ready or due earlier, or shutdown */
 	struct map *entries;  /* key -> struct entry */
 	struct entry *head, *tail;
+	struct entry *at_work;
 	size_t n_ready;
 	struct entry **heap; /* by due, earliest first */
 	size_t heap_n, heap_cap;
 	int64_t base_ns, max_ns;
 	bool shutdown;
+	bool measured; /* the series below are NULL while it is not */
+	struct series *depth, *adds, *retries, *unfinished, *longest, *waited, *worked;
 };
 
 static void entry_free(void *p)
@@ -49,6 +55,61 @@ static void entry_free(void *p)
 	free(e->key);
 	free(e);
 }
+
+/* --- measuring --- */
+
+/* What only looking tells: how long those that are at work are at it. */
+static void measure_now(void *ctx)
+{
+	struct workqueue *q = ctx;
+	int64_t sum = 0, longest = 0;
+	pthread_mutex_lock(&q->lock);
+	const int64_t now = clock_mono_ns();
+	for (const struct entry *e = q->at_work; e != NULL; e = e->work_next) {
+		const int64_t took = now - e->taken_ns;
+		sum += took;
+		longest = took > longest ? took : longest;
+	}
+	pthread_mutex_unlock(&q->lock);
+	series_set(q->unfinished, (double)sum / NSEC_PER_SEC);
+	series_set(q->longest, (double)longest / NSEC_PER_SEC);
+}
+
+void workqueue_measure(struct workqueue *q, const char *name)
+{
+	static const char *const labels[] = {"name", NULL};
+	static const double seconds[] = {1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1000};
+	struct metrics *root = metrics_root();
+	const char *const values[] = {name};
+	assert(!q->measured && map_size(q->entries) == 0);
+	q->depth = metric_series(metrics_gauge(root, "workqueue_depth", "Keys that wait.", labels), values);
+	q->adds = metric_series(metrics_counter(root, "workqueue_adds_total", "Keys that were added.", labels), values);
+	q->retries = metric_series(
+		metrics_counter(root, "workqueue_retries_total", "Keys that were to come again later.", labels),
+		values);
+	q->unfinished = metric_series(metrics_gauge(root, "workqueue_unfinished_work_seconds",
+						    "For how long those at work are at it, summed up.", labels),
+				      values);
+	q->longest = metric_series(metrics_gauge(root, "workqueue_longest_running_processor_seconds",
+						 "For how long the longest of those at work is at it.", labels),
+				   values);
+	q->waited = metric_series(metrics_histogram(root, "workqueue_queue_duration_seconds",
+						    "How long keys wait before they are taken.", labels, seconds,
+						    ARRAY_LEN(seconds)),
+				  values);
+	q->worked =
+		metric_series(metrics_histogram(root, "workqueue_work_duration_seconds", "How long keys are worked on.",
+						labels, seconds, ARRAY_LEN(seconds)),
+			      values);
+	q->measured = metrics_on_write(root, measure_now, q) == 0; /* no memory: two gauges stay at 0 */
+}
+
+static double since(int64_t then_ns)
+{
+	return (double)(clock_mono_ns() - then_ns) / NSEC_PER_SEC;
+}
+
+/* --- making and ending --- */
 
 struct workqueue *workqueue_new(int64_t backoff_base_ns, int64_t backoff_max_ns)
 {
@@ -75,6 +136,9 @@ void workqueue_free(struct workqueue *q)
 {
 	if (q == NULL)
 		return;
+	if (q->measured)
+		metrics_off_write(metrics_root(), measure_now, q);
+	series_set(q->depth, 0);
 	map_free(q->entries);
 	free(q->heap);
 	pthread_cond_destroy(&q->wake);
@@ -169,14 +233,8 @@ static void entry_drop_if_idle_locked(struct workqueue *q, struct entry *e)
 		entry_free(map_steal(q->entries, e->key)); /* not map_remove(): the key must outlive the lookup */
 }
 
-static void make_ready_locked(struct workqueue *q, struct entry *e)
+static void append_locked(struct workqueue *q, struct entry *e)
 {
-	if (e->working) {
-		e->dirty = true;
-		return;
-	}
-	if (e->ready)
-		return;
 	e->ready = true;
 	e->next = NULL;
 	if (q->tail != NULL)
@@ -185,12 +243,26 @@ static void make_ready_locked(struct workqueue *q, struct entry *e)
 		q->head = e;
 	q->tail = e;
 	q->n_ready++;
+	series_set(q->depth, (double)q->n_ready);
 	pthread_cond_signal(&q->wake);
+}
+
+static void make_ready_locked(struct workqueue *q, struct entry *e)
+{
+	if (e->ready || e->dirty)
+		return;
+	e->added_ns = clock_mono_ns();
+	series_add(q->adds, 1);
+	if (e->working)
+		e->dirty = true;
+	else
+		append_locked(q, e);
 }
 
 static int add_after_locked(struct workqueue *q, struct entry *e, int64_t delay_ns)
 {
 	int64_t due;
+	series_add(q->retries, 1);
 	if (__builtin_add_overflow(clock_mono_ns(), delay_ns, &due))
 		due = INT64_MAX;
 	if (e->heap_pos == NOT_IN_HEAP) {
@@ -299,9 +371,31 @@ static struct entry *pop_ready_locked(struct workqueue *q)
 	if (q->head == NULL)
 		q->tail = NULL;
 	q->n_ready--;
+	series_set(q->depth, (double)q->n_ready);
 	e->ready = false;
 	e->next = NULL;
 	return e;
+}
+
+static void begin_work_locked(struct workqueue *q, struct entry *e)
+{
+	e->working = true;
+	e->taken_ns = clock_mono_ns();
+	e->work_next = q->at_work;
+	e->work_at = &q->at_work;
+	if (e->work_next != NULL)
+		e->work_next->work_at = &e->work_next;
+	q->at_work = e;
+	series_observe(q->waited, since(e->added_ns));
+}
+
+static void end_work_locked(struct workqueue *q, struct entry *e)
+{
+	e->working = false;
+	*e->work_at = e->work_next;
+	if (e->work_next != NULL)
+		e->work_next->work_at = e->work_at;
+	series_observe(q->worked, since(e->taken_ns));
 }
 
 int workqueue_get(struct workqueue *q, char **ret_key)
@@ -318,7 +412,7 @@ int workqueue_get(struct workqueue *q, char **ret_key)
 		char *key = strdup(q->head->key);
 		rc = -ENOMEM;
 		if (key != NULL) {
-			pop_ready_locked(q)->working = true;
+			begin_work_locked(q, pop_ready_locked(q));
 			*ret_key = key;
 			rc = 0;
 		}
@@ -334,10 +428,10 @@ void workqueue_done(struct workqueue *q, const char *key)
 	pthread_mutex_lock(&q->lock);
 	struct entry *e = map_get(q->entries, key);
 	assert(e != NULL && e->working);
-	e->working = false;
+	end_work_locked(q, e);
 	if (e->dirty && !q->shutdown) {
 		e->dirty = false;
-		make_ready_locked(q, e);
+		append_locked(q, e); /* it was counted when it was added */
 	}
 	entry_drop_if_idle_locked(q, e);
 	pthread_mutex_unlock(&q->lock);

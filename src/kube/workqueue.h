@@ -12,6 +12,8 @@ struct workqueue;
 
 /** NULL on no memory. */
 struct workqueue *workqueue_new(int64_t backoff_base_ns, int64_t backoff_max_ns); /* 0, 0: the defaults */
+/** Measure it from now on as client-go's queues are (workqueue_depth and so on, label @name), in metrics_root(). Before its first key. */
+void workqueue_measure(struct workqueue *q, const char *name);
 /** 0, -ENOMEM, -ESHUTDOWN. */
 int workqueue_add(struct workqueue *q, const char *key);
 /** Add after @delay_ns; an earlier waiting time of the same key wins. */

@@ -5,9 +5,13 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/metrics.h"
 #include "base/strbuf.h"
@@ -125,11 +129,83 @@ static void threads(void **state)
 	metrics_free(r);
 }
 
+static void set_answer(void *ctx)
+{
+	struct metrics *r = ctx;
+	series_add(metric_series(metrics_counter(r, "looks_total", "Looks.", NULL), NULL), 1);
+}
+
+static bool writes(struct metrics *r, const char *text)
+{
+	struct strbuf b = STRBUF_INIT(65536);
+	metrics_write(r, &b);
+	assert_false(b.failed);
+	const bool found = b.p != NULL && strstr(b.p, text) != NULL;
+	strbuf_clear(&b);
+	return found;
+}
+
+static void what_is_looked_at_when_written(void **state)
+{
+	(void)state;
+	struct metrics *r = metrics_new();
+	int other = 0;
+	metrics_off_write(r, set_answer, r);
+	assert_int_equal(metrics_on_write(r, set_answer, r), 0);
+	assert_true(writes(r, "looks_total 1\n"));
+	metrics_off_write(r, set_answer, &other);
+	assert_true(writes(r, "looks_total 2\n"));
+	metrics_off_write(r, set_answer, r);
+	assert_true(writes(r, "looks_total 2\n"));
+	assert_int_equal(metrics_on_write(r, set_answer, r), 0); /* metrics_free() forgets it */
+	metrics_free(r);
+	assert_int_equal(metrics_on_write(NULL, set_answer, NULL), -ENOMEM);
+	metrics_off_write(NULL, set_answer, NULL);
+}
+
+static double value_of(struct metrics *r, const char *name)
+{
+	return series_value(metric_series(metrics_gauge(r, name, "", NULL), NULL));
+}
+
+static void processes_are_measured(void **state)
+{
+	(void)state;
+	struct metrics *r = metrics_new();
+	const double now = (double)time(NULL);
+	assert_int_equal(metrics_process(r), 0);
+	assert_true(writes(r, "# TYPE process_cpu_seconds_total counter\n"));
+	const double fds = value_of(r, "process_open_fds"), started = value_of(r, "process_start_time_seconds");
+	if (started < now - 600 || started > now + 2)
+		fail_msg("started at %f, now is %f", started, now);
+	assert_true(value_of(r, "process_threads") >= 1);
+	assert_true(value_of(r, "process_resident_memory_bytes") > 100000);
+	const int fd = dup(0);
+	assert_true(fd >= 0);
+	assert_true(writes(r, "process_open_fds "));
+	assert_true(value_of(r, "process_open_fds") == fds + 1);
+	(void)close(fd);
+	const int64_t used = clock() + CLOCKS_PER_SEC / 20;
+	while (clock() < used)
+		;
+	const double before =
+		series_value(metric_series(metrics_counter(r, "process_cpu_seconds_total", "", NULL), NULL));
+	assert_true(writes(r, "process_cpu_seconds_total"));
+	assert_true(series_value(metric_series(metrics_counter(r, "process_cpu_seconds_total", "", NULL), NULL)) >
+		    before);
+	metrics_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counters_and_gauges), cmocka_unit_test(histograms), cmocka_unit_test(too_many_series),
-		cmocka_unit_test(nothing_is_taken),    cmocka_unit_test(threads),
+		cmocka_unit_test(counters_and_gauges),
+		cmocka_unit_test(histograms),
+		cmocka_unit_test(too_many_series),
+		cmocka_unit_test(nothing_is_taken),
+		cmocka_unit_test(threads),
+		cmocka_unit_test(what_is_looked_at_when_written),
+		cmocka_unit_test(processes_are_measured),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,133 @@ static void retry_after_is_obeyed(void **state)
 	fake_stop(&f);
 }
 
+/* What is sent how often when the first answer asks to come again. */
+static void first_refused(struct fake_api *f, struct fake_request *q)
+{
+	const struct answer *a = f->ctx;
+	fake_reply(q->fd, q->n == 0 ? a->status : 200, q->n == 0 ? a->extra : "", q->n == 0 ? a->body : "{}");
+}
+
+static void only_what_is_harmless_is_done_twice(void **state)
+{
+	(void)state;
+	enum how { GET, POST, PUT, MERGE, JSON, APPLY, DELETE };
+	static const struct {
+		const char *name;
+		enum how how;
+		struct answer first;
+		int rc;
+	} cases[] = {
+		{"a read after 500", GET, {500, "Retry-After: 0\r\n", ""}, 0},
+		{"a read after 504", GET, {504, "Retry-After: 0\r\n", ""}, 0},
+		{"a read without a word of when", GET, {503, "", ""}, -EIO},
+		{"a read, at a time that is none", GET, {503, "Retry-After: soon\r\n", ""}, -EIO},
+		{"a create after 429", POST, {429, "Retry-After: 0\r\n", ""}, 0},
+		{"a create after 503", POST, {503, "Retry-After: 0\r\n", ""}, 0},
+		{"a create after 500", POST, {500, "Retry-After: 0\r\n", ""}, -EIO},
+		{"a create after 504", POST, {504, "Retry-After: 0\r\n", ""}, -EIO},
+		{"an update after 500", PUT, {500, "Retry-After: 0\r\n", ""}, 0},
+		{"a merge patch after 500", MERGE, {500, "Retry-After: 0\r\n", ""}, 0},
+		{"a JSON patch after 500", JSON, {500, "Retry-After: 0\r\n", ""}, -EIO},
+		{"a JSON patch after 429", JSON, {429, "Retry-After: 0\r\n", ""}, 0},
+		{"an apply after 502", APPLY, {502, "Retry-After: 0\r\n", ""}, 0},
+		{"a deletion after 500", DELETE, {500, "Retry-After: 0\r\n", ""}, 0},
+		{"a deletion after 404", DELETE, {404, "Retry-After: 0\r\n", ""}, -ENOENT},
+	};
+	JSON_AUTO obj = json_object();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fake_api f;
+		fake_start(&f, first_refused, (void *)&cases[i].first);
+		struct kube_client *c = fake_client(&f, NULL);
+		int rc = -1;
+		switch (cases[i].how) {
+		case GET:
+			rc = kube_get(c, &KUBE_POD, "ns", "x", NULL, NULL);
+			break;
+		case POST:
+			rc = kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL);
+			break;
+		case PUT:
+			rc = kube_update(c, &KUBE_POD, "ns", "x", NULL, obj, NULL, NULL);
+			break;
+		case MERGE:
+		case JSON:
+			rc = kube_patch(c, &KUBE_POD, "ns", "x", NULL,
+					cases[i].how == MERGE ? KUBE_PATCH_MERGE : KUBE_PATCH_JSON, obj, NULL, NULL);
+			break;
+		case APPLY:
+			rc = kube_apply(c, &KUBE_POD, "ns", "x", NULL, obj, NULL, NULL);
+			break;
+		case DELETE:
+			rc = kube_delete(c, &KUBE_POD, "ns", "x", NULL, NULL);
+			break;
+		}
+		const unsigned sent = fake_count(&f);
+		if (rc != cases[i].rc || sent != (cases[i].rc == 0 ? 2 : 1))
+			fail_msg("case '%s': rc %d, sent %u times", cases[i].name, rc, sent);
+		kube_client_free(c);
+		fake_stop(&f);
+	}
+}
+
+/* --- the fence --- */
+
+static bool is_open(void *ctx)
+{
+	return atomic_load((atomic_bool *)ctx);
+}
+
+static void closed_fence_lets_only_reads_through(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	atomic_bool open = false;
+	const struct kube_fence fence = {.open = is_open, .ctx = &open};
+	struct error err = {0};
+	JSON_AUTO obj = json_object();
+	fake_start(&f, echo, NULL);
+	struct kube_client *c = fake_client(&f, NULL);
+	kube_client_set_fence(c, &fence);
+	assert_int_equal(kube_get(c, &KUBE_POD, "ns", "x", NULL, NULL), 0);
+	assert_int_equal(kube_patch(c, &KUBE_POD, "ns", "x", NULL, KUBE_PATCH_MERGE, obj, NULL, &err), -ECANCELED);
+	assert_string_equal(err.msg, "patch pods ns/x: not sent: this process does not lead");
+	assert_string_equal(err.reason, "NotLeader");
+	assert_int_equal(kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL), -ECANCELED);
+	assert_int_equal(kube_delete(c, &KUBE_POD, "ns", "x", NULL, NULL), -ECANCELED);
+	assert_int_equal(fake_count(&f), 1);
+	atomic_store(&open, true);
+	assert_int_equal(kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL), 0);
+	atomic_store(&open, false);
+	kube_client_set_fence(c, NULL);
+	assert_int_equal(kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL), 0);
+	assert_int_equal(fake_count(&f), 3);
+	kube_client_free(c);
+	fake_stop(&f);
+}
+
+/* The lease is lost between the first attempt and the second. */
+static void close_and_refuse(struct fake_api *f, struct fake_request *q)
+{
+	atomic_store((atomic_bool *)f->ctx, false);
+	fake_reply(q->fd, 429, "Retry-After: 0\r\n", STATUS("TooManyRequests", "later"));
+}
+
+static void fence_is_asked_before_each_attempt(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	atomic_bool open = true;
+	const struct kube_fence fence = {.open = is_open, .ctx = &open};
+	JSON_AUTO obj = json_object();
+	fake_start(&f, close_and_refuse, &open);
+	struct kube_client *c = fake_client(&f, NULL);
+	kube_client_set_fence(c, &fence);
+	assert_int_equal(kube_create(c, &KUBE_POD, "ns", obj, NULL, NULL), -ECANCELED);
+	assert_int_equal(fake_count(&f), 1);
+	kube_client_free(c);
+	fake_stop(&f);
+}
+
 static void retry_after_beyond_the_deadline_is_an_error(void **state)
 {
 	(void)state;
@@ -532,6 +659,9 @@ int main(void)
 		cmocka_unit_test(delete_carries_its_options),
 		cmocka_unit_test(incomplete_addresses_are_refused),
 		cmocka_unit_test(retry_after_is_obeyed),
+		cmocka_unit_test(only_what_is_harmless_is_done_twice),
+		cmocka_unit_test(closed_fence_lets_only_reads_through),
+		cmocka_unit_test(fence_is_asked_before_each_attempt),
 		cmocka_unit_test(retry_after_beyond_the_deadline_is_an_error),
 		cmocka_unit_test(cut_read_is_tried_again_but_no_write),
 		cmocka_unit_test(rotated_token_is_read_again_after_401),

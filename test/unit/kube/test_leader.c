@@ -178,13 +178,14 @@ static void count_started(void *ctx)
 	atomic_fetch_add(&c->started, 1);
 }
 
-static void count_stopped(void *ctx)
+static bool count_stopped(void *ctx)
 {
 	struct candidate *c = ctx;
 	struct leader *l = atomic_load(&c->self);
 	if (l != NULL)
 		atomic_store(&c->fresh_at_stop, leader_is_fresh(l));
 	atomic_fetch_add(&c->stopped, 1);
+	return true;
 }
 
 static void candidate_start(struct candidate *c, uint16_t port, const char *identity)

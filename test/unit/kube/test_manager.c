@@ -11,6 +11,7 @@
 #include "fake_api.h"
 #include "kube/event.h"
 #include "kube/manager.h"
+#include "net/http_client.h"
 #include "json/json.h"
 
 #define OWNED(name, uid)                                                                                               \
@@ -111,6 +112,159 @@ static void keys_come_from_all_sources_and_failures_come_again(void **state)
 	kube_client_free(client);
 	fake_stop(&f);
 	pthread_mutex_destroy(&w.lock);
+}
+
+/* --- health and metrics --- */
+
+static void nobody(struct fake_api *f, struct fake_request *q)
+{
+	if (strstr(q->line, "watch=true") != NULL) {
+		fake_stream_begin(q->fd);
+		fake_hold(f, q->fd);
+		return;
+	}
+	while (!atomic_load((atomic_bool *)f->ctx) && !atomic_load(&f->stop))
+		(void)poll(NULL, 0, 2);
+	fake_reply(q->fd, 200, "", "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}");
+}
+
+/* The status; the body into @out. */
+static int ask(uint16_t port, const char *path, char *out, size_t size)
+{
+	struct http_client *h = NULL;
+	struct http_answer a = {0};
+	char url[96];
+	(void)snprintf(url, sizeof url, "http://127.0.0.1:%u%s", port, path);
+	assert_int_equal(http_client_new(&(struct http_client_options){0}, &h, NULL), 0);
+	assert_int_equal(
+		http_client_do(h, &(struct http_call){.method = "GET", .url = url, .timeout_ns = 10 * NSEC_PER_SEC}, &a,
+			       NULL),
+		0);
+	const int status = a.status;
+	(void)str_copy(out, size, a.body); /* a cut text is still a good one */
+	http_answer_clear(&a);
+	http_client_free(h);
+	return status;
+}
+
+static void *start_it(void *arg)
+{
+	return (void *)(intptr_t)manager_start(arg, NULL);
+}
+
+static void probes_and_scrapes_are_answered(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	atomic_bool open = false;
+	struct work w = {0};
+	pthread_mutex_init(&w.lock, NULL);
+	fake_start(&f, nobody, &open);
+	struct kube_client *client = fake_client(&f, NULL);
+	struct manager *m = NULL;
+	struct controller *c = NULL;
+	const struct manager_options o = {.client = client, .health_address = ":0", .metrics_address = "127.0.0.1:0"};
+	assert_int_equal(manager_new(&o, &m, NULL), 0);
+	assert_int_equal(
+		controller_new(m, &(struct controller_options){.name = "probe", .reconcile = reconcile, .ctx = &w}, &c,
+			       NULL),
+		0);
+	assert_int_equal(controller_watch(c, &KUBE_POD), 0);
+	pthread_t t;
+	void *rc = NULL;
+	assert_int_equal(pthread_create(&t, NULL, start_it, m), 0);
+	/* The list has come, so it serves by now; it waits for the answer. */
+	const int64_t deadline = clock_mono_ns() + 10 * NSEC_PER_SEC;
+	while (fake_count(&f) < 1 && clock_mono_ns() < deadline)
+		(void)poll(NULL, 0, 2);
+	char text[65536];
+	const uint16_t health = manager_health_port(m), metrics = manager_metrics_port(m);
+	assert_true(health != 0 && metrics != 0 && health != metrics);
+	assert_int_equal(ask(health, "/healthz", text, sizeof text), 200);
+	assert_string_equal(text, "ok");
+	assert_int_equal(ask(health, "/readyz", text, sizeof text), 503);
+	assert_string_equal(text, "[+]manager ok\n[+]reconciles ok\n[-]cache of pods: the first list is not in\n");
+	atomic_store(&open, true);
+	assert_int_equal(pthread_join(t, &rc), 0);
+	assert_int_equal((intptr_t)rc, 0);
+	assert_true(manager_leads(m));
+	assert_int_equal(ask(health, "/readyz", text, sizeof text), 200);
+	assert_string_equal(text, "ok");
+	assert_int_equal(ask(health, "/readyz?verbose", text, sizeof text), 200);
+	assert_string_equal(text, "[+]manager ok\n[+]reconciles ok\n[+]cache of pods ok\n");
+
+	controller_enqueue(c, "ns", "a");
+	controller_enqueue(c, "ns", "b");
+	assert_true(fake_wait(&w.calls, 2));
+	const char *done = "controller_runtime_reconcile_total{controller=\"probe\",result=\"success\"} 2\n";
+	do
+		assert_int_equal(ask(metrics, "/metrics", text, sizeof text), 200);
+	while (strstr(text, done) == NULL && clock_mono_ns() < deadline);
+	static const char *const lines[] = {
+		"controller_runtime_max_concurrent_reconciles{controller=\"probe\"} 2\n",
+		"controller_runtime_active_workers{controller=\"probe\"} 0\n",
+		"controller_runtime_reconcile_errors_total{controller=\"probe\"} 0\n",
+		"controller_runtime_reconcile_time_seconds_count{controller=\"probe\"} 2\n",
+		"workqueue_depth{name=\"probe\"} 0\n",
+		"workqueue_adds_total{name=\"probe\"} 2\n",
+		"workqueue_retries_total{name=\"probe\"} 0\n",
+		"workqueue_longest_running_processor_seconds{name=\"probe\"} ",
+		"workqueue_unfinished_work_seconds{name=\"probe\"} ",
+		"workqueue_queue_duration_seconds_count{name=\"probe\"} 2\n",
+		"workqueue_work_duration_seconds_bucket{name=\"probe\",le=\"1000\"} ",
+		"rest_client_request_duration_seconds_count{host=\"127.0.0.1:",
+	};
+	assert_non_null(strstr(text, done));
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		if (strstr(text, lines[i]) == NULL)
+			fail_msg("no '%s' in:\n%s", lines[i], text);
+	char requests[128];
+	(void)snprintf(requests, sizeof requests,
+		       "rest_client_requests_total{code=\"200\",host=\"127.0.0.1:%u\",method=\"GET\"} 1\n", f.port);
+	assert_non_null(strstr(text, requests));
+	assert_int_equal(ask(metrics, "/healthz", text, sizeof text), 404);
+	assert_int_equal(ask(health, "/metrics", text, sizeof text), 404);
+	manager_free(m);
+	kube_client_free(client);
+	fake_stop(&f);
+	pthread_mutex_destroy(&w.lock);
+}
+
+static void one_address_serves_both_and_a_bad_one_is_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *health, *metrics, *msg;
+	} cases[] = {
+		{"127.0.0.1:0", "127.0.0.1:0", NULL},
+		{NULL, "0", NULL},
+		{"8080", NULL,
+		 "serve /healthz and /readyz: '8080' is not ADDRESS:PORT, such as 127.0.0.1:8080 or :8080"},
+		{NULL, ":65536", "serve /metrics: ':65536' is not ADDRESS:PORT, such as 127.0.0.1:8080 or :8080"},
+	};
+	struct fake_api f;
+	fake_start(&f, objects, NULL);
+	struct kube_client *client = fake_client(&f, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct manager *m = NULL;
+		struct error err = {0};
+		const struct manager_options o = {
+			.client = client, .health_address = cases[i].health, .metrics_address = cases[i].metrics};
+		assert_int_equal(manager_new(&o, &m, NULL), 0);
+		const int rc = manager_start(m, &err);
+		if (strcmp(err.msg, cases[i].msg != NULL ? cases[i].msg : "") != 0)
+			fail_msg("case %zu: '%s'", i, err.msg);
+		assert_int_equal(rc, cases[i].msg != NULL ? -EINVAL : 0);
+		if (i == 0) {
+			char text[64];
+			assert_int_equal(manager_health_port(m), manager_metrics_port(m));
+			assert_int_equal(ask(manager_health_port(m), "/metrics", text, sizeof text), 200);
+			assert_int_equal(ask(manager_health_port(m), "/readyz", text, sizeof text), 200);
+		}
+		manager_free(m);
+	}
+	kube_client_free(client);
+	fake_stop(&f);
 }
 
 /* --- events --- */
@@ -224,6 +378,8 @@ int main(void)
 	log_init(2, LOG_LVL_ERROR + 1, "test"); /* the failures that are made on purpose */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_come_from_all_sources_and_failures_come_again),
+		cmocka_unit_test(probes_and_scrapes_are_answered),
+		cmocka_unit_test(one_address_serves_both_and_a_bad_one_is_refused),
 		cmocka_unit_test(equal_events_become_a_count),
 		cmocka_unit_test(waiting_events_collapse_and_have_a_limit),
 		cmocka_unit_test(a_dead_server_delays_the_end_by_its_limit_only),
