@@ -59,7 +59,9 @@ struct runtime_controller {
 	const char *category;       /* "Accelerate" */
 	const char *runtime_type;   /* "reservoir": Dataset.status.runtimes[].type, node labels, host directories */
 	const char *default_engine; /* name in @engines */
-	const struct engine_factory *engines;         /* ends with .name == NULL */
+	const struct engine_factory *engines; /* ends with .name == NULL */
+	const struct kube_resource *const
+		*kinds; /* of the objects that its engines make, watched for it; ends with NULL */
 	const struct runtime_permission *permissions; /* ends with .resources == NULL */
 	const struct runtime_steps *steps;
 };

@@ -150,6 +150,8 @@ static const struct field runtime_condition_fields[] = {
 	FIELD_STRING(struct runtime_condition, status, "status", .required = true, .doc = "True, False or Unknown."),
 	FIELD_STRING(struct runtime_condition, reason, "reason", .doc = "The reason in one word."),
 	FIELD_STRING(struct runtime_condition, message, "message", .doc = "The reason for people."),
+	FIELD_INT64(struct runtime_condition, observed_generation, "observedGeneration",
+		    .doc = "The metadata.generation that it speaks of."),
 	FIELD_TIME(struct runtime_condition, last_probe_time, "lastProbeTime", .doc = "When it was last looked at."),
 	FIELD_TIME(struct runtime_condition, last_transition_time, "lastTransitionTime",
 		   .doc = "When the status last changed."),

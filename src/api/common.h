@@ -86,6 +86,7 @@ struct runtime_management {
 
 struct runtime_condition {
 	const char *type, *status, *reason, *message, *last_probe_time, *last_transition_time;
+	int64_t observed_generation;
 };
 
 struct api_gateway_status {

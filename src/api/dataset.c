@@ -65,6 +65,8 @@ static const struct field dataset_condition_fields[] = {
 	FIELD_STRING(struct dataset_condition, status, "status", .required = true, .doc = "True, False or Unknown."),
 	FIELD_STRING(struct dataset_condition, reason, "reason", .doc = "The reason in one word."),
 	FIELD_STRING(struct dataset_condition, message, "message", .doc = "The reason for people."),
+	FIELD_INT64(struct dataset_condition, observed_generation, "observedGeneration",
+		    .doc = "The metadata.generation that it speaks of."),
 	FIELD_TIME(struct dataset_condition, last_update_time, "lastUpdateTime", .doc = "When it was last written."),
 	FIELD_TIME(struct dataset_condition, last_transition_time, "lastTransitionTime",
 		   .doc = "When the status last changed."),

@@ -42,6 +42,7 @@ struct dataset_spec {
 
 struct dataset_condition {
 	const char *type, *status, *reason, *message, *last_update_time, *last_transition_time;
+	int64_t observed_generation;
 };
 
 struct hcfs_status {

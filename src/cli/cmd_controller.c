@@ -208,11 +208,12 @@ static int install_crds(const struct setup *s, int stop_fd, struct error *err)
 static int add_runtime(struct setup *s, const struct runtime_controller *rt, struct error *err)
 {
 	struct reconciler *r = NULL;
-	int rc = runtime_api_add(s->api, rt->resource, err);
+	int rc = runtime_api_add(s->api, rt, err);
 	if (rc == 0)
 		rc = reconciler_new(&(struct reconciler_options){.runtime = rt,
 								 .api = runtime_api_ops(s->api),
 								 .limits = &s->limits,
+								 .ports = runtime_api_ports(s->api),
 								 .log = log_root(),
 								 .ask_figures = true},
 				    &r, err);
@@ -226,7 +227,7 @@ static int add_controllers(struct setup *s, struct error *err)
 	if (s->o.workloads)
 		rc = workload_controllers_register(s->manager, &(struct workload_options){.log = log_root()}, err);
 	if (rc == 0)
-		rc = runtime_api_new(s->manager, s->recorder, log_root(), &s->api, err);
+		rc = runtime_api_new(s->manager, s->recorder, &s->limits, log_root(), &s->api, err);
 	if (rc < 0)
 		return rc;
 	struct dataset_controller *d = NULL;

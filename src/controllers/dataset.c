@@ -133,13 +133,19 @@ static json_t *status_copy(const json_t *dataset)
 	return TAKE(s);
 }
 
+/* A pass over the Dataset alone. */
+static struct reconcile_ctx pass_of(const struct engine_api *api, const json_t *dataset, json_t *status)
+{
+	return (struct reconcile_ctx){.ns = obj_namespace(dataset),
+				      .name = obj_name(dataset),
+				      .api = api,
+				      .dataset = dataset,
+				      .dataset_status = status};
+}
+
 static int send_status(const struct engine_api *api, const json_t *dataset, json_t *status, struct error *err)
 {
-	struct reconcile_ctx ctx = {.ns = obj_namespace(dataset),
-				    .name = obj_name(dataset),
-				    .api = api,
-				    .dataset = dataset,
-				    .dataset_status = status};
+	struct reconcile_ctx ctx = pass_of(api, dataset, status);
 	return status_flush(&ctx, err);
 }
 
@@ -170,9 +176,10 @@ static int complain(const struct dataset_controller *d, const json_t *dataset, c
 	const json_t *c = condition_get(status, type);
 	if (!str_same(json_str(c, "message", NULL), message))
 		d->o.api->event(d->o.api->ctx, dataset, "Warning", reason, message);
-	if (dataset_condition_set(status, type, true, reason, message) < 0)
+	struct reconcile_ctx ctx = pass_of(d->o.api, dataset, status);
+	if (dataset_condition_set(&ctx, type, true, reason, message) < 0)
 		return error_set(err, -ENOMEM, "status: out of memory");
-	return send_status(d->o.api, dataset, status, err);
+	return status_flush(&ctx, err);
 }
 
 /* Datasets of status.datasetRef that still are. NULL on no memory. */

@@ -4,20 +4,28 @@
 #include <string.h>
 
 #include "api/dataset.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "kube/client.h"
 #include "kube/event.h"
+#include "kube/exec.h"
 #include "kube/manager.h"
 #include "runtime/objects.h"
+#include "runtime/ports.h"
+#include "sluice/runtime.h"
 #include "json/json.h"
 
-#define MAX_INFORMERS 24
+#define MAX_INFORMERS 32
+#define MAX_PORTS     64               /* of one StatefulSet */
+#define INDEX_CLAIMS  "runtime/claims" /* namespace of pods that mount claims */
+#define INDEX_CACHES  "runtime/caches" /* namespace of pods that hold a cache */
 
 struct runtime_api {
 	struct engine_api ops;
 	struct manager *manager;
 	struct event_recorder *recorder;
+	struct ports *ports;
 	struct logger *log;
 	struct {
 		const struct kube_resource *r;
@@ -26,10 +34,10 @@ struct runtime_api {
 	size_t n;
 };
 
-/* Keep only these members of the object at @path. */
+/* Keep only these members of the object at @path (NULL: of itself). */
 static void keep_only(json_t *obj, const char *path, const char *const *names)
 {
-	json_t *at = json_at(obj, path);
+	json_t *at = path != NULL ? json_at(obj, path) : obj;
 	const char *key;
 	json_t *v;
 	void *tmp;
@@ -55,16 +63,58 @@ static void trim_node(json_t *node)
 	json_drop(node, "metadata.annotations");
 }
 
-static void trim_config_map(json_t *cm)
+static void trim_data(json_t *obj)
 {
-	json_drop(cm, "data");
-	json_drop(cm, "binaryData");
+	json_drop(obj, "data");
+	json_drop(obj, "binaryData");
 }
 
-static char *release_of(const json_t *pod)
+static void trim_spec(json_t *obj)
 {
-	const char *release = obj_label(pod, LABEL_RELEASE);
-	return release != NULL ? str_printf("%s/%s", obj_namespace(pod), release) : NULL;
+	json_drop(obj, "spec");
+}
+
+/* What was applied is known by its hash; of the spec only the number of replicas and the ports are read. */
+static void trim_stateful_set(json_t *sts)
+{
+	size_t i;
+	json_t *c;
+	keep_only(sts, "spec", (const char *const[]){"replicas", "template", NULL});
+	keep_only(sts, "spec.template", (const char *const[]){"spec", NULL});
+	keep_only(sts, "spec.template.spec", (const char *const[]){"containers", NULL});
+	json_array_foreach (json_at(sts, "spec.template.spec.containers"), i, c)
+		keep_only(c, NULL, (const char *const[]){"name", "ports", NULL});
+}
+
+static void trim_volume(json_t *pv)
+{
+	keep_only(pv, "spec", (const char *const[]){"claimRef", NULL});
+}
+
+static char *release_of(const json_t *obj)
+{
+	const char *release = obj_label(obj, LABEL_RELEASE);
+	return release != NULL ? str_printf("%s/%s", obj_namespace(obj), release) : NULL;
+}
+
+static bool mounts_claims(const json_t *pod)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach (json_at(pod, "spec.volumes"), i, v)
+		if (json_object_get(v, "persistentVolumeClaim") != NULL)
+			return true;
+	return false;
+}
+
+static char *claims_of(const json_t *pod)
+{
+	return mounts_claims(pod) ? strdup(obj_namespace(pod)) : NULL;
+}
+
+static char *caches_of(const json_t *pod)
+{
+	return obj_label(pod, LABEL_DATASET) != NULL ? strdup(obj_namespace(pod)) : NULL;
 }
 
 static struct informer *find(const struct runtime_api *a, const struct kube_resource *r)
@@ -78,31 +128,73 @@ static struct informer *find(const struct runtime_api *a, const struct kube_reso
 
 static json_t *api_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name)
 {
-	struct informer *inf = find(ctx, r);
-	assert(inf != NULL); /* every kind the framework reads is registered by runtime_api_new() or _add() */
-	return informer_get(inf, ns, name);
+	struct runtime_api *a = ctx;
+	struct informer *inf = find(a, r);
+	if (inf != NULL)
+		return informer_get(inf, ns, name);
+	json_t *obj = NULL;
+	return kube_get(manager_client(a->manager), r, ns, name, &obj, NULL) == 0 ? obj : NULL;
+}
+
+/* The objects that may have the label, by an index where there is one. */
+static json_t *candidates(struct runtime_api *a, const struct kube_resource *r, const char *ns, const char *label,
+			  const char *value)
+{
+	struct informer *inf = find(a, r);
+	if (inf == NULL) {
+		JSON_AUTO list = NULL;
+		if (kube_list(manager_client(a->manager), r, ns, NULL, &list, NULL) < 0)
+			return NULL;
+		return json_incref(json_object_get(list, "items"));
+	}
+	if (r == &KUBE_POD && ns != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
+		return informer_list_by(inf, INDEX_CLAIMS, ns);
+	if (r == &KUBE_POD && ns != NULL && strcmp(label, LABEL_DATASET) == 0)
+		return informer_list_by(inf, INDEX_CACHES, ns);
+	if (!r->namespaced || ns == NULL || value == NULL || strcmp(label, LABEL_RELEASE) != 0)
+		return informer_list(inf, ns);
+	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, value);
+	return key != NULL ? informer_list_by(inf, LABEL_RELEASE, key) : NULL;
 }
 
 static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value)
 {
-	struct informer *inf = find(ctx, r);
-	assert(inf != NULL);
-	if (label == NULL)
-		return informer_list(inf, ns);
-	bool by_release = r == &KUBE_POD && ns != NULL && value != NULL && strcmp(label, LABEL_RELEASE) == 0;
-	CLEANUP(free_p) char *key = by_release ? str_printf("%s/%s", ns, value) : NULL;
-	JSON_AUTO all = key != NULL ? informer_list_by(inf, LABEL_RELEASE, key) : informer_list(inf, ns);
+	JSON_AUTO all = candidates(ctx, r, ns, label != NULL ? label : "", value);
+	if (all == NULL || label == NULL || strcmp(label, ENGINE_LIST_CLAIMS) == 0)
+		return TAKE(all);
 	JSON_AUTO out = json_array();
 	size_t i;
 	json_t *obj;
-	if (all == NULL || out == NULL)
-		return NULL;
 	json_array_foreach (all, i, obj) {
 		const char *have = obj_label(obj, label);
 		if (have != NULL && (value == NULL || strcmp(have, value) == 0) && json_array_append(out, obj) < 0)
 			return NULL;
 	}
 	return TAKE(out);
+}
+
+static int api_exec(void *ctx, const struct engine_question *q, const struct engine_exec *x, struct engine_output *ret,
+		    struct error *err)
+{
+	struct runtime_api *a = ctx;
+	struct kube_exec_result got = {0};
+	const int64_t left = q->deadline_mono_ns - clock_mono_ns();
+	if (left <= 0)
+		return error_set(err, -ETIMEDOUT, "exec in pod %s/%s: no time is left", x->ns, x->pod);
+	int rc = kube_exec(manager_client(a->manager),
+			   &(struct kube_exec_options){.ns = x->ns,
+						       .pod = x->pod,
+						       .container = x->container,
+						       .argv = x->argv,
+						       .max_output = x->max_output,
+						       .timeout_ns = left,
+						       .cancel = q->cancel},
+			   &got, err);
+	if (rc < 0)
+		return rc;
+	*ret = (struct engine_output){
+		.status = got.status, .out = got.out, .err = got.err, .out_n = got.out_n, .err_n = got.err_n};
+	return 0;
 }
 
 static int api_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj,
@@ -133,40 +225,77 @@ static void api_event(void *ctx, const json_t *obj, const char *type, const char
 	event_emit(a->recorder, obj, type, reason, "%s", message);
 }
 
-static int add_informer(struct runtime_api *a, const struct kube_resource *r, void (*transform)(json_t *obj),
-			struct error *err)
+/* --- caches --------------------------------------------------------------------------------------------------------------------- */
+
+static void (*transform_of(const struct kube_resource *r))(json_t *obj)
+{
+	const struct {
+		const struct kube_resource *r;
+		void (*transform)(json_t *obj);
+	} all[] = {
+		{&KUBE_POD, trim_pod},
+		{&KUBE_NODE, trim_node},
+		{&KUBE_CONFIGMAP, trim_data},
+		{&KUBE_SERVICE, trim_spec},
+		{&KUBE_STATEFULSET, trim_stateful_set},
+		{&KUBE_DAEMONSET, trim_spec},
+		{&KUBE_PV, trim_volume},
+		{&KUBE_PVC, trim_spec},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (all[i].r == r)
+			return all[i].transform;
+	return NULL;
+}
+
+static int add_informer(struct runtime_api *a, const struct kube_resource *r, struct error *err)
 {
 	if (find(a, r) != NULL)
 		return 0;
 	assert(a->n < MAX_INFORMERS);
-	struct informer *inf =
-		manager_informer_with(a->manager, r, &(struct informer_options){.transform = transform, .log = a->log});
+	struct informer *inf = manager_informer_with(
+		a->manager, r, &(struct informer_options){.transform = transform_of(r), .log = a->log});
 	if (inf == NULL)
 		return error_set(err, -ENOMEM, "cache of %s: out of memory", r->plural);
-	if (r == &KUBE_POD) {
-		int rc = informer_add_index(inf, LABEL_RELEASE, release_of);
-		if (rc < 0)
-			return error_set(err, rc, "cache of %s: no index", r->plural);
-	}
+	int rc = r->namespaced ? informer_add_index(inf, LABEL_RELEASE, release_of) : 0;
+	if (rc < 0)
+		return error_set(err, rc, "cache of %s: no index", r->plural);
 	a->informers[a->n].r = r;
 	a->informers[a->n++].inf = inf;
 	return 0;
 }
 
-int runtime_api_new(struct manager *m, struct event_recorder *recorder, struct logger *log, struct runtime_api **ret,
-		    struct error *err)
+/* What a StatefulSet of a Dataset uses, told to the one who gives ports out. */
+static void stateful_set_seen(void *ctx, enum informer_event ev, const json_t *old, const json_t *sts)
 {
-	static const struct {
-		const struct kube_resource *r;
-		void (*transform)(json_t *obj);
-	} read[] = {
-		{&KUBE_POD, trim_pod},     {&KUBE_NODE, trim_node},        {&KUBE_CONFIGMAP, trim_config_map},
-		{&KUBE_STATEFULSET, NULL}, {&KUBE_DAEMONSET, NULL},        {&KUBE_PV, NULL},
-		{&KUBE_PVC, NULL},         {&dataset_kind.resource, NULL},
-	};
+	(void)old;
+	struct runtime_api *a = ctx;
+	const char *release = obj_label(sts, LABEL_RELEASE);
+	if (release == NULL || !str_same(obj_label(sts, LABEL_MANAGED_BY), "fluid"))
+		return;
+	CLEANUP(free_p) char *key = str_printf("%s/%s", obj_namespace(sts), release);
+	CLEANUP(free_p) char *object = str_printf("%s/%s", obj_namespace(sts), obj_name(sts));
+	int found[MAX_PORTS];
+	size_t n = 0, i, k;
+	json_t *c, *p;
+	json_array_foreach (json_at(sts, "spec.template.spec.containers"), i, c)
+		json_array_foreach (json_object_get(c, "ports"), k, p)
+			if (n < MAX_PORTS && ev != INFORMER_DELETED)
+				found[n++] = (int)json_int(p, "containerPort", 0);
+	if (key != NULL && object != NULL)
+		ports_seen(a->ports, key, object, found, n);
+}
+
+int runtime_api_new(struct manager *m, struct event_recorder *recorder, const struct engine_limits *limits,
+		    struct logger *log, struct runtime_api **ret, struct error *err)
+{
+	static const struct kube_resource *const read[] = {&KUBE_POD, &KUBE_NODE, &KUBE_STATEFULSET,
+							   &KUBE_PV,  &KUBE_PVC,  &dataset_kind.resource};
 	struct runtime_api *a = calloc(1, sizeof *a);
-	if (a == NULL)
+	if (a == NULL || (a->ports = ports_new(limits->port_min, limits->port_max)) == NULL) {
+		free(a);
 		return error_set(err, -ENOMEM, "runtime framework: out of memory");
+	}
 	a->manager = m;
 	a->recorder = recorder;
 	a->log = log;
@@ -176,21 +305,34 @@ int runtime_api_new(struct manager *m, struct event_recorder *recorder, struct l
 				     .patch = api_patch,
 				     .remove = api_remove,
 				     .event = api_event,
+				     .exec = api_exec,
 				     .ctx = a};
-	for (size_t i = 0; i < ARRAY_LEN(read); i++) {
-		int rc = add_informer(a, read[i].r, read[i].transform, err);
-		if (rc < 0) {
-			free(a);
-			return rc;
-		}
+	int rc = 0;
+	for (size_t i = 0; i < ARRAY_LEN(read) && rc == 0; i++)
+		rc = add_informer(a, read[i], err);
+	if (rc == 0 && (informer_add_index(find(a, &KUBE_POD), INDEX_CLAIMS, claims_of) < 0 ||
+			informer_add_index(find(a, &KUBE_POD), INDEX_CACHES, caches_of) < 0 ||
+			informer_add_handler(find(a, &KUBE_STATEFULSET), stateful_set_seen, a) < 0))
+		rc = error_set(err, -ENOMEM, "runtime framework: out of memory");
+	if (rc < 0) {
+		runtime_api_free(a);
+		return rc;
 	}
 	*ret = a;
 	return 0;
 }
 
-int runtime_api_add(struct runtime_api *a, const struct kube_resource *r, struct error *err)
+int runtime_api_add(struct runtime_api *a, const struct runtime_controller *rt, struct error *err)
 {
-	return add_informer(a, r, NULL, err);
+	int rc = add_informer(a, rt->resource, err);
+	for (size_t i = 0; rt->kinds[i] != NULL && rc == 0; i++)
+		rc = add_informer(a, rt->kinds[i], err);
+	return rc;
+}
+
+struct ports *runtime_api_ports(const struct runtime_api *a)
+{
+	return a->ports;
 }
 
 const struct engine_api *runtime_api_ops(const struct runtime_api *a)
@@ -200,5 +342,8 @@ const struct engine_api *runtime_api_ops(const struct runtime_api *a)
 
 void runtime_api_free(struct runtime_api *a)
 {
+	if (a == NULL)
+		return;
+	ports_free(a->ports);
 	free(a);
 }

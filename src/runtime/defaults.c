@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "runtime/metrics.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
 #include "runtime/status.h"
@@ -24,19 +25,41 @@ int engine_default_should_check_ufs(struct engine *e, struct reconcile_ctx *ctx,
 int engine_default_prepare_ufs(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
 	(void)e, (void)ctx, (void)err;
-	return 0;
+	return 1;
+}
+
+/* When the master that started last did so: a container's start, of the pods of all masters. 0: unknown. */
+static int64_t last_master_start(const struct engine_traits *t, struct reconcile_ctx *ctx)
+{
+	JSON_AUTO pods = workload_pods(ctx, t->master_role);
+	int64_t last = 0, at;
+	size_t i, k;
+	json_t *pod, *c;
+	json_array_foreach (pods, i, pod)
+		json_array_foreach (json_at(pod, "status.containerStatuses"), k, c)
+			if (strcmp(json_str(c, "name", ""), t->master_container) == 0 &&
+			    clock_parse_rfc3339(json_str(c, "state.running.startedAt", ""), &at) == 0 && at > last)
+				last = at;
+	return last;
 }
 
 int engine_default_should_sync_dataset_mounts(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	(void)e, (void)ctx, (void)err;
-	return 0;
+	const struct engine_traits *t = e->ops->traits;
+	int64_t mounted;
+	int parts = e->ops->parts(e, ctx, err);
+	if (parts < 0)
+		return parts;
+	if (!(parts & ENGINE_MASTER) || t->master_container == NULL ||
+	    clock_parse_rfc3339(json_str(ctx->runtime_status, "mountTime", ""), &mounted) < 0)
+		return 0;
+	return last_master_start(t, ctx) > mounted;
 }
 
 int engine_default_sync_dataset_mounts(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	(void)e, (void)ctx, (void)err;
-	return 0;
+	engine_call_forget(ctx, "mount"); /* what was done, was done to a master that is no more */
+	return e->ops->prepare_ufs(e, ctx, err);
 }
 
 /* Where a mount appears: its path when that is absolute, else "/<name>". */
@@ -155,6 +178,7 @@ int engine_default_sync_metadata(struct engine *e, struct reconcile_ctx *ctx, st
 	if (!have && *shown != '\0')
 		return 0;
 	if (have) {
+		metrics_dataset(ctx, bytes, files);
 		bytes_format_fluid((uint64_t)bytes, total);
 		(void)snprintf(num, sizeof num, "%lld", (long long)files); /* at most 20 digits */
 	}
@@ -240,10 +264,8 @@ static int put_mounts_condition(struct reconcile_ctx *ctx)
 		return 0; /* still listing */
 	if (failed && !condition_is(ctx->dataset_status, CONDITION_MOUNTS, false))
 		ctx->api->event(ctx->api->ctx, ctx->dataset, "Warning", "MountFailed", msg);
-	if (dataset_condition_set(ctx->dataset_status, CONDITION_MOUNTS, !failed,
-				  failed ? "MountFailed" : "MountsReadable", msg) < 0 ||
-	    runtime_condition_set(ctx->runtime_status, CONDITION_MOUNTS, !failed,
-				  failed ? "MountFailed" : "MountsReadable", msg) < 0)
+	if (dataset_condition_set(ctx, CONDITION_MOUNTS, !failed, failed ? "MountFailed" : "MountsReadable", msg) < 0 ||
+	    runtime_condition_set(ctx, CONDITION_MOUNTS, !failed, failed ? "MountFailed" : "MountsReadable", msg) < 0)
 		return -ENOMEM;
 	return failed ? json_put_str(ctx->runtime_status, "workerReason", msg) : 0;
 }
@@ -323,14 +345,13 @@ static int put_phase_condition(struct reconcile_ctx *ctx, const char *phase)
 	if (strcmp(phase, DATASET_PHASE_BOUND) == 0) {
 		condition_drop(ctx->dataset_status, DATASET_NOT_READY);
 		condition_drop(ctx->dataset_status, DATASET_UPDATING);
-		return dataset_condition_set(ctx->dataset_status, DATASET_READY, true, "DatasetReady",
-					     "The ddc runtime is ready.");
+		return dataset_condition_set(ctx, DATASET_READY, true, "DatasetReady", "The ddc runtime is ready.");
 	}
 	if (strcmp(phase, DATASET_PHASE_FAILED) == 0)
-		return dataset_condition_set(ctx->dataset_status, DATASET_READY, false, "DatasetReady",
+		return dataset_condition_set(ctx, DATASET_READY, false, "DatasetReady",
 					     "The ddc runtime is not ready.");
 	if (strcmp(phase, DATASET_PHASE_UPDATING) == 0)
-		return dataset_condition_set(ctx->dataset_status, DATASET_UPDATING, true, "DatasetUpdating",
+		return dataset_condition_set(ctx, DATASET_UPDATING, true, "DatasetUpdating",
 					     "The ddc runtime is updating.");
 	return 0;
 }
@@ -429,9 +450,9 @@ int workloads_remove(const struct engine_traits *t, struct reconcile_ctx *ctx, s
 	int rc = remove_objects(t, ctx, err);
 	if (rc < 0)
 		return rc;
-	const char *const roles[] = {t->worker_role, t->fuse_role};
+	const char *const roles[] = {t->master_role, t->worker_role, t->fuse_role};
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		JSON_AUTO pods = workload_pods(ctx, roles[i]);
+		JSON_AUTO pods = roles[i] != NULL ? workload_pods(ctx, roles[i]) : NULL;
 		if (json_array_size(pods) == 0 || waited_long_enough(ctx))
 			continue;
 		(void)error_set(err, -EBUSY, "waiting for pod %s to end", obj_name(json_array_get(pods, 0)));

@@ -8,17 +8,19 @@
 #include "base/map.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "runtime/metrics.h"
 #include "json/json.h"
 
-#define MAX_WATCHES   10000
+#define MAX_WATCHES   65536
 #define MAX_THREADS   16
 #define BREAKER_AFTER 3 /* failures in a row until the world is told */
 
 struct watch {
 	char *ns, *name, *key, *state;
 	json_t *targets;
-	figures_query query;
+	const struct engine_ops *ops;
 	int64_t due_ns, interval_ns;
+	size_t place; /* in the heap, from 1; 0: not there */
 	uint64_t
 		serial; /* grows with each figures_watch() that changed something: an answer to an older question counts as news only */
 	bool in_flight, forgotten, again;
@@ -33,7 +35,10 @@ struct figures {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	struct map *watches;
-	bool stop;
+	/* Those that may be asked (with targets, no question in flight) as a binary heap: the first is due first. */
+	struct watch **heap;
+	size_t n_heap, cap_heap;
+	atomic_bool stop;
 	int n_threads;
 	pthread_t threads[MAX_THREADS];
 };
@@ -127,9 +132,19 @@ static void figures_add(struct engine_figures *all, struct engine_figures *part)
 	}
 }
 
-/* Ask every target in turn within one deadline. Those that fail are left out as long as one answers. */
-static int ask_all(figures_query query, const json_t *targets, int64_t deadline, struct engine_figures *ret,
+/* One target's answer. */
+static int ask_one(const struct engine_ops *ops, const struct engine_question *q, struct engine_figures *ret,
 		   struct error *err)
+{
+	const int64_t start = clock_mono_ns();
+	int rc = ops->query_figures(q, ret, err);
+	metrics_engine_call(ops->name, "figures", clock_mono_ns() - start, rc);
+	return rc;
+}
+
+/* Ask every target in turn within one deadline. Those that fail are left out as long as one answers. */
+static int ask_all(const struct engine_ops *ops, const json_t *targets, const struct engine_question *whole,
+		   struct engine_figures *ret, struct error *err)
 {
 	size_t i, answers = 0;
 	json_t *t;
@@ -137,14 +152,20 @@ static int ask_all(figures_query query, const json_t *targets, int64_t deadline,
 	json_array_foreach (targets, i, t) {
 		struct engine_figures one = {0};
 		/* A share for each, so that one that hangs leaves time for the others. */
-		int64_t now = clock_mono_ns(), share = (deadline - now) / (int64_t)(json_array_size(targets) - i);
-		int r = query(json_string_value(t), now + share, &one, err);
+		int64_t now = clock_mono_ns(),
+			share = (whole->deadline_mono_ns - now) / (int64_t)(json_array_size(targets) - i);
+		struct engine_question q = *whole;
+		q.target = json_string_value(t);
+		q.deadline_mono_ns = now + share;
+		int r = ask_one(ops, &q, &one, err);
 		if (r < 0) {
 			rc = r;
 			continue;
 		}
 		if (answers++ == 0) {
 			*ret = one;
+			if (ops->traits->ask_one)
+				break;
 			continue;
 		}
 		figures_add(ret, &one);
@@ -208,18 +229,64 @@ static bool take_answer_locked(struct figures *f, struct watch *w, int rc, struc
 	return news;
 }
 
-static struct watch *next_due_locked(struct figures *f, int64_t *ret_due)
+/* --- the heap of those that wait for their turn --- */
+
+static void heap_set(struct figures *f, size_t place, struct watch *w)
 {
-	struct watch *best = NULL;
-	size_t pos = 0;
-	void *v;
-	while (map_next(f->watches, &pos, NULL, &v)) {
-		struct watch *w = v;
-		if (!w->in_flight && json_array_size(w->targets) > 0 && (best == NULL || w->due_ns < best->due_ns))
-			best = w;
+	f->heap[place - 1] = w;
+	w->place = place;
+}
+
+static void heap_sift_locked(struct figures *f, struct watch *w)
+{
+	size_t at = w->place;
+	for (; at > 1 && f->heap[at / 2 - 1]->due_ns > w->due_ns; at /= 2)
+		heap_set(f, at, f->heap[at / 2 - 1]);
+	for (size_t child; (child = 2 * at) <= f->n_heap; at = child) {
+		if (child < f->n_heap && f->heap[child]->due_ns < f->heap[child - 1]->due_ns)
+			child++;
+		if (f->heap[child - 1]->due_ns >= w->due_ns)
+			break;
+		heap_set(f, at, f->heap[child - 1]);
 	}
-	*ret_due = best != NULL ? best->due_ns : INT64_MAX;
-	return best;
+	heap_set(f, at, w);
+}
+
+static void heap_drop_locked(struct figures *f, struct watch *w)
+{
+	if (w->place == 0)
+		return;
+	struct watch *last = f->heap[--f->n_heap];
+	if (last != w) {
+		heap_set(f, w->place, last);
+		heap_sift_locked(f, last);
+	}
+	w->place = 0;
+}
+
+/* Put @w where its due time says, or take it out while it cannot be asked. There is room: watch_add_locked() made it. */
+static void heap_update_locked(struct figures *f, struct watch *w)
+{
+	if (w->in_flight || w->forgotten || json_array_size(w->targets) == 0) {
+		heap_drop_locked(f, w);
+		return;
+	}
+	if (w->place == 0)
+		heap_set(f, ++f->n_heap, w);
+	heap_sift_locked(f, w);
+}
+
+static int heap_reserve_locked(struct figures *f)
+{
+	size_t need = map_size(f->watches) + 1;
+	if (need <= f->cap_heap)
+		return 0;
+	struct watch **more = reallocarray(f->heap, need * 2, sizeof *more);
+	if (more == NULL)
+		return -ENOMEM;
+	f->heap = more;
+	f->cap_heap = need * 2;
+	return 0;
 }
 
 static void wait_until_locked(struct figures *f, int64_t due)
@@ -238,11 +305,20 @@ static void ask_locked(struct figures *f, struct watch *w)
 	struct engine_figures got = {0};
 	struct error err = {0};
 	JSON_AUTO targets = json_deep_copy(w->targets);
-	figures_query query = w->query;
+	const struct engine_ops *ops = w->ops;
+	char ns[64], name[256];
+	(void)str_copy(ns, sizeof ns, w->ns); /* names of the API fit */
+	(void)str_copy(name, sizeof name, w->name);
+	const struct engine_question q = {.api = f->o.api,
+					  .ns = ns,
+					  .name = name,
+					  .deadline_mono_ns = clock_mono_ns() + f->o.deadline_ns,
+					  .cancel = &f->stop};
 	w->in_flight = true;
 	w->again = false;
+	heap_update_locked(f, w);
 	pthread_mutex_unlock(&f->lock);
-	int rc = ask_all(query, targets, clock_mono_ns() + f->o.deadline_ns, &got, &err);
+	int rc = ask_all(ops, targets, &q, &got, &err);
 	pthread_mutex_lock(&f->lock);
 	w->in_flight = false;
 	if (w->forgotten) {
@@ -254,11 +330,9 @@ static void ask_locked(struct figures *f, struct watch *w)
 	engine_figures_clear(&got);
 	if (w->again)
 		w->due_ns = 0;
+	heap_update_locked(f, w);
 	if (!tell || f->o.notify == NULL)
 		return;
-	char ns[64], name[256];
-	if (str_copy(ns, sizeof ns, w->ns) < 0 || str_copy(name, sizeof name, w->name) < 0)
-		return; /* no object of the API has such a name */
 	pthread_mutex_unlock(&f->lock);
 	f->o.notify(f->o.ctx, ns, name);
 	pthread_mutex_lock(&f->lock);
@@ -268,11 +342,10 @@ static void *figures_main(void *p)
 {
 	struct figures *f = p;
 	pthread_mutex_lock(&f->lock);
-	while (!f->stop) {
-		int64_t due;
-		struct watch *w = next_due_locked(f, &due);
-		if (w == NULL || due > clock_mono_ns())
-			wait_until_locked(f, due);
+	while (!atomic_load_explicit(&f->stop, memory_order_relaxed)) {
+		struct watch *w = f->n_heap > 0 ? f->heap[0] : NULL;
+		if (w == NULL || w->due_ns > clock_mono_ns())
+			wait_until_locked(f, w != NULL ? w->due_ns : INT64_MAX);
 		else
 			ask_locked(f, w);
 	}
@@ -316,12 +389,13 @@ void figures_free(struct figures *f)
 	if (f == NULL)
 		return;
 	pthread_mutex_lock(&f->lock);
-	f->stop = true;
+	atomic_store_explicit(&f->stop, true, memory_order_relaxed);
 	pthread_cond_broadcast(&f->wake);
 	pthread_mutex_unlock(&f->lock);
 	for (int i = 0; i < f->n_threads; i++)
 		(void)pthread_join(f->threads[i], NULL); /* joinable and not ourselves */
 	map_free(f->watches);
+	free(f->heap);
 	(void)pthread_cond_destroy(&f->wake);
 	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -336,18 +410,18 @@ static struct watch *watch_add_locked(struct figures *f, const char *ns, const c
 	w->name = strdup(name);
 	w->key = strdup(key);
 	w->interval_ns = f->o.min_ns;
-	if (w->ns == NULL || w->name == NULL || w->key == NULL || map_set(f->watches, key, w) < 0) {
+	if (w->ns == NULL || w->name == NULL || w->key == NULL || heap_reserve_locked(f) < 0 ||
+	    map_set(f->watches, key, w) < 0) {
 		watch_free(w);
 		return NULL;
 	}
 	return w;
 }
 
-static int watch_set_locked(struct figures *f, struct watch *w, figures_query query, const json_t *targets,
+static int watch_set_locked(struct figures *f, struct watch *w, const struct engine_ops *ops, const json_t *targets,
 			    const char *state)
 {
-	bool same =
-		w->targets != NULL && json_equal(w->targets, targets) && str_same(w->state, state) && w->query == query;
+	bool same = w->targets != NULL && json_equal(w->targets, targets) && str_same(w->state, state) && w->ops == ops;
 	if (same)
 		return 0;
 	json_t *copy = targets != NULL ? json_deep_copy(targets) : json_array();
@@ -361,17 +435,18 @@ static int watch_set_locked(struct figures *f, struct watch *w, figures_query qu
 	free(w->state);
 	w->targets = copy;
 	w->state = st;
-	w->query = query;
+	w->ops = ops;
 	w->again = w->in_flight;
 	w->due_ns = 0;
+	heap_update_locked(f, w);
 	if (w->failures >= BREAKER_AFTER)
 		w->failures = BREAKER_AFTER - 1; /* something changed: one honest try before the breaker closes again */
 	pthread_cond_signal(&f->wake);
 	return 0;
 }
 
-int figures_watch(struct figures *f, const char *ns, const char *name, figures_query query, const json_t *targets,
-		  const char *state)
+int figures_watch(struct figures *f, const char *ns, const char *name, const struct engine_ops *ops,
+		  const json_t *targets, const char *state)
 {
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
 	JSON_AUTO none = json_array();
@@ -385,7 +460,7 @@ int figures_watch(struct figures *f, const char *ns, const char *name, figures_q
 		     : (w = watch_add_locked(f, ns, name, key)) == NULL ? -ENOMEM
 									: 0;
 	if (rc == 0)
-		rc = watch_set_locked(f, w, query, targets != NULL ? targets : none, state);
+		rc = watch_set_locked(f, w, ops, targets != NULL ? targets : none, state);
 	pthread_mutex_unlock(&f->lock);
 	return rc;
 }
@@ -397,6 +472,8 @@ void figures_forget(struct figures *f, const char *ns, const char *name)
 		return; /* asking on for a dataset that is gone does no harm */
 	pthread_mutex_lock(&f->lock);
 	struct watch *w = map_steal(f->watches, key);
+	if (w != NULL)
+		heap_drop_locked(f, w);
 	if (w != NULL && w->in_flight)
 		w->forgotten = true;
 	else

@@ -17,28 +17,26 @@
 struct figures;
 
 struct figures_options {
-	int threads;            /* 0: 4 */
-	int64_t deadline_ns;    /* of one question; 0: 5 s */
-	int64_t min_ns, max_ns; /* intervals; 0: 2 s and 15 s */
-	int64_t breaker_max_ns; /* 0: 60 s */
+	int threads;                  /* 0: 4 */
+	int64_t deadline_ns;          /* of one question; 0: 5 s */
+	int64_t min_ns, max_ns;       /* intervals; 0: 2 s and 15 s */
+	int64_t breaker_max_ns;       /* 0: 60 s */
+	const struct engine_api *api; /* handed on to query_figures(); borrowed */
 	void (*notify)(void *ctx, const char *ns, const char *name);
 	void *ctx;
 };
 
 int figures_new(const struct figures_options *o, struct figures **ret, struct error *err);
-/** Waits for questions in flight (a deadline at most). Accepts NULL. */
+/** Cancels questions in flight and waits for them (a deadline at most). Accepts NULL. */
 void figures_free(struct figures *f);
 
-typedef int (*figures_query)(const char *target, int64_t deadline_mono_ns, struct engine_figures *ret,
-			     struct error *err);
-
 /**
- * Ask @targets (array of strings, copied) for ns/name from now on; empty or NULL: stop asking, keep the last answer. When targets or
- * @state (anything that tells a change, "1/1") differ from the last call's, the question is asked at once.
- * 0, -ENOMEM, or -ENOSPC past 10,000 datasets.
+ * Ask @targets (array of strings, copied) for ns/name from now on, by the query_figures() of @ops; empty or NULL: stop asking, keep the last
+ * answer. When targets or @state (anything that tells a change, "1/1") differ from the last call's, the question is asked at once.
+ * 0, -ENOMEM, or -ENOSPC past 65,536 datasets.
  */
-int figures_watch(struct figures *f, const char *ns, const char *name, figures_query query, const json_t *targets,
-		  const char *state);
+int figures_watch(struct figures *f, const char *ns, const char *name, const struct engine_ops *ops,
+		  const json_t *targets, const char *state);
 /** Stop asking and forget. An answer in flight is dropped. */
 void figures_forget(struct figures *f, const char *ns, const char *name);
 /**

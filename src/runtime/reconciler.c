@@ -10,8 +10,11 @@
 #include "base/map.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "runtime/calls.h"
 #include "runtime/figures.h"
+#include "runtime/metrics.h"
 #include "runtime/objects.h"
+#include "runtime/ports.h"
 #include "runtime/shared.h"
 #include "runtime/status.h"
 #include "json/json.h"
@@ -19,6 +22,8 @@
 struct reconciler {
 	struct reconciler_options o;
 	struct figures *pool;
+	struct calls *calls;
+	struct ports *own_ports; /* when the options have none */
 	struct controller *controller;
 	pthread_mutex_t lock; /* guards the two maps */
 	struct map *engines;  /* "ns/name" → struct engine, owned */
@@ -38,6 +43,7 @@ static void free_engine(void *e)
 	engine_free(e);
 }
 
+/* A cache system has answered. */
 static void figures_news(void *ctx, const char *ns, const char *name)
 {
 	struct reconciler *r = ctx;
@@ -55,7 +61,9 @@ int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, 
 	(void)pthread_mutex_init(&r->lock, NULL); /* cannot fail on Linux */
 	r->engines = map_new(free_engine);
 	r->waiting = map_new(NULL);
-	if (r->engines == NULL || r->waiting == NULL) {
+	if (r->o.ports == NULL)
+		r->o.ports = r->own_ports = ports_new(o->limits->port_min, o->limits->port_max);
+	if (r->engines == NULL || r->waiting == NULL || r->o.ports == NULL) {
 		reconciler_free(r);
 		return error_set(err, -ENOMEM, "%s: out of memory", o->runtime->name);
 	}
@@ -68,6 +76,8 @@ void reconciler_free(struct reconciler *r)
 	if (r == NULL)
 		return;
 	figures_free(r->pool);
+	calls_free(r->calls);
+	ports_free(r->own_ports);
 	map_free(r->engines);
 	map_free(r->waiting);
 	(void)pthread_mutex_destroy(&r->lock);
@@ -128,6 +138,18 @@ static void free_reconciler(void *r)
 	reconciler_free(r);
 }
 
+static int start_pools(struct reconciler *r, struct error *err)
+{
+	int rc = figures_new(&(struct figures_options){.api = r->o.api, .notify = figures_news, .ctx = r}, &r->pool,
+			     err);
+	if (rc < 0)
+		return rc;
+	return calls_new(
+		&(struct calls_options){
+			.api = r->o.api, .engine = r->o.runtime->runtime_type, .notify = figures_news, .ctx = r},
+		&r->calls, err);
+}
+
 int reconciler_register(struct reconciler *r, struct manager *m, int workers, struct error *err)
 {
 	const struct runtime_controller *rt = r->o.runtime;
@@ -142,8 +164,7 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 		reconciler_free(r);
 		return rc;
 	}
-	if (r->o.ask_figures &&
-	    (rc = figures_new(&(struct figures_options){.notify = figures_news, .ctx = r}, &r->pool, err)) < 0)
+	if (r->o.ask_figures && (rc = start_pools(r, err)) < 0)
 		return rc;
 	const struct {
 		const struct kube_resource *r;
@@ -154,10 +175,8 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 		       {&KUBE_PV, map_claim_ref},
 		       {&KUBE_NODE, map_node}};
 	rc = controller_watch(r->controller, rt->resource);
-	if (rc == 0)
-		rc = controller_watch_owned(r->controller, &KUBE_STATEFULSET, rt->resource);
-	if (rc == 0)
-		rc = controller_watch_owned(r->controller, &KUBE_DAEMONSET, rt->resource);
+	for (size_t i = 0; rt->kinds[i] != NULL && rc == 0; i++)
+		rc = controller_watch_owned(r->controller, rt->kinds[i], rt->resource);
 	for (size_t i = 0; i < ARRAY_LEN(watched) && rc == 0; i++)
 		rc = controller_watch_mapped(r->controller, watched[i].r, watched[i].map, r);
 	return rc < 0 ? error_set(err, rc, "%s: cannot set up its watches", rt->name) : 0;
@@ -248,6 +267,12 @@ static int forget(struct reconciler *r, struct reconcile_ctx *ctx, struct error 
 	note_waiting(r, ctx);
 	if (r->pool != NULL)
 		figures_forget(r->pool, ctx->ns, ctx->name);
+	if (r->calls != NULL)
+		calls_forget(r->calls, ctx->ns, ctx->name, NULL);
+	char key[320];
+	if (snprintf(key, sizeof key, "%s/%s", ctx->ns, ctx->name) < (int)sizeof key)
+		(void)ports_take(r->o.ports, key, 0, NULL, NULL); /* gives back, which cannot fail */
+	metrics_forget(ctx);
 	return r->o.runtime->steps->remove_engine(r, ctx, err);
 }
 
@@ -266,8 +291,11 @@ int reconciler_reconcile(void *reconciler, const char *ns, const char *name, str
 		.finalizer = rt->finalizer,
 		.runtime_resource = rt->resource,
 		.api = r->o.api,
+		.kinds = rt->kinds,
 		.limits = r->o.limits,
 		.pool = r->pool,
+		.calls = r->calls,
+		.ports = r->o.ports,
 	};
 	JSON_AUTO runtime = ctx.api->get(ctx.api->ctx, rt->resource, ns, name);
 	if (runtime == NULL)

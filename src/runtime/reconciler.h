@@ -3,6 +3,7 @@
  *
  * Threads:   reconciler_reconcile() from worker threads, one key at a time each; the rest from the owner.
  * Locks:     one mutex guards the map of engines and the set of keys that wait for nodes; engines are built and freed outside it.
+ *            No other lock is taken under it.
  * Ownership: borrows everything in its options, which must outlive it.
  */
 #pragma once
@@ -18,7 +19,8 @@ struct reconciler_options {
 	const struct engine_limits *limits;
 	struct logger *log;
 	int64_t pass_deadline_ns; /* 0: 10 minutes */
-	bool ask_figures;         /* start the pool that asks engines */
+	struct ports *ports;      /* of all reconcilers of the process; borrowed; NULL: one of its own */
+	bool ask_figures;         /* start the pools that ask engines and call them */
 };
 
 int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, struct error *err);

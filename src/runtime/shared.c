@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "runtime/metrics.h"
 #include "runtime/objects.h"
 #include "runtime/status.h"
 #include "json/json.h"
@@ -23,6 +24,10 @@ bool name_is_dns1035(const char *name)
 	return true;
 }
 
+/* Conditions of a Runtime that stand while something keeps it from being worked on. */
+#define CONDITION_SPEC   "SpecValid"
+#define CONDITION_ENGINE "EngineReady"
+
 static void warn(struct reconcile_ctx *ctx, const char *reason, const char *text, const char *what)
 {
 	char msg[640];
@@ -30,17 +35,17 @@ static void warn(struct reconcile_ctx *ctx, const char *reason, const char *text
 	ctx->api->event(ctx->api->ctx, ctx->runtime, "Warning", reason, msg);
 }
 
-/* A refusal of a spec stands in both statuses until the spec changes; nothing is tried again before. */
-static int refuse(struct reconcile_ctx *ctx, const char *reason, const char *message)
+/* Told in both statuses (the Dataset may not be there) until it is no longer so. */
+static int refuse(struct reconcile_ctx *ctx, const char *type, const char *reason, const char *message)
 {
-	int rc = dataset_condition_set(ctx->dataset_status, DATASET_NOT_READY, true, reason, message);
-	int rc2 = runtime_condition_set(ctx->runtime_status, "SpecValid", false, reason, message);
+	int rc = ctx->dataset_status != NULL ? dataset_condition_set(ctx, DATASET_NOT_READY, true, reason, message) : 0;
+	int rc2 = runtime_condition_set(ctx, type, false, reason, message);
 	return rc < 0 ? rc : rc2;
 }
 
 static int not_ready(struct reconcile_ctx *ctx, const char *reason, const char *message)
 {
-	return dataset_condition_set(ctx->dataset_status, DATASET_NOT_READY, true, reason, message);
+	return dataset_condition_set(ctx, DATASET_NOT_READY, true, reason, message);
 }
 
 /* Whose the Dataset is: free, or ours already. */
@@ -164,14 +169,18 @@ static int do_setup(struct engine *e, struct reconcile_ctx *ctx, struct error *e
 	struct error why = {0};
 	int rc = e->lifecycle->setup(e, ctx, &why);
 	if (rc < 0) {
+		metrics_setup_error(ctx);
 		if (rc != -ESTALE && rc != -EAGAIN)
 			warn(ctx, "ErrorProcessRuntime", "Failed to setup ddc engine due to error ", why.msg);
 		if (err != NULL)
 			*err = why;
 		return not_ready(ctx, "DatasetFailedToSetup", why.msg) < 0 ? -ENOMEM : rc;
 	}
-	if (rc > 0)
+	if (rc > 0) {
+		LOG(ctx->log, LOG_LVL_INFO, "dataset is bound", LOG_STR("namespace", ctx->ns),
+		    LOG_STR("name", ctx->name), LOG_STR("runtime", ctx->runtime_type));
 		return rc;
+	}
 	const json_t *mounts = condition_get(ctx->dataset_status, CONDITION_MOUNTS);
 	bool failed = condition_is(ctx->dataset_status, CONDITION_MOUNTS, false);
 	const char *text = failed               ? json_str(mounts, "message", "")
@@ -207,7 +216,7 @@ int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, st
 	if (rc == -EINVAL || rc == -EACCES || rc == -EOPNOTSUPP) {
 		warn(ctx, "ErrorValidateSpecFields",
 		     "Validation failed for spec fields of Dataset and Runtime: ", why.msg);
-		return refuse(ctx, "ErrorValidateSpecFields", why.msg) < 0
+		return refuse(ctx, CONDITION_SPEC, "ErrorValidateSpecFields", why.msg) < 0
 			       ? error_set(err, -ENOMEM, "status: out of memory")
 			       : 0;
 	}
@@ -216,7 +225,7 @@ int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, st
 			*err = why;
 		return rc;
 	}
-	condition_drop(ctx->runtime_status, "SpecValid");
+	condition_drop(ctx->runtime_status, CONDITION_SPEC);
 	if (!dataset_setup_done(ctx->dataset_status)) {
 		rc = do_setup(e, ctx, err);
 		if (rc <= 0)
@@ -267,7 +276,7 @@ static int wait_told(struct reconcile_ctx *ctx, const char *what)
 	const json_t *c = condition_get(ctx->runtime_status, "Deleted");
 	if (!str_same(json_str(c, "message", NULL), what))
 		ctx->api->event(ctx->api->ctx, ctx->runtime, "Normal", "WaitingToDelete", what);
-	return runtime_condition_set(ctx->runtime_status, "Deleted", false, "WaitingToDelete", what) < 0 ? -ENOMEM : 0;
+	return runtime_condition_set(ctx, "Deleted", false, "WaitingToDelete", what) < 0 ? -ENOMEM : 0;
 }
 
 int runtime_default_reconcile_deletion(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
@@ -318,7 +327,11 @@ static int reconcile_deleted(struct reconciler *r, const struct runtime_controll
 	drop_statuses(ctx); /* the runtime ends with the finalizer: nothing to tell it any more */
 	if (rc == 0)
 		rc = drop_finalizer(ctx, err);
-	return rc == 0 ? rt->steps->remove_engine(r, ctx, err) : rc;
+	if (rc < 0)
+		return rc;
+	LOG(ctx->log, LOG_LVL_INFO, "runtime is gone", LOG_STR("namespace", ctx->ns), LOG_STR("name", ctx->name),
+	    LOG_STR("runtime", ctx->runtime_type));
+	return rt->steps->remove_engine(r, ctx, err);
 }
 
 /* The runtime is alive, and so is its Dataset. */
@@ -366,12 +379,13 @@ int shared_reconcile(struct reconciler *r, const struct runtime_controller *rt, 
 	rc = rt->steps->get_or_create_engine(r, ctx, &e, &why);
 	if (rc < 0) {
 		warn(ctx, "ErrorProcessRuntime", "Process Runtime error ", why.msg);
-		if (ctx->dataset_status != NULL && refuse(ctx, "ErrorProcessRuntime", why.msg) < 0)
-			return -ENOMEM;
+		if (refuse(ctx, CONDITION_ENGINE, "ErrorProcessRuntime", why.msg) < 0)
+			return error_set(err, -ENOMEM, "status: out of memory");
 		if (err != NULL)
 			*err = why;
 		return rc == -EINVAL ? 0 : rc; /* a spec that cannot be built changes before it is tried again */
 	}
+	condition_drop(ctx->runtime_status, CONDITION_ENGINE);
 	if (obj_deleting(ctx->runtime))
 		return reconcile_deleted(r, rt, e, ctx, err);
 	return reconcile_live(r, rt, e, ctx, err);

@@ -89,23 +89,27 @@ static json_t *condition_list(json_t *status)
 	return json_object_get(status, "conditions");
 }
 
-static int condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message,
-			 const char *seen_key)
+static int condition_set(json_t *status, const json_t *obj, const char *type, bool value, const char *reason,
+			 const char *message, const char *seen_key)
 {
 	json_t *list = condition_list(status);
 	if (list == NULL)
 		return -ENOMEM;
 	const char *text = value ? "True" : "False";
+	const int64_t generation = json_int(obj, "metadata.generation", 0);
 	json_t *c = condition_get(status, type);
 	bool same_status = c != NULL && strcmp(json_str(c, "status", ""), text) == 0;
 	if (same_status && strcmp(json_str(c, "reason", ""), reason) == 0 &&
 	    strcmp(json_str(c, "message", ""), message) == 0)
-		return 0;
+		return json_int(c, "observedGeneration", 0) == generation
+			       ? 0
+			       : json_put_int(c, "observedGeneration", generation);
 	char now[32];
 	clock_format_rfc3339(clock_wall_ns(), now);
-	json_t *fresh = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "type", type, "status", text, "reason", reason,
+	json_t *fresh = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "type", type, "status", text, "reason", reason,
 				  "message", message, seen_key, now, "lastTransitionTime",
-				  same_status ? json_str(c, "lastTransitionTime", now) : now);
+				  same_status ? json_str(c, "lastTransitionTime", now) : now, "observedGeneration",
+				  (json_int_t)generation);
 	if (fresh == NULL)
 		return -ENOMEM;
 	if (c == NULL)
@@ -119,14 +123,16 @@ static int condition_set(json_t *status, const char *type, bool value, const cha
 	return 0;
 }
 
-int dataset_condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message)
+int dataset_condition_set(struct reconcile_ctx *ctx, const char *type, bool value, const char *reason,
+			  const char *message)
 {
-	return condition_set(status, type, value, reason, message, "lastUpdateTime");
+	return condition_set(ctx->dataset_status, ctx->dataset, type, value, reason, message, "lastUpdateTime");
 }
 
-int runtime_condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message)
+int runtime_condition_set(struct reconcile_ctx *ctx, const char *type, bool value, const char *reason,
+			  const char *message)
 {
-	return condition_set(status, type, value, reason, message, "lastProbeTime");
+	return condition_set(ctx->runtime_status, ctx->runtime, type, value, reason, message, "lastProbeTime");
 }
 
 bool dataset_setup_done(const json_t *status)

@@ -1,6 +1,7 @@
 /*
  * The two statuses a pass works on: conditions, phases, and the one patch each at its end.
- * Threads: as the pass. A change of a condition that changes nothing (same status, reason, message) leaves it alone, times included.
+ * Threads: as the pass. A condition that is set to what it says already (status, reason, message) keeps its times; observedGeneration
+ * follows the object's generation.
  */
 #pragma once
 
@@ -16,10 +17,12 @@ struct reconcile_ctx;
 #define DATASET_UPDATING  "Updating"
 #define CONDITION_MOUNTS  "MountsReady" /* whether every source can be read; on Dataset and Runtime */
 
-/** Set a condition of a Dataset's status. 0 or -ENOMEM. */
-int dataset_condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message);
-/** Set a condition of a Runtime's status. 0 or -ENOMEM. */
-int runtime_condition_set(json_t *status, const char *type, bool value, const char *reason, const char *message);
+/** Set a condition of ctx->dataset_status, as seen at the Dataset's generation. 0 or -ENOMEM. */
+int dataset_condition_set(struct reconcile_ctx *ctx, const char *type, bool value, const char *reason,
+			  const char *message);
+/** The same of ctx->runtime_status and the Runtime. */
+int runtime_condition_set(struct reconcile_ctx *ctx, const char *type, bool value, const char *reason,
+			  const char *message);
 /** Borrowed condition of @type, or NULL. Works for both. */
 json_t *condition_get(const json_t *status, const char *type);
 bool condition_is(const json_t *status, const char *type, bool value);

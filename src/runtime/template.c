@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "kube/client.h"
 #include "runtime/figures.h"
+#include "runtime/metrics.h"
 #include "runtime/status.h"
 #include "sluice/engine.h"
 #include "json/json.h"
@@ -41,19 +42,49 @@ static int ask_figures(struct engine *e, struct reconcile_ctx *ctx, struct error
 	CLEANUP(free_p)
 	char *state = str_printf("%lld %lld", (long long)json_int(ctx->runtime_status, "workerNumberReady", 0),
 				 (long long)json_int(ctx->runtime_status, "fuseNumberReady", 0));
-	rc = state != NULL ? figures_watch(ctx->pool, ctx->ns, ctx->name, e->ops->query_figures, targets, state)
-			   : -ENOMEM;
+	rc = state != NULL ? figures_watch(ctx->pool, ctx->ns, ctx->name, e->ops, targets, state) : -ENOMEM;
 	return rc < 0 ? error_set(err, rc, "figures of %s: %s", e->id,
 				  rc == -ENOSPC ? "too many datasets" : "out of memory")
 		      : 0;
 }
 
+/* The spec may change before the dataset was ever bound: a wrong image must not need a new runtime. */
+static int resend(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	int rc = e->ops->sync_runtime(e, ctx, err);
+	return rc < 0 ? rc : 0;
+}
+
 static int setup_master(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	int rc = e->ops->should_setup_master(e, ctx, err);
+	int parts = e->ops->parts(e, ctx, err);
+	int rc = parts < 0 ? parts : e->ops->should_setup_master(e, ctx, err);
 	if (rc > 0)
 		rc = e->ops->setup_master(e, ctx, err);
+	else if (rc == 0 && (parts & ENGINE_MASTER))
+		rc = resend(e, ctx, err);
 	return rc < 0 ? rc : e->ops->check_master_ready(e, ctx, err);
+}
+
+static int note_mount_time(struct reconcile_ctx *ctx, struct error *err)
+{
+	char now[32];
+	clock_format_rfc3339(clock_wall_ns(), now);
+	return json_put_str(ctx->runtime_status, "mountTime", now) < 0
+		       ? error_set(err, -ENOMEM, "status: out of memory")
+		       : 1;
+}
+
+/* 1 when the sources are mounted in the cache's namespace, or nothing is to be mounted. */
+static int setup_ufs(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	int rc = e->ops->should_check_ufs(e, ctx, err);
+	if (rc <= 0)
+		return rc < 0 ? rc : 1;
+	rc = e->ops->prepare_ufs(e, ctx, err);
+	if (rc > 0 && *json_str(ctx->runtime_status, "mountTime", "") == '\0')
+		rc = note_mount_time(ctx, err);
+	return rc;
 }
 
 /* Nodes were missing when they were counted last: count again, so that the condition tells of now (and nodes wake us until then). */
@@ -67,14 +98,16 @@ static int count_nodes_again(struct engine *e, struct reconcile_ctx *ctx, struct
 
 static int setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	int rc = e->ops->should_setup_workers(e, ctx, err);
+	int parts = e->ops->parts(e, ctx, err);
+	int rc = parts < 0 ? parts : e->ops->should_setup_workers(e, ctx, err);
 	if (rc > 0) {
-		rc = e->ops->assign_nodes_to_cache(e, ctx, (int)json_int(ctx->runtime, "spec.replicas", 1), err);
+		if (parts & ENGINE_WORKERS)
+			rc = e->ops->assign_nodes_to_cache(e, ctx, (int)json_int(ctx->runtime, "spec.replicas", 1),
+							   err);
 		if (rc >= 0)
 			rc = e->ops->setup_workers(e, ctx, err);
 	} else if (rc == 0) {
-		/* The spec may change before the dataset was ever bound: a wrong image must not need a new runtime. */
-		rc = e->ops->sync_runtime(e, ctx, err);
+		rc = parts & ENGINE_MASTER ? 0 : resend(e, ctx, err); /* with a master that has been done for all */
 		if (rc >= 0)
 			rc = count_nodes_again(e, ctx, err);
 	}
@@ -86,10 +119,8 @@ static int template_setup(struct engine *e, struct reconcile_ctx *ctx, struct er
 	int rc = setup_master(e, ctx, err);
 	if (rc <= 0)
 		return rc;
-	rc = e->ops->should_check_ufs(e, ctx, err);
-	if (rc > 0)
-		rc = e->ops->prepare_ufs(e, ctx, err);
-	if (rc < 0)
+	rc = setup_ufs(e, ctx, err);
+	if (rc <= 0)
 		return rc;
 	int ready = setup_workers(e, ctx, err);
 	if (ready < 0)
@@ -124,6 +155,7 @@ static int sync_health(struct engine *e, struct reconcile_ctx *ctx, struct error
 	const char *phase = json_str(ctx->dataset_status, "phase", "");
 	if (rc < 0) {
 		struct error unused = {0};
+		metrics_health_error(ctx);
 		if (rc != -ESTALE &&
 		    rc != -EAGAIN) /* the error that counts is the first; a move that is not legal leaves the phase */
 			(void)e->ops->update_dataset_status(e, ctx, "Failed", &unused);
@@ -138,8 +170,10 @@ static int sync_health(struct engine *e, struct reconcile_ctx *ctx, struct error
 static int sync_ufs(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
 	int rc = e->ops->should_sync_dataset_mounts(e, ctx, err);
-	if (rc > 0)
+	if (rc > 0) {
 		rc = e->ops->sync_dataset_mounts(e, ctx, err);
+		rc = rc > 0 ? note_mount_time(ctx, err) : rc;
+	}
 	if (rc < 0)
 		return rc;
 	struct ufs_change change = {0};
@@ -189,20 +223,19 @@ static int template_sync(struct engine *e, struct reconcile_ctx *ctx, struct err
 
 static int template_delete_volume(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	return e->ops->delete_volume(e, ctx, err);
+	return e->built ? e->ops->delete_volume(e, ctx, err) : engine_default_delete_volume(e, ctx, err);
 }
 
 static int template_shutdown(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
 	if (ctx->pool != NULL)
 		figures_forget(ctx->pool, ctx->ns, ctx->name);
-	return e->ops->shutdown(e, ctx, err);
+	return e->built ? e->ops->shutdown(e, ctx, err) : engine_default_shutdown(e, ctx, err);
 }
 
 static void template_free(struct engine *e)
 {
-	if (e->ops != NULL)
-		e->ops->free(e);
+	e->ops->free(e);
 	free(e->id);
 	free(e->ns);
 	free(e->name);
@@ -225,8 +258,9 @@ int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *
 			  struct engine **ret, struct error *err)
 {
 	if (f->ops->abi != SLUICE_ENGINE_ABI || f->ops->size < sizeof *f->ops)
-		return error_set(err, -ENOEXEC, "engine '%s' was built for contract %u, this is %u", f->name,
-				 f->ops->abi, SLUICE_ENGINE_ABI);
+		return error_set(err, -ENOEXEC,
+				 "engine '%s' was built for contract %u of %u bytes, this is %u of %zu: build it again",
+				 f->name, f->ops->abi, f->ops->size, SLUICE_ENGINE_ABI, sizeof *f->ops);
 	struct engine *e = calloc(1, sizeof *e);
 	if (e == NULL)
 		return error_set(err, -ENOMEM, "engine %s: out of memory", id);
@@ -241,6 +275,10 @@ int engine_template_build(const struct engine_factory *f, struct reconcile_ctx *
 		(void)error_set(err, rc, "engine %s: out of memory", id);
 	else
 		rc = f->ops->build(e, ctx, err);
+	e->built = rc == 0;
+	/* A runtime that goes must be able to go: what the template made is removed by the traits alone. */
+	if (rc < 0 && rc != -ENOMEM && obj_deleting(ctx->runtime))
+		rc = 0;
 	if (rc < 0) {
 		engine_free(e);
 		return rc;

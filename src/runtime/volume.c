@@ -175,7 +175,7 @@ static bool pod_has_ended(const json_t *pod)
 
 char *claim_users(const struct engine_api *api, const char *ns, const char *claim)
 {
-	JSON_AUTO pods = api->list(api->ctx, &KUBE_POD, ns, NULL, NULL);
+	JSON_AUTO pods = api->list(api->ctx, &KUBE_POD, ns, ENGINE_LIST_CLAIMS, NULL);
 	if (pods == NULL)
 		return NULL;
 	struct strbuf b = STRBUF_INIT(4096);

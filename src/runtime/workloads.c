@@ -92,18 +92,18 @@ void workload_trouble(struct reconcile_ctx *ctx, const char *role, char *out, si
 
 /* --- defaults of the contract that read workloads ------------------------------------------------------------------------------- */
 
-int engine_default_should_setup_master(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+int engine_default_parts(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	(void)err;
-	return e->ops->traits->master_suffix != NULL && *json_str(ctx->runtime_status, "masterPhase", "") == '\0';
+	(void)ctx, (void)err;
+	return (e->ops->traits->master_suffix != NULL ? ENGINE_MASTER : 0) | ENGINE_WORKERS | ENGINE_FUSE;
 }
 
-int engine_default_setup_master(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+int engine_default_should_setup_master(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	(void)ctx;
-	if (e->ops->traits->master_suffix == NULL)
-		return 0;
-	return error_set(err, -EOPNOTSUPP, "engine '%s' has masters but no setup_master", e->ops->name);
+	int parts = e->ops->parts(e, ctx, err);
+	if (parts < 0)
+		return parts;
+	return (parts & ENGINE_MASTER) && *json_str(ctx->runtime_status, "masterPhase", "") == '\0';
 }
 
 static int put_numbers(struct reconcile_ctx *ctx, const char *const keys[], const int64_t values[], size_t n)
@@ -127,33 +127,56 @@ static int put_ready_condition(struct reconcile_ctx *ctx, const char *type, cons
 	char msg[512];
 	(void)snprintf(msg, sizeof msg, "The %s %s %s.%s%s", who, strcmp(who, "master") == 0 ? "is" : "are",
 		       ready_words(phase), *trouble != '\0' ? " " : "", trouble); /* a cut message is still one */
-	return runtime_condition_set(ctx->runtime_status, type, strcmp(phase, "NotReady") != 0, reason, msg);
+	return runtime_condition_set(ctx, type, strcmp(phase, "NotReady") != 0, reason, msg);
+}
+
+static int put_master_numbers(struct reconcile_ctx *ctx, int64_t want, int64_t current, int64_t ready,
+			      const char *phase)
+{
+	static const char *const keys[] = {"desiredMasterNumberScheduled", "currentMasterNumberScheduled",
+					   "masterNumberReady"};
+	return put_numbers(ctx, keys, (const int64_t[]){want, current, ready}, ARRAY_LEN(keys)) < 0 ||
+			       json_put_str(ctx->runtime_status, "masterPhase", phase) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+/* Written once: the objects have been made. */
+static int put_initialized(struct reconcile_ctx *ctx, const char *type, const char *reason, const char *message)
+{
+	return condition_get(ctx->runtime_status, type) != NULL
+		       ? 0
+		       : runtime_condition_set(ctx, type, true, reason, message);
 }
 
 int engine_default_check_master_ready(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	const char *suffix = e->ops->traits->master_suffix;
-	if (suffix == NULL) /* masterless: the required numbers are 0 */
-		return put_numbers(ctx,
-				   (const char *const[]){"desiredMasterNumberScheduled", "currentMasterNumberScheduled",
-							 "masterNumberReady"},
-				   (const int64_t[]){0, 0, 0}, 3) < 0 ||
-				       json_put_str(ctx->runtime_status, "masterPhase", "Ready") < 0
-			       ? error_set(err, -ENOMEM, "status: out of memory")
-			       : 1;
-	JSON_AUTO sts = workload_stateful_set(ctx, suffix);
-	if (sts == NULL)
-		return error_set(err, -ENOENT, "StatefulSet %s%s is gone", ctx->name, suffix);
+	const struct engine_traits *t = e->ops->traits;
+	int parts = e->ops->parts(e, ctx, err);
+	if (parts < 0)
+		return parts;
+	if (!(parts & ENGINE_MASTER)) /* masterless: the required numbers are 0 */
+		return put_master_numbers(ctx, 0, 0, 0, "Ready") < 0 ? error_set(err, -ENOMEM, "status: out of memory")
+								     : 1;
+	JSON_AUTO sts = workload_stateful_set(ctx, t->master_suffix);
 	int64_t want = json_int(sts, "spec.replicas", 1), ready = json_int(sts, "status.readyReplicas", 0);
-	const char *phase = workload_phase(want, ready);
-	if (put_numbers(ctx,
-			(const char *const[]){"desiredMasterNumberScheduled", "currentMasterNumberScheduled",
-					      "masterNumberReady"},
-			(const int64_t[]){want, json_int(sts, "status.replicas", 0), ready}, 3) < 0 ||
-	    json_put_str(ctx->runtime_status, "masterPhase", phase) < 0 ||
-	    put_ready_condition(ctx, "MasterReady", "Master is ready", "master", phase, "") < 0)
+	const char *phase = sts != NULL ? workload_phase(want, ready) : "NotReady";
+	char trouble[400] = "";
+	if (sts == NULL)
+		(void)snprintf(trouble, sizeof trouble, "StatefulSet %s%s is not there yet", ctx->name,
+			       t->master_suffix);
+	else if (ready < want)
+		workload_trouble(ctx, t->master_role, trouble, sizeof trouble);
+	if (put_master_numbers(ctx, want, json_int(sts, "status.replicas", 0), ready, phase) < 0 ||
+	    json_put_str(ctx->runtime_status, "masterReason", trouble) < 0 ||
+	    put_initialized(ctx, "MasterInitialized", "Master is initialized", "The master is initialized.") < 0 ||
+	    put_ready_condition(ctx, "MasterReady", "Master is ready", "master", phase, trouble) < 0)
 		return error_set(err, -ENOMEM, "status: out of memory");
-	return strcmp(phase, "NotReady") != 0;
+	if (strcmp(phase, "NotReady") != 0)
+		return 1;
+	(void)error_set(err, -EAGAIN, "%lld of %lld masters are ready%s%s", (long long)ready, (long long)want,
+			*trouble != '\0' ? ": " : "", trouble);
+	return 0;
 }
 
 int engine_default_should_setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
@@ -163,52 +186,72 @@ int engine_default_should_setup_workers(struct engine *e, struct reconcile_ctx *
 	return *json_str(ctx->runtime_status, "workerPhase", "") == '\0';
 }
 
-static int put_fuse(struct engine *e, struct reconcile_ctx *ctx)
+static int put_fuse(struct engine *e, struct reconcile_ctx *ctx, bool wanted)
 {
-	JSON_AUTO ds = workload_daemon_set(ctx, e->ops->traits->fuse_suffix);
+	static const char *const keys[] = {"desiredFuseNumberScheduled", "currentFuseNumberScheduled",
+					   "fuseNumberReady", "fuseNumberAvailable", "fuseNumberUnavailable"};
+	JSON_AUTO ds = wanted ? workload_daemon_set(ctx, e->ops->traits->fuse_suffix) : NULL;
 	const int64_t desired = json_int(ds, "status.desiredNumberScheduled", 0),
 		      ready = json_int(ds, "status.numberReady", 0);
-	if (put_numbers(ctx,
-			(const char *const[]){"desiredFuseNumberScheduled", "currentFuseNumberScheduled",
-					      "fuseNumberReady", "fuseNumberAvailable", "fuseNumberUnavailable"},
-			(const int64_t[]){desired, json_int(ds, "status.currentNumberScheduled", 0), ready,
-					  json_int(ds, "status.numberAvailable", 0),
-					  json_int(ds, "status.numberUnavailable", 0)},
-			5) < 0)
-		return -ENOMEM;
+	const int64_t values[] = {desired, json_int(ds, "status.currentNumberScheduled", 0), ready,
+				  json_int(ds, "status.numberAvailable", 0),
+				  json_int(ds, "status.numberUnavailable", 0)};
 	/* Fluid's is always Ready; here it tells the truth about the nodes where a volume is staged. */
 	const char *phase = workload_phase(desired, ready);
 	char trouble[400] = "";
 	if (ready < desired)
 		workload_trouble(ctx, e->ops->traits->fuse_role, trouble, sizeof trouble);
-	if (json_put_str(ctx->runtime_status, "fusePhase", phase) < 0 ||
+	if (put_numbers(ctx, keys, values, ARRAY_LEN(keys)) < 0 ||
+	    json_put_str(ctx->runtime_status, "fusePhase", phase) < 0 ||
 	    json_put_str(ctx->runtime_status, "fuseReason", trouble) < 0)
 		return -ENOMEM;
-	return put_ready_condition(ctx, "FusesReady", "Fuses are ready", "fuses", phase, trouble);
+	return wanted ? put_ready_condition(ctx, "FusesReady", "Fuses are ready", "fuses", phase, trouble) : 0;
+}
+
+/* Numbers of the workers' StatefulSet as it is (NULL: not there), or of none wanted. */
+static int put_workers(struct reconcile_ctx *ctx, const json_t *sts, int64_t want, const char *phase,
+		       const char *trouble)
+{
+	static const char *const keys[] = {"desiredWorkerNumberScheduled", "currentWorkerNumberScheduled",
+					   "workerNumberReady", "workerNumberAvailable", "workerNumberUnavailable"};
+	const int64_t ready = json_int(sts, "status.readyReplicas", 0);
+	const int64_t values[] = {want, json_int(sts, "status.replicas", 0), ready,
+				  json_int(sts, "status.availableReplicas", ready), want > ready ? want - ready : 0};
+	return put_numbers(ctx, keys, values, ARRAY_LEN(keys)) < 0 ||
+			       json_put_str(ctx->runtime_status, "workerPhase", phase) < 0 ||
+			       json_put_str(ctx->runtime_status, "workerReason", trouble) < 0
+		       ? -ENOMEM
+		       : 0;
+}
+
+static int no_workers(struct engine *e, struct reconcile_ctx *ctx, int parts, struct error *err)
+{
+	return put_workers(ctx, NULL, 0, "Ready", "") < 0 || put_fuse(e, ctx, parts & ENGINE_FUSE) < 0
+		       ? error_set(err, -ENOMEM, "status: out of memory")
+		       : 1;
 }
 
 int engine_default_check_workers_ready(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	JSON_AUTO sts = workload_stateful_set(ctx, e->ops->traits->worker_suffix);
+	const struct engine_traits *t = e->ops->traits;
+	int parts = e->ops->parts(e, ctx, err);
+	if (parts < 0)
+		return parts;
+	if (!(parts & ENGINE_WORKERS))
+		return no_workers(e, ctx, parts, err);
+	JSON_AUTO sts = workload_stateful_set(ctx, t->worker_suffix);
 	int64_t want = json_int(sts, "spec.replicas", json_int(ctx->runtime, "spec.replicas", 1));
-	int64_t ready = json_int(sts, "status.readyReplicas", 0), current = json_int(sts, "status.replicas", 0);
+	int64_t ready = json_int(sts, "status.readyReplicas", 0);
 	const char *phase = sts != NULL ? workload_phase(want, ready) : "NotReady";
 	char trouble[400] = "";
 	if (sts == NULL)
 		(void)snprintf(trouble, sizeof trouble, "StatefulSet %s%s is not there yet", ctx->name,
-			       e->ops->traits->worker_suffix);
+			       t->worker_suffix);
 	else if (ready < want)
-		workload_trouble(ctx, e->ops->traits->worker_role, trouble, sizeof trouble);
-	if (put_numbers(ctx,
-			(const char *const[]){"desiredWorkerNumberScheduled", "currentWorkerNumberScheduled",
-					      "workerNumberReady", "workerNumberAvailable", "workerNumberUnavailable"},
-			(const int64_t[]){want, current, ready, json_int(sts, "status.availableReplicas", ready),
-					  want > ready ? want - ready : 0},
-			5) < 0 ||
-	    json_put_str(ctx->runtime_status, "workerPhase", phase) < 0 ||
-	    json_put_str(ctx->runtime_status, "workerReason", trouble) < 0 ||
+		workload_trouble(ctx, t->worker_role, trouble, sizeof trouble);
+	if (put_workers(ctx, sts, want, phase, trouble) < 0 ||
 	    put_ready_condition(ctx, "WorkersReady", "Workers are ready", "workers", phase, trouble) < 0 ||
-	    put_fuse(e, ctx) < 0)
+	    put_fuse(e, ctx, parts & ENGINE_FUSE) < 0)
 		return error_set(err, -ENOMEM, "status: out of memory");
 	if (strcmp(phase, "NotReady") != 0)
 		return 1;
@@ -235,38 +278,57 @@ int engine_default_assign_nodes_to_cache(struct engine *e, struct reconcile_ctx 
 		return error_set(err, n, "placement: out of memory");
 	ctx->wait_for_nodes = n < desired;
 	bool enough = n >= desired;
-	if (runtime_condition_set(ctx->runtime_status, "WorkersInitialized", enough, "Workers are initialized",
+	if (runtime_condition_set(ctx, "WorkersInitialized", enough, "Workers are initialized",
 				  enough ? "The workers are initialized." : why) < 0)
 		return error_set(err, -ENOMEM, "status: out of memory");
 	return n;
 }
 
+/* The name of a workload of @parts that does not exist (any more), or NULL: malloc'ed. */
+static char *workload_missing(const struct engine_traits *t, struct reconcile_ctx *ctx, int parts)
+{
+	const struct {
+		int part;
+		const struct kube_resource *r;
+		const char *suffix;
+	} all[] = {{ENGINE_MASTER, &KUBE_STATEFULSET, t->master_suffix},
+		   {ENGINE_WORKERS, &KUBE_STATEFULSET, t->worker_suffix},
+		   {ENGINE_FUSE, &KUBE_DAEMONSET, t->fuse_suffix}};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		JSON_AUTO live = parts & all[i].part ? get_workload(ctx, all[i].r, all[i].suffix) : NULL;
+		if ((parts & all[i].part) && live == NULL)
+			return str_printf("%s %s%s", all[i].r->kind, ctx->name, all[i].suffix);
+	}
+	return NULL;
+}
+
 int engine_default_check_runtime_healthy(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	const struct engine_traits *t = e->ops->traits;
-	int master = e->ops->check_master_ready(e, ctx, err);
+	int parts = e->ops->parts(e, ctx, err);
+	int master = parts < 0 ? parts : e->ops->check_master_ready(e, ctx, err);
 	if (master < 0)
 		return master;
-	JSON_AUTO sts = workload_stateful_set(ctx, t->worker_suffix);
-	JSON_AUTO ds = workload_daemon_set(ctx, t->fuse_suffix);
 	int workers = e->ops->check_workers_ready(e, ctx, err);
 	if (workers < 0)
 		return workers;
-	if (sts == NULL || ds == NULL)
-		return error_set(err, -ENOENT, "%s %s%s is gone", sts == NULL ? "StatefulSet" : "DaemonSet", ctx->name,
-				 sts == NULL ? t->worker_suffix : t->fuse_suffix);
+	CLEANUP(free_p) char *missing = workload_missing(e->ops->traits, ctx, parts);
+	if (missing != NULL)
+		return error_set(err, -ENOENT, "%s is gone", missing);
 	if (master == 0)
 		(void)error_set(err, -EAGAIN,
 				"the master \"%s%s\" is not healthy, expect at least one replica is ready", ctx->name,
-				t->master_suffix);
+				e->ops->traits->master_suffix);
 	return master > 0 && workers > 0;
 }
 
 int engine_default_sync_replicas(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
-	JSON_AUTO sts = workload_stateful_set(ctx, e->ops->traits->worker_suffix);
+	int parts = e->ops->parts(e, ctx, err);
+	JSON_AUTO sts = parts > 0 && (parts & ENGINE_WORKERS)
+				? workload_stateful_set(ctx, e->ops->traits->worker_suffix)
+				: NULL;
 	if (sts == NULL)
-		return 0; /* sync_runtime makes it again */
+		return parts < 0 ? parts : 0; /* sync_runtime makes it again */
 	int64_t want = json_int(ctx->runtime, "spec.replicas", 1), have = json_int(sts, "spec.replicas", 1);
 	if (want == have)
 		return 0;
@@ -284,7 +346,7 @@ int engine_default_sync_replicas(struct engine *e, struct reconcile_ctx *ctx, st
 	char msg[128];
 	(void)snprintf(msg, sizeof msg, "Workers scaled %s from %lld replicas to %lld replicas.", dir, (long long)have,
 		       (long long)want);
-	if (runtime_condition_set(ctx->runtime_status, want < have ? "WorkersScaledIn" : "WorkersScaledOut", true,
+	if (runtime_condition_set(ctx, want < have ? "WorkersScaledIn" : "WorkersScaledOut", true,
 				  want < have ? "Workers scaled in" : "Workers scaled out", msg) < 0)
 		return error_set(err, -ENOMEM, "status: out of memory");
 	ctx->api->event(ctx->api->ctx, ctx->runtime, "Normal", "Succeed",

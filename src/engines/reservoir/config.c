@@ -7,11 +7,8 @@
 #include "engines/reservoir/reservoir.h"
 #include "kube/client.h"
 #include "runtime/objects.h"
-#include "runtime/workloads.h"
 #include "json/json.h"
 #include "json/quantity.h"
-
-#define PORT_PATH "spec.template.spec.containers[name=reservoir-worker].ports[name=http].containerPort"
 
 static json_t *config_mount(const struct mount *m)
 {
@@ -93,61 +90,4 @@ int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_spe
 		return error_set(err, -ENOMEM, "reservoir.json: out of memory");
 	*ret = j;
 	return 0;
-}
-
-/* --- the port ------------------------------------------------------------------------------------------------------------------- */
-
-static void mark_ports(const json_t *sts, const struct engine_limits *l, unsigned char *used)
-{
-	size_t i, k;
-	json_t *c, *p;
-	json_array_foreach (json_at(sts, "spec.template.spec.containers"), i, c)
-		json_array_foreach (json_object_get(c, "ports"), k, p) {
-			int64_t port = json_int(p, "containerPort", 0);
-			if (port >= l->port_min && port < l->port_max)
-				used[port - l->port_min] = 1;
-		}
-}
-
-int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err)
-{
-	const struct engine_limits *l = ctx->limits;
-	const size_t n = (size_t)(l->port_max - l->port_min);
-	CLEANUP(free_p) unsigned char *used = calloc(n, 1);
-	CLEANUP(free_p) char *own = workload_name(ctx, reservoir_traits.worker_suffix);
-	CLEANUP(free_p) char *id = str_printf("%s/%s", ctx->ns, ctx->name);
-	JSON_AUTO all = ctx->api->list(ctx->api->ctx, &KUBE_STATEFULSET, NULL, LABEL_MANAGED_BY, "fluid");
-	if (used == NULL || own == NULL || id == NULL || all == NULL)
-		return error_set(err, -ENOMEM, "port: out of memory");
-	int64_t mine = 0;
-	bool lost = false;
-	size_t i;
-	json_t *sts;
-	json_array_foreach (all, i, sts)
-		if (strcmp(obj_namespace(sts), ctx->ns) == 0 && strcmp(obj_name(sts), own) == 0)
-			mine = json_int(sts, PORT_PATH, 0);
-	json_array_foreach (all, i, sts) {
-		if (strcmp(obj_namespace(sts), ctx->ns) == 0 && strcmp(obj_name(sts), own) == 0)
-			continue;
-		mark_ports(sts, l, used);
-		/* Two that chose at the same moment: the one whose id is smaller keeps it. */
-		CLEANUP(free_p)
-		char *other = str_printf("%s/%s", obj_namespace(sts), json_str(sts, "metadata.labels.release", ""));
-		lost = lost ||
-		       (mine != 0 && json_int(sts, PORT_PATH, 0) == mine && other != NULL && strcmp(other, id) < 0);
-	}
-	if (mine >= l->port_min && mine < l->port_max && !lost) {
-		*ret = (int)mine;
-		return 0;
-	}
-	size_t start = text_hash(id) % n;
-	for (i = 0; i < n; i++) {
-		size_t at = (start + i) % n;
-		if (used[at])
-			continue;
-		*ret = l->port_min + (int)at;
-		return 0;
-	}
-	return error_set(err, -ENOSPC, "no port from %d to %d is free; widen --runtime-node-port-range", l->port_min,
-			 l->port_max - 1);
 }

@@ -46,31 +46,31 @@ static int reservoir_validate(struct engine *e, struct reconcile_ctx *ctx, struc
 	return rc;
 }
 
-/* Send every object whose content is not what was sent last; the configuration before those who read it. 1 when one was sent. */
-static int reservoir_sync_runtime(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+/* The workers' port, which the configuration, the probes and whoever asks for figures must agree on. */
+static int reservoir_port(struct reconcile_ctx *ctx, int *ret, struct error *err)
 {
-	static const struct kube_resource *const kinds[] = {&KUBE_CONFIGMAP, &KUBE_STATEFULSET, &KUBE_DAEMONSET};
+	static const char *const names[] = {"http"};
+	return engine_ports(ctx, names, ARRAY_LEN(names), ret, err);
+}
+
+/* All of them in one: there is no master, and workers and mounts share the configuration. */
+static int reservoir_make_objects(struct engine *e, struct reconcile_ctx *ctx, int parts, json_t **ret,
+				  struct error *err)
+{
 	struct reservoir_specs s;
+	int port;
+	if (parts == 0) {
+		*ret = json_array();
+		return *ret != NULL ? 0 : error_set(err, -ENOMEM, "objects: out of memory");
+	}
 	int rc = reservoir_specs_load(ctx, &s, err);
 	if (rc < 0)
 		return rc;
-	int port, sent = 0;
-	JSON_AUTO objects = NULL;
 	rc = reservoir_port(ctx, &port, err);
 	if (rc == 0)
-		rc = reservoir_objects(ctx, e->ops->traits, &s, port, &objects, err);
+		rc = reservoir_objects(ctx, e->ops->traits, &s, port, ret, err);
 	reservoir_specs_clear(&s);
-	for (size_t i = 0; i < ARRAY_LEN(kinds) && rc >= 0; i++) {
-		rc = object_apply(ctx, kinds[i], json_array_get(objects, i), err);
-		sent |= rc > 0;
-	}
-	return rc < 0 ? rc : sent;
-}
-
-static int reservoir_setup_workers(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
-{
-	int rc = reservoir_sync_runtime(e, ctx, err);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 /* A change of mounts is a new configuration, which sync_runtime has sent: it is served when the workers name exactly the new mounts. */
@@ -143,10 +143,12 @@ static int reservoir_shutdown(struct engine *e, struct reconcile_ctx *ctx, struc
 	return rc < 0 ? rc : 1;
 }
 
+ENGINE_DEFAULT(reservoir, parts);
 ENGINE_DEFAULT(reservoir, should_setup_master);
 ENGINE_DEFAULT(reservoir, setup_master);
 ENGINE_DEFAULT(reservoir, check_master_ready);
 ENGINE_DEFAULT(reservoir, should_setup_workers);
+ENGINE_DEFAULT(reservoir, setup_workers);
 ENGINE_DEFAULT(reservoir, check_workers_ready);
 ENGINE_DEFAULT(reservoir, assign_nodes_to_cache);
 ENGINE_DEFAULT(reservoir, should_check_ufs);
@@ -162,6 +164,7 @@ ENGINE_DEFAULT(reservoir, update_cache_of_dataset);
 ENGINE_DEFAULT(reservoir, update_dataset_status);
 ENGINE_DEFAULT(reservoir, bind_to_dataset);
 ENGINE_DEFAULT(reservoir, sync_replicas);
+ENGINE_DEFAULT(reservoir, sync_runtime);
 ENGINE_DEFAULT(reservoir, sync_schedule_info_to_cache_nodes);
 ENGINE_DEFAULT(reservoir, create_volume);
 ENGINE_DEFAULT(reservoir, delete_volume);
@@ -174,6 +177,9 @@ extern const struct engine_ops reservoir_engine;
 ENGINE_REGISTER(reservoir);
 
 static const struct engine_factory reservoir_engines[] = {ENGINE_FACTORY(reservoir), {.name = NULL}};
+
+static const struct kube_resource *const reservoir_kinds[] = {&KUBE_CONFIGMAP, &KUBE_STATEFULSET, &KUBE_DAEMONSET,
+							      NULL};
 
 static const struct runtime_permission reservoir_permissions[] = {
 	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status",
@@ -203,6 +209,7 @@ const struct runtime_controller reservoir_runtime_controller = {
 	.runtime_type = "reservoir",
 	.default_engine = "reservoir",
 	.engines = reservoir_engines,
+	.kinds = reservoir_kinds,
 	.permissions = reservoir_permissions,
 	.steps = &reservoir_steps,
 };

@@ -93,7 +93,7 @@ int reservoir_status_parse(const char *text, size_t n, struct engine_figures *re
 	return 0;
 }
 
-int reservoir_query_figures(const char *target, int64_t deadline_mono_ns, struct engine_figures *ret, struct error *err)
+int reservoir_query_figures(const struct engine_question *q, struct engine_figures *ret, struct error *err)
 {
 	struct http_client *client = NULL;
 	/* One question in seconds: a client of its own costs nothing and leaves no state behind. */
@@ -101,18 +101,18 @@ int reservoir_query_figures(const char *target, int64_t deadline_mono_ns, struct
 				 &client, err);
 	if (rc < 0)
 		return rc;
-	int64_t left = deadline_mono_ns - clock_mono_ns();
+	int64_t left = q->deadline_mono_ns - clock_mono_ns();
 	struct http_answer a = {0};
-	rc = left <= 0 ? error_set(err, -ETIMEDOUT, "GET %s: no time left", target)
+	rc = left <= 0 ? error_set(err, -ETIMEDOUT, "GET %s: no time left", q->target)
 		       : http_client_do(
 				 client,
 				 &(struct http_call){
-					 .method = "GET", .url = target, .timeout_ns = left, .max_body = ANSWER_MAX},
+					 .method = "GET", .url = q->target, .timeout_ns = left, .max_body = ANSWER_MAX},
 				 &a, err);
 	if (rc == 0 && a.status != 200)
-		rc = error_set(err, -EPROTO, "GET %s: HTTP status %d", target, a.status);
+		rc = error_set(err, -EPROTO, "GET %s: HTTP status %d", q->target, a.status);
 	else if (rc == 0 && (rc = reservoir_status_parse(a.body, a.body_n, ret, err)) < 0)
-		(void)error_wrap(err, rc, "GET %s", target);
+		(void)error_wrap(err, rc, "GET %s", q->target);
 	http_answer_clear(&a);
 	http_client_free(client);
 	return rc;

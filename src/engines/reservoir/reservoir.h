@@ -41,12 +41,6 @@ const char *reservoir_local_dir(const struct mount *m);
 int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, int port, json_t **ret,
 		     struct error *err);
 
-/**
- * The workers' port: the one its StatefulSet has, else the first free one of the range from a place that ns/name gives.
- * -ENOSPC when every port is another runtime's.
- */
-int reservoir_port(const struct reconcile_ctx *ctx, int *ret, struct error *err);
-
 /** ConfigMap, StatefulSet and DaemonSet: a new array in the order in which they must be applied. */
 int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s,
 		      int port, json_t **ret, struct error *err);
@@ -62,7 +56,6 @@ int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoi
 
 /** The answer of /v1/status. -EINVAL with the field's path for anything unexpected; @ret is to be cleared on success. */
 int reservoir_status_parse(const char *text, size_t n, struct engine_figures *ret, struct error *err);
-int reservoir_query_figures(const char *target, int64_t deadline_mono_ns, struct engine_figures *ret,
-			    struct error *err);
+int reservoir_query_figures(const struct engine_question *q, struct engine_figures *ret, struct error *err);
 
 extern const struct engine_traits reservoir_traits;

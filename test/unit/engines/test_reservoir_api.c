@@ -238,9 +238,9 @@ static int start_controllers(struct error *err)
 		rc = workload_controllers_register(w.m, &(struct workload_options){.node_grace_ns = 600 * NSEC_PER_SEC},
 						   err);
 	if (rc == 0)
-		rc = runtime_api_new(w.m, w.events, log_root(), &w.ra, err);
+		rc = runtime_api_new(w.m, w.events, &w.limits, log_root(), &w.ra, err);
 	if (rc == 0)
-		rc = runtime_api_add(w.ra, RUNTIME, err);
+		rc = runtime_api_add(w.ra, &reservoir_runtime_controller, err);
 	if (rc == 0)
 		rc = dataset_controller_new(&(struct dataset_controller_options){.api = runtime_api_ops(w.ra)}, &d,
 					    err);

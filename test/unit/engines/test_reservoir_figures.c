@@ -64,10 +64,14 @@ static void test_query_names_what_failed(void **state)
 	struct engine_figures f;
 	struct error err = {0};
 	/* Port 1 of loopback: nobody listens there. */
-	int rc = reservoir_query_figures("http://127.0.0.1:1/v1/status", clock_mono_ns() + 2 * NSEC_PER_SEC, &f, &err);
+	int rc = reservoir_query_figures(
+		&(struct engine_question){.target = "http://127.0.0.1:1/v1/status",
+					  .deadline_mono_ns = clock_mono_ns() + 2 * NSEC_PER_SEC},
+		&f, &err);
 	assert_true(rc < 0);
 	assert_non_null(strstr(err.msg, "http://127.0.0.1:1/v1/status"));
-	assert_int_equal(reservoir_query_figures("http://127.0.0.1:1/", 0, &f, &err), -ETIMEDOUT);
+	assert_int_equal(reservoir_query_figures(&(struct engine_question){.target = "http://127.0.0.1:1/"}, &f, &err),
+			 -ETIMEDOUT);
 }
 
 /* One pass of the status methods with these figures. */

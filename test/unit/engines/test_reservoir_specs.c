@@ -145,63 +145,9 @@ static void test_examples(void **state)
 	}
 }
 
-static int port_of(struct fixture *x, const char *name, struct error *err)
-{
-	struct reconcile_ctx ctx = {.ns = "default",
-				    .name = name,
-				    .runtime_type = "reservoir",
-				    .runtime_resource = RUNTIME,
-				    .api = &x->api->ops,
-				    .limits = &x->limits};
-	int port = -1;
-	int rc = reservoir_port(&ctx, &port, err);
-	return rc < 0 ? rc : port;
-}
-
-static json_t *put_sts(struct fixture *x, const char *name, int port)
-{
-	char text[512];
-	(void)snprintf(text, sizeof text,
-		       "{'kind':'StatefulSet','metadata':{'name':'%s-worker','namespace':'default','labels':{'fluid.io/"
-		       "managed-by':'fluid','release':'%s'}},"
-		       "'spec':{'template':{'spec':{'containers':[{'name':'reservoir-worker','ports':[{'name':'http','"
-		       "containerPort':%d}]}]}}}}",
-		       name, name, port);
-	return fake_put(x->api, &KUBE_STATEFULSET, text);
-}
-
-static void test_port(void **state)
-{
-	struct fixture *x = *state;
-	struct error err = {0};
-	int port = port_of(x, "demo", &err);
-	assert_in_range(port, 20000, 26000);
-	assert_int_equal(port_of(x, "demo", &err), port); /* it does not wander */
-	put_sts(x, "other", port);
-	assert_int_equal(port_of(x, "demo", &err), port == 26000 ? 20000 : port + 1); /* another's is not taken */
-	put_sts(x, "demo", 23456);
-	assert_int_equal(port_of(x, "demo", &err), 23456); /* one's own is kept */
-	put_sts(x, "aaa", 23456);
-	assert_int_not_equal(port_of(x, "demo", &err), 23456); /* two chose the same: the smaller id keeps it */
-	assert_int_equal(port_of(x, "aaa", &err), 23456);
-}
-
-static void test_no_port_left(void **state)
-{
-	struct fixture *x = *state;
-	struct error err = {0};
-	x->limits.port_min = 20000;
-	x->limits.port_max = 20002;
-	put_sts(x, "a", 20000);
-	put_sts(x, "b", 20001);
-	assert_int_equal(port_of(x, "demo", &err), -ENOSPC);
-	assert_string_equal(err.msg, "no port from 20000 to 20001 is free; widen --runtime-node-port-range");
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_examples), T(test_port),
-					   T(test_no_port_left)};
+	const struct CMUnitTest tests[] = {T(test_refusals), T(test_image_not_allowed), T(test_examples)};
 	return cmocka_run_group_tests_name("engines/reservoir_specs", tests, NULL, NULL);
 }

@@ -114,6 +114,8 @@ static inline json_t *fake_list(void *ctx, const struct kube_resource *r, const 
 		if (strncmp(key, r->plural, n) != 0 || key[n] != '/' ||
 		    (ns != NULL && strcmp(obj_namespace(obj), ns) != 0))
 			continue;
+		if (label != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
+			label = NULL;
 		const char *have = label != NULL ? obj_label(obj, label) : "";
 		if (have != NULL && (label == NULL || value == NULL || strcmp(have, value) == 0))
 			assert_int_equal(json_array_append_new(out, json_deep_copy(obj)), 0);

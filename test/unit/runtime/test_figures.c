@@ -13,9 +13,10 @@ static int asked, told, in_flight, most_in_flight, held_asked;
 static int64_t cached;
 static bool fails, hold;
 
-static int scripted(const char *target, int64_t deadline, struct engine_figures *ret, struct error *err)
+static int scripted(const struct engine_question *q, struct engine_figures *ret, struct error *err)
 {
-	(void)deadline;
+	const char *target = q->target;
+	assert_true(q->deadline_mono_ns <= clock_mono_ns() + NSEC_PER_SEC);
 	pthread_mutex_lock(&lock);
 	asked++;
 	in_flight++;
@@ -36,6 +37,10 @@ static int scripted(const char *target, int64_t deadline, struct engine_figures 
 	pthread_mutex_unlock(&lock);
 	return bad ? error_set(err, -ECONNREFUSED, "GET %s: refused", target) : 0;
 }
+
+static const struct engine_traits all_count = {.app = "toy"}, one_counts = {.app = "toy", .ask_one = true};
+static const struct engine_ops workers = {.name = "toy", .traits = &all_count, .query_figures = scripted},
+			       masters = {.name = "toy", .traits = &one_counts, .query_figures = scripted};
 
 static void news(void *ctx, const char *ns, const char *name)
 {
@@ -90,7 +95,7 @@ static int teardown(void **state)
 static void watch(struct figures *f, const char *name, const char *target, const char *seen)
 {
 	JSON_AUTO targets = json_pack("[s]", target);
-	assert_int_equal(figures_watch(f, "default", name, scripted, targets, seen), 0);
+	assert_int_equal(figures_watch(f, "default", name, &workers, targets, seen), 0);
 }
 
 static void test_only_news_is_told(void **state)
@@ -167,7 +172,7 @@ static void test_several_targets_add_up(void **state)
 {
 	struct figures *f = *state;
 	JSON_AUTO targets = json_pack("[s,s,s]", "t1", "bad", "t2");
-	assert_int_equal(figures_watch(f, "default", "a", scripted, targets, ""), 0);
+	assert_int_equal(figures_watch(f, "default", "a", &workers, targets, ""), 0);
 	await(&told, 1);
 	struct engine_figures got = {0};
 	char err[512];
@@ -180,12 +185,50 @@ static void test_several_targets_add_up(void **state)
 	engine_figures_clear(&got);
 }
 
+/* Masters say all the same: the first that answers is the answer, and one that does not is passed over. */
+static void test_one_of_several_masters_is_enough(void **state)
+{
+	struct figures *f = *state;
+	JSON_AUTO targets = json_pack("[s,s,s]", "bad", "t1", "t2");
+	assert_int_equal(figures_watch(f, "default", "a", &masters, targets, ""), 0);
+	await(&told, 1);
+	struct engine_figures got = {0};
+	char err[512];
+	assert_true(figures_get(f, "default", "a", &got, err));
+	assert_int_equal(got.capacity_bytes, 10);
+	engine_figures_clear(&got);
+}
+
+/* Everybody gets a turn, in the order in which they are due, whatever comes and goes meanwhile. */
+static void test_many_take_turns(void **state)
+{
+	struct figures *f = *state;
+	char name[16];
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof name, "n%d", i);
+		watch(f, name, "t", "");
+	}
+	for (int i = 0; i < 100; i += 3) {
+		(void)snprintf(name, sizeof name, "n%d", i);
+		figures_forget(f, "default", name);
+	}
+	await(&asked, 300);
+	for (int i = 0; i < 100; i++) {
+		struct engine_figures got = {0};
+		char err[512];
+		(void)snprintf(name, sizeof name, "n%d", i);
+		if (figures_get(f, "default", name, &got, err) != (i % 3 != 0))
+			fail_msg("%s: forgotten or not, that is wrong", name);
+		engine_figures_clear(&got);
+	}
+}
+
 static void test_without_targets_nobody_is_asked(void **state)
 {
 	struct figures *f = *state;
 	watch(f, "a", "t", "");
 	await(&told, 1);
-	assert_int_equal(figures_watch(f, "default", "a", scripted, NULL, ""), 0);
+	assert_int_equal(figures_watch(f, "default", "a", &workers, NULL, ""), 0);
 	watch(f, "b", "t", "");
 	await(&told, 2);
 	struct engine_figures got = {0};
@@ -197,8 +240,12 @@ static void test_without_targets_nobody_is_asked(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(test_only_news_is_told), T(test_failures_are_told_once_and_end),
-					   T(test_one_hung_engine_stops_nobody), T(test_several_targets_add_up),
+	const struct CMUnitTest tests[] = {T(test_only_news_is_told),
+					   T(test_failures_are_told_once_and_end),
+					   T(test_one_hung_engine_stops_nobody),
+					   T(test_several_targets_add_up),
+					   T(test_one_of_several_masters_is_enough),
+					   T(test_many_take_turns),
 					   T(test_without_targets_nobody_is_asked)};
 	return cmocka_run_group_tests_name("runtime/figures", tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ static const struct kube_resource TOY = {"data.fluid.io", "v1alpha1", "ToyRuntim
 static struct {
 	char calls[4096];
 	int builds, frees;
-	int build_rc, validate_rc, master_ready, workers_ready, healthy, shutdown_rc, update_ufs;
+	int build_rc, validate_rc, prepared, master_ready, workers_ready, healthy, shutdown_rc, update_ufs;
 } toy;
 
 static void note(const char *what)
@@ -48,7 +48,7 @@ SCRIPTED(should_setup_master, 1)
 SCRIPTED(setup_master, 0)
 SCRIPTED(check_master_ready, toy.master_ready)
 SCRIPTED(should_check_ufs, 1)
-SCRIPTED(prepare_ufs, 0)
+SCRIPTED(prepare_ufs, toy.prepared)
 SCRIPTED(should_setup_workers, 1)
 SCRIPTED(setup_workers, 0)
 SCRIPTED(check_workers_ready, toy.workers_ready)
@@ -85,12 +85,19 @@ static int toy_figures_targets(struct engine *e, struct reconcile_ctx *ctx, json
 	return 0;
 }
 
-static int toy_query_figures(const char *target, int64_t deadline, struct engine_figures *ret, struct error *err)
+static int toy_query_figures(const struct engine_question *q, struct engine_figures *ret, struct error *err)
 {
-	(void)target, (void)deadline, (void)ret;
+	(void)q, (void)ret;
 	return error_set(err, -ENODATA, "toys have no figures");
 }
 
+static int toy_make_objects(struct engine *e, struct reconcile_ctx *ctx, int parts, json_t **ret, struct error *err)
+{
+	(void)e, (void)ctx, (void)parts, (void)ret;
+	return error_set(err, -ENOSYS, "toys send their objects themselves");
+}
+
+ENGINE_DEFAULT(toy, parts);
 ENGINE_DEFAULT(toy, should_update_ufs);
 ENGINE_DEFAULT(toy, should_sync_dataset_mounts);
 ENGINE_DEFAULT(toy, sync_dataset_mounts);
@@ -107,6 +114,7 @@ static const struct engine_traits toy_traits = {.app = "toy",
 						.master_suffix = "-master",
 						.worker_suffix = "-worker",
 						.fuse_suffix = "-fuse",
+						.master_role = "toy-master",
 						.worker_role = "toy-worker",
 						.fuse_role = "toy-fuse",
 						.fuse_dir = "toy-fuse",
@@ -122,6 +130,7 @@ RUNTIME_STEP_DEFAULT(toy, add_owner_and_finalizer);
 RUNTIME_STEP_DEFAULT(toy, get_runtime_status);
 static const struct runtime_steps toy_steps = RUNTIME_CONTROLLER_STEPS(toy);
 
+static const struct kube_resource *const toy_kinds[] = {NULL};
 static const struct runtime_controller toy_controller = {.resource = &TOY,
 							 .name = "ToyRuntime",
 							 .finalizer = "toy-runtime-controller-finalizer",
@@ -129,6 +138,7 @@ static const struct runtime_controller toy_controller = {.resource = &TOY,
 							 .runtime_type = "toy",
 							 .default_engine = "toy",
 							 .engines = toy_engines,
+							 .kinds = toy_kinds,
 							 .steps = &toy_steps};
 
 struct fixture {
@@ -140,7 +150,7 @@ struct fixture {
 static int setup(void **state)
 {
 	memset(&toy, 0, sizeof toy);
-	toy.master_ready = toy.workers_ready = toy.healthy = toy.shutdown_rc = 1;
+	toy.prepared = toy.master_ready = toy.workers_ready = toy.healthy = toy.shutdown_rc = 1;
 	struct fixture *x = calloc(1, sizeof *x);
 	assert_non_null(x);
 	x->api = fake_new();

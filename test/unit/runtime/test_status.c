@@ -16,16 +16,19 @@ static void test_condition_times(void **state)
 	(void)state;
 	clock_replace(NULL, fake_wall);
 	JSON_AUTO s = json_object();
-	assert_int_equal(dataset_condition_set(s, "Ready", false, "R", "one"), 0);
+	JSON_AUTO dataset = json_pack("{s:{s:i}}", "metadata", "generation", 3);
+	struct reconcile_ctx ctx = {.dataset = dataset, .dataset_status = s};
+	assert_int_equal(dataset_condition_set(&ctx, "Ready", false, "R", "one"), 0);
+	assert_int_equal(json_int(condition_get(s, "Ready"), "observedGeneration", 0), 3);
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastTransitionTime", ""), "2026-01-02T03:04:05Z");
 	now_ns += NSEC_PER_SEC;
-	assert_int_equal(dataset_condition_set(s, "Ready", false, "R", "one"), 0); /* nothing changed */
+	assert_int_equal(dataset_condition_set(&ctx, "Ready", false, "R", "one"), 0); /* nothing changed */
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastUpdateTime", ""), "2026-01-02T03:04:05Z");
-	assert_int_equal(dataset_condition_set(s, "Ready", false, "R", "two"), 0); /* the message did */
+	assert_int_equal(dataset_condition_set(&ctx, "Ready", false, "R", "two"), 0); /* the message did */
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastUpdateTime", ""), "2026-01-02T03:04:06Z");
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastTransitionTime", ""), "2026-01-02T03:04:05Z");
 	now_ns += NSEC_PER_SEC;
-	assert_int_equal(dataset_condition_set(s, "Ready", true, "R", "two"), 0); /* the status did */
+	assert_int_equal(dataset_condition_set(&ctx, "Ready", true, "R", "two"), 0); /* the status did */
 	assert_string_equal(json_str(condition_get(s, "Ready"), "lastTransitionTime", ""), "2026-01-02T03:04:07Z");
 	assert_int_equal(json_array_size(json_at(s, "conditions")), 1);
 	assert_true(condition_is(s, "Ready", true) && !condition_is(s, "Ready", false) &&
@@ -33,8 +36,14 @@ static void test_condition_times(void **state)
 	condition_drop(s, "Ready");
 	assert_null(condition_get(s, "Ready"));
 	JSON_AUTO r = json_object();
-	assert_int_equal(runtime_condition_set(r, "X", true, "R", ""), 0);
-	assert_non_null(json_str(condition_get(r, "X"), "lastProbeTime", NULL));
+	ctx = (struct reconcile_ctx){.runtime = dataset, .runtime_status = r};
+	assert_int_equal(runtime_condition_set(&ctx, "X", true, "R", ""), 0);
+	assert_string_equal(json_str(condition_get(r, "X"), "lastProbeTime", ""), "2026-01-02T03:04:07Z");
+	now_ns += NSEC_PER_SEC;
+	assert_int_equal(json_put_int(dataset, "metadata.generation", 4), 0);
+	assert_int_equal(runtime_condition_set(&ctx, "X", true, "R", ""), 0); /* the same, of a newer spec */
+	assert_int_equal(json_int(condition_get(r, "X"), "observedGeneration", 0), 4);
+	assert_string_equal(json_str(condition_get(r, "X"), "lastProbeTime", ""), "2026-01-02T03:04:07Z");
 	clock_replace(NULL, NULL);
 }
 
