@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "json/json.h"
 #include "json/selector.h"
@@ -151,6 +152,9 @@ static int delete_once(struct api_request *r, const char *name, const json_t *op
 		rc = check_preconditions(r, obj, options);
 	if (rc == 0)
 		rc = check_protected(r, name);
+	if (rc == 0 && r->sub[0] == '\0') /* of an eviction, webhooks are told as such */
+		rc = api_admit(
+			r, &(struct api_change){.operation = "DELETE", .name = name, .old = obj, .options = options});
 	if (rc < 0)
 		return rc;
 	JSON_AUTO before = json_deep_copy(obj);

@@ -9,6 +9,7 @@
 #include "local/api_request.h"
 #include "local/store.h"
 
+struct api_admission;
 struct api_docs;
 struct api_hub;
 struct api_janitor;
@@ -28,6 +29,7 @@ struct api_server {
 	struct http_server *http;
 	struct api_logs *logs;
 	struct api_tokens *tokens;
+	struct api_admission *admission;
 };
 
 /** Answer one request; @ctx is the server (http_handler). */

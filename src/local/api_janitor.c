@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "json/json.h"
 
@@ -303,6 +304,8 @@ static void changed(void *ctx, const struct objstore_event *e)
 		if (json_parse(e->data, e->n, &crd, NULL) == 0)
 			api_crd_changed(s, crd, e->type == STORE_DELETED);
 	}
+	if (strcmp(k->group, "admissionregistration.k8s.io") == 0)
+		api_admission_changed(s->admission);
 	bool gone = e->type == STORE_DELETED;
 	bool instance_gone = gone && k->group[0] != '\0' && !definition;
 	bool account = k->group[0] == '\0' && ((strcmp(k->plural, "namespaces") == 0 && e->type == STORE_ADDED) ||

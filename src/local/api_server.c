@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "local/api_logs.h"
 #include "local/api_pki.h"
@@ -175,7 +176,8 @@ static int make_parts(struct api_server *s, const struct api_server_options *o, 
 	s->registry = api_registry_new();
 	s->hub = api_hub_new();
 	s->docs = api_docs_new();
-	if (s->registry == NULL || s->hub == NULL || s->docs == NULL)
+	s->admission = api_admission_new();
+	if (s->registry == NULL || s->hub == NULL || s->docs == NULL || s->admission == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->logs = api_logs_new(o->data_dir, err);
 	if (s->logs == NULL)
@@ -255,6 +257,8 @@ void api_server_free(struct api_server *s)
 {
 	if (s == NULL)
 		return;
+	if (s->admission != NULL)
+		api_admission_stop(s->admission);
 	http_server_free(s->http); /* no more requests; all streams have ended */
 	api_logs_free(s->logs);
 	api_janitor_stop(s);
@@ -263,6 +267,7 @@ void api_server_free(struct api_server *s)
 	api_hub_free(s->hub);
 	api_docs_free(s->docs);
 	api_tokens_free(s->tokens);
+	api_admission_free(s->admission);
 	api_registry_free(s->registry);
 	free(s);
 }

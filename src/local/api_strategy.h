@@ -16,7 +16,8 @@ struct api_strategy {
 	int (*fill)(json_t *obj, const json_t *old); /* defaults that depend on other members */
 	void (*validate)(const json_t *old, const json_t *obj, struct violations *vs);
 };
-extern const struct api_strategy api_workload_strategies[], api_job_strategies[], api_policy_strategies[];
+extern const struct api_strategy api_workload_strategies[], api_job_strategies[], api_policy_strategies[],
+	api_admission_strategies[];
 
 /** Before defaults: what of a new object the client may not set, and what the server sets. 0 or API_FAILED. */
 int api_strategy_create(struct api_request *r, json_t *obj);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
+#include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
 #include "json/json.h"
@@ -100,6 +101,15 @@ static int scale_body(struct api_request *r, json_t **ret)
 	return api_body_object(r, &scale, ret);
 }
 
+static int admit_scale(struct api_request *r, const json_t *old, json_t **scale)
+{
+	static const struct kube_resource of = {"autoscaling", "v1", "Scale", "scale", true};
+	struct api_change c = {.operation = "UPDATE", .name = r->name, .of = &of, .old = old, .obj = *scale};
+	int rc = api_admit(r, &c);
+	*scale = c.obj;
+	return rc;
+}
+
 static int wanted_replicas(struct api_request *r, json_t *obj, json_t **ret_scale, int64_t *ret)
 {
 	JSON_AUTO scale = api_scale_of(r->kind, obj);
@@ -107,6 +117,8 @@ static int wanted_replicas(struct api_request *r, json_t *obj, json_t **ret_scal
 		return api_fail_memory(r);
 	JSON_AUTO now = NULL;
 	int rc = strcmp(r->http->method, "PATCH") == 0 ? scale_patch(r, scale, &now) : scale_body(r, &now);
+	if (rc == 0)
+		rc = admit_scale(r, scale, &now);
 	if (rc < 0)
 		return rc;
 	const char *rv = json_str(now, "metadata.resourceVersion", "");
@@ -203,6 +215,14 @@ static int bind_pod(struct api_request *r, const json_t *binding, json_t *pod)
 	return rc == 0 ? 0 : api_fail_memory(r);
 }
 
+static int admit_binding(struct api_request *r, const struct kube_resource *of, json_t **binding)
+{
+	struct api_change c = {.operation = "CREATE", .name = r->name, .of = of, .obj = *binding};
+	int rc = api_admit(r, &c);
+	*binding = c.obj;
+	return rc;
+}
+
 int api_binding(struct api_request *r)
 {
 	if (strcmp(r->http->method, "POST") != 0)
@@ -213,6 +233,8 @@ int api_binding(struct api_request *r)
 	kind.schema = kubernetes_schema("core.v1.Binding");
 	JSON_AUTO binding = NULL;
 	int rc = api_body_object(r, &kind, &binding);
+	if (rc == 0)
+		rc = admit_binding(r, &kind.resource, &binding);
 	for (int i = 0; i < SCALE_TRIES && rc == 0; i++) {
 		JSON_AUTO pod = NULL;
 		int64_t revision = 0;

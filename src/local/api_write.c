@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "local/api_strategy.h"
 #include "json/apply.h"
@@ -271,7 +272,8 @@ static int new_metadata(struct api_request *r, json_t *obj)
 
 static bool has_generation(const struct api_request *r)
 {
-	static const char *const groups[] = {"apps", "apiextensions.k8s.io", "batch", "policy", "scheduling.k8s.io"};
+	static const char *const groups[] = {"apps",   "apiextensions.k8s.io", "batch",
+					     "policy", "scheduling.k8s.io",    "admissionregistration.k8s.io"};
 	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
 		if (strcmp(r->group, groups[i]) == 0)
 			return strcmp(r->plural, "controllerrevisions") != 0;
@@ -290,35 +292,67 @@ static int fill_defaults(struct api_request *r, json_t *obj, const json_t *old)
 
 /* ---- create ---- */
 
-static int prepare_new(struct api_request *r, json_t *obj)
+/** What the server itself sets and fills in; may be done twice. */
+static int complete_new(struct api_request *r, json_t *obj)
 {
-	int rc = new_metadata(r, obj);
-	if (rc == 0 && r->kind->custom && (r->kind->k->subresources & SUB_STATUS) != 0)
+	if (r->kind->custom && (r->kind->k->subresources & SUB_STATUS) != 0)
 		(void)json_object_del(obj, "status");
-	if (rc == 0 && !r->kind->custom)
+	if (!r->kind->custom)
 		api_drop_nulls(r->kind->k->schema, obj);
+	int rc = api_strategy_create(r, obj);
+	return rc == 0 ? fill_defaults(r, obj, NULL) : rc;
+}
+
+/** Mutating webhooks see the object as it was sent, completed, without what the server gives it at the end. Replaces *@obj. */
+static int admit_new(struct api_request *r, json_t **obj, bool generated)
+{
+	static const char *const servers[] = {"uid", "creationTimestamp", "name"};
+	JSON_AUTO held = json_object();
+	json_t *meta = json_object_get(*obj, "metadata");
+	for (size_t i = 0; i < (generated ? 3 : 2); i++) {
+		(void)json_object_set(held, servers[i], json_object_get(meta, servers[i]));
+		(void)json_object_del(meta, servers[i]);
+	}
+	if (r->ns[0] != '\0')
+		(void)json_object_set(held, "namespace", json_object_get(meta, "namespace"));
+	struct api_change c = {.operation = "CREATE", .name = json_str(meta, "name", ""), .obj = *obj};
+	bool changed = false;
+	int rc = api_admit_mutating(r, &c, &changed);
+	*obj = c.obj;
+	if (held == NULL || json_object_update(json_object_get(*obj, "metadata"), held) < 0)
+		return api_fail_memory(r);
+	return rc == 0 && changed ? complete_new(r, *obj) : rc;
+}
+
+static int prepare_new(struct api_request *r, json_t **obj)
+{
+	bool generated = json_str(*obj, "metadata.name", "")[0] == '\0';
+	int rc = new_metadata(r, *obj);
+	const char *name = json_str(*obj, "metadata.name", "");
 	if (rc == 0)
-		rc = api_strategy_create(r, obj);
+		rc = check_namespace(r, name);
 	if (rc == 0)
-		rc = fill_defaults(r, obj, NULL);
-	if (rc == 0 && has_generation(r) && json_put_int(obj, "metadata.generation", 1) < 0)
+		rc = check_definition(r);
+	if (rc == 0)
+		rc = complete_new(r, *obj);
+	if (rc == 0)
+		rc = admit_new(r, obj, generated);
+	if (rc == 0 && has_generation(r) && json_put_int(*obj, "metadata.generation", 1) < 0)
 		rc = api_fail_memory(r);
 	if (rc == 0 && strcmp(r->plural, "customresourcedefinitions") == 0)
-		rc = api_crd_prepare(r, obj, NULL);
+		rc = api_crd_prepare(r, *obj, NULL);
 	return rc;
 }
 
 int api_create_object(struct api_request *r, json_t *given, bool managed, json_t **ret)
 {
 	JSON_AUTO obj = json_incref(given);
-	int rc = prepare_new(r, obj);
+	int rc = prepare_new(r, &obj);
 	if (rc == 0)
 		rc = validate(r, NULL, obj);
 	const char *name = json_str(obj, "metadata.name", "");
 	if (rc == 0)
-		rc = check_namespace(r, name);
-	if (rc == 0)
-		rc = check_definition(r);
+		rc = api_admit_validating(r, &(struct api_change){.operation = "CREATE", .name = name, .obj = obj});
 	if (rc == 0 && !managed) {
 		json_drop(obj, "metadata.managedFields");
 		rc = track(r, NULL, &obj);
@@ -499,7 +533,8 @@ static bool deletion_complete(const struct api_request *r, const json_t *obj)
 	return json_int(obj, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
 
-static int prepare_changed(struct api_request *r, const json_t *old, json_t **obj)
+/** What the server keeps, sets and fills in; may be done twice. */
+static int complete_changed(struct api_request *r, const json_t *old, json_t **obj)
 {
 	int rc = keep_metadata(r, old, *obj);
 	if (rc == 0)
@@ -508,8 +543,29 @@ static int prepare_changed(struct api_request *r, const json_t *old, json_t **ob
 		rc = check_new_finalizers(r, old, *obj);
 	if (rc == 0 && !is_status(r))
 		rc = api_strategy_update(r, old, *obj);
+	return rc == 0 ? fill_defaults(r, *obj, old) : rc;
+}
+
+/** Of a scale, webhooks are told where the Scale is (api_subresource.c). */
+static bool is_scale(const struct api_request *r)
+{
+	return strcmp(r->sub, "scale") == 0;
+}
+
+static int admit_changed(struct api_request *r, const json_t *old, json_t **obj)
+{
+	struct api_change c = {.operation = "UPDATE", .name = r->name, .old = old, .obj = *obj};
+	bool changed = false;
+	int rc = is_scale(r) ? 0 : api_admit_mutating(r, &c, &changed);
+	*obj = c.obj;
+	return rc == 0 && changed ? complete_changed(r, old, obj) : rc;
+}
+
+static int prepare_changed(struct api_request *r, const json_t *old, json_t **obj)
+{
+	int rc = complete_changed(r, old, obj);
 	if (rc == 0)
-		rc = fill_defaults(r, *obj, old);
+		rc = admit_changed(r, old, obj);
 	if (rc == 0 && !is_status(r) && strcmp(r->plural, "customresourcedefinitions") == 0)
 		rc = api_crd_prepare(r, *obj, old);
 	if (rc == 0 && !is_status(r) && has_generation(r) && !same_spec(old, *obj))
@@ -518,6 +574,9 @@ static int prepare_changed(struct api_request *r, const json_t *old, json_t **ob
 			     : 0;
 	if (rc == 0)
 		rc = validate(r, old, *obj);
+	if (rc == 0 && !is_scale(r))
+		rc = api_admit_validating(
+			r, &(struct api_change){.operation = "UPDATE", .name = r->name, .old = old, .obj = *obj});
 	return rc;
 }
 

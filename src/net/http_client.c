@@ -593,10 +593,25 @@ static CURLcode run_transfer(struct handle *h)
 	return result;
 }
 
+/** curl's form: an empty host and port mean those of the URL. */
+static int make_connect_to(const struct http_call *call, struct curl_slist **ret)
+{
+	if (call->connect_to == NULL)
+		return 0;
+	char *line = str_printf("::%s", call->connect_to);
+	const int rc = line != NULL ? append_line(ret, line) : -ENOMEM;
+	free(line);
+	return rc;
+}
+
 static int perform(struct http_client *c, struct transfer *t, struct http_answer *ret, struct error *err)
 {
-	struct curl_slist *list = NULL;
-	int rc = make_headers(t->call, &list);
+	struct curl_slist *list = NULL, *to = NULL;
+	int rc = make_connect_to(t->call, &to);
+	if (rc == 0)
+		rc = make_headers(t->call, &list);
+	if (rc < 0)
+		curl_slist_free_all(to);
 	if (rc < 0)
 		return error_set(err, rc, "%s: %s in a request header", t->call->method,
 				 rc == -EINVAL ? "line break" : "out of memory");
@@ -606,12 +621,15 @@ static int perform(struct http_client *c, struct transfer *t, struct http_answer
 	set_callbacks(t);
 	SET(t->easy, CURLOPT_HTTPHEADER, list);
 	SET(t->easy, CURLOPT_URL, t->call->url);
+	if (to != NULL)
+		SET(t->easy, CURLOPT_CONNECT_TO, to);
 	t->moved_ns = clock_mono_ns();
 	const CURLcode code = run_transfer(t->handle);
 	rc = code == CURLE_OK ? transfer_result(t, ret) : transfer_failed(t, code, err);
 	if (code == CURLE_OK && rc < 0)
 		(void)error_set(err, rc, "%s: out of memory", t->call->method);
 	free_list(list);
+	curl_slist_free_all(to);
 	return rc;
 }
 

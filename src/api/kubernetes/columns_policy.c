@@ -1,4 +1,4 @@
-/* Columns of roles, bindings, disruption budgets and priorities. */
+/* Columns of roles, bindings, disruption budgets, priorities and webhooks. */
 #include "api/kubernetes/columns.h"
 
 #include <string.h>
@@ -112,5 +112,18 @@ const struct column priority_class_columns[] = {
 	COLUMN("Global-Default", "boolean", priority_default, "Whether pods without a class have this one."),
 	COLUMN_AGE,
 	COLUMN("PreemptionPolicy", "string", priority_preemption, "Whether pods of lower priority make room."),
+	COLUMN_END,
+};
+
+RENDER(webhook_count)
+{
+	(void)now;
+	return json_integer((json_int_t)json_array_size(json_object_get(obj, "webhooks")));
+}
+
+const struct column webhook_configuration_columns[] = {
+	COLUMN_NAME,
+	COLUMN("Webhooks", "integer", webhook_count, "How many webhooks there are."),
+	COLUMN_AGE,
 	COLUMN_END,
 };

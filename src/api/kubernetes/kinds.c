@@ -93,6 +93,15 @@ KIND(priority_class_kind, "scheduling.k8s.io", "PriorityClass", "priorityclasses
      scheduling_v1_priority_class, .short_names = NAMES("pc"), .verbs = VERBS_ALL, .columns = priority_class_columns,
      .doc = "A name for a priority of pods.");
 
+KIND(mutating_webhook_configuration_kind, "admissionregistration.k8s.io", "MutatingWebhookConfiguration",
+     "mutatingwebhookconfigurations", false, "mutatingwebhookconfiguration",
+     admissionregistration_v1_mutating_webhook_configuration, .categories = NAMES("api-extensions"), .verbs = VERBS_ALL,
+     .columns = webhook_configuration_columns, .doc = "Webhooks that may change the objects of requests.");
+KIND(validating_webhook_configuration_kind, "admissionregistration.k8s.io", "ValidatingWebhookConfiguration",
+     "validatingwebhookconfigurations", false, "validatingwebhookconfiguration",
+     admissionregistration_v1_validating_webhook_configuration, .categories = NAMES("api-extensions"),
+     .verbs = VERBS_ALL, .columns = webhook_configuration_columns, .doc = "Webhooks that accept or refuse requests.");
+
 /* A question: never stored, so there is no list. */
 #define REVIEW(var, group_, kind_, plural_, namespaced_, singular_, schema_, doc_)                                     \
 	static const struct kind var = {.resource = {group_, "v1", kind_, plural_, namespaced_},                       \
@@ -159,6 +168,8 @@ const struct kind *const kubernetes_kinds[] = {
 	&role_binding_kind,
 	&pod_disruption_budget_kind,
 	&priority_class_kind,
+	&mutating_webhook_configuration_kind,
+	&validating_webhook_configuration_kind,
 	&self_subject_access_review_kind,
 	&self_subject_rules_review_kind,
 	&subject_access_review_kind,

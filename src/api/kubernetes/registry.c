@@ -7,6 +7,14 @@
 
 /* Sorted by name. */
 static const struct schema *const types[] = {
+	&admissionregistration_v1_match_condition,
+	&admissionregistration_v1_mutating_webhook,
+	&admissionregistration_v1_mutating_webhook_configuration,
+	&admissionregistration_v1_rule_with_operations,
+	&admissionregistration_v1_service_reference,
+	&admissionregistration_v1_validating_webhook,
+	&admissionregistration_v1_validating_webhook_configuration,
+	&admissionregistration_v1_webhook_client_config,
 	&apiextensions_v1_custom_resource_column_definition,
 	&apiextensions_v1_custom_resource_conversion,
 	&apiextensions_v1_custom_resource_definition,
