@@ -261,6 +261,20 @@ int kube_list(struct kube_client *c, const struct kube_resource *r, const char *
 	return kube_list_cancelable(c, r, ns, o, NULL, ret, err);
 }
 
+int kube_get_table(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		   const struct kube_list_options *o, json_t **ret, struct error *err)
+{
+	CLEANUP(call_clear) struct call k = {0};
+	struct kube_request q = {.method = "GET",
+				 .accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"};
+	int rc = call_begin(&k, name != NULL ? "get" : "list", r, ns, name, NULL, name != NULL, err);
+	if (rc < 0)
+		return rc;
+	if (name == NULL)
+		add_list_query(&k, o);
+	return call_send(c, &k, &q, ret, err);
+}
+
 static int create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj,
 		  const struct kube_limits *lim, json_t **ret, struct error *err)
 {
@@ -405,6 +419,40 @@ int kube_is_served(struct kube_client *c, const struct kube_resource *r, struct 
 			return 1;
 	}
 	return 0;
+}
+
+int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const struct kube_log_options *o,
+		 struct error *err)
+{
+	CLEANUP(call_clear) struct call k = {0};
+	char tail[24];
+	int rc = call_begin(&k, "get", &KUBE_POD, ns, pod, "log", true, err);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(tail, sizeof tail, "%lld", (long long)o->tail_lines);
+	if (o->container != NULL)
+		add_query(&k.path, &k.sep, "container", o->container);
+	if (o->follow)
+		add_query(&k.path, &k.sep, "follow", "true");
+	if (o->previous)
+		add_query(&k.path, &k.sep, "previous", "true");
+	if (o->timestamps)
+		add_query(&k.path, &k.sep, "timestamps", "true");
+	if (o->tail_lines >= 0)
+		add_query(&k.path, &k.sep, "tailLines", tail);
+	CLEANUP(free_p) char *path = NULL;
+	rc = strbuf_take(&k.path, &path);
+	if (rc < 0)
+		return error_set(err, rc, "%s: the request's path is too long", k.what);
+	CLEANUP(answer_clear_p) struct http_answer a = {0};
+	const struct kube_request q = {.method = "GET",
+				       .path_query = path,
+				       .what = k.what,
+				       .timeout_ns = o->follow ? 0 : KUBE_TIMEOUT_NS,
+				       .cancel = o->cancel,
+				       .on_data = o->on_data,
+				       .ctx = o->ctx};
+	return kube_request_do(c, &q, &a, err);
 }
 
 int kube_get_raw(struct kube_client *c, const char *path, char **ret, size_t *ret_n, struct error *err)

@@ -67,6 +67,12 @@ struct kube_list_options {
 /** The whole List object. @o may be NULL. */
 int kube_list(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
 	      json_t **ret, struct error *err);
+/**
+ * One object (@name NULL: those of a list) as the server prints it: a meta.k8s.io/v1 Table. A server that makes none answers with the
+ * object or list itself.
+ */
+int kube_get_table(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
+		   const struct kube_list_options *o, json_t **ret, struct error *err);
 int kube_create(struct kube_client *c, const struct kube_resource *r, const char *ns, const json_t *obj, json_t **ret,
 		struct error *err);
 /** POST to a subresource that acts on an object ("binding" of a pod). */
@@ -105,6 +111,18 @@ typedef int (*kube_watch_fn)(void *ctx, const char *type, json_t *object);
  */
 int kube_watch(struct kube_client *c, const struct kube_resource *r, const char *ns, const struct kube_list_options *o,
 	       kube_watch_fn fn, void *ctx, const atomic_bool *cancel, struct error *err);
+
+struct kube_log_options {
+	const char *container; /* NULL: the pod's only one */
+	bool follow, previous, timestamps;
+	int64_t tail_lines; /* -1: from the beginning */
+	/** Bytes as they come; a negative return ends the call with it. */
+	int (*on_data)(void *ctx, const void *data, size_t n);
+	void *ctx;
+	const atomic_bool *cancel; /* may be NULL */
+};
+/** What a container wrote, to its end, or, with follow, until it ends: then there is no deadline. */
+int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const struct kube_log_options *o, struct error *err);
 
 /** GET an absolute path ("/version") into malloc'ed text. */
 int kube_get_raw(struct kube_client *c, const char *path, char **ret, size_t *ret_n, struct error *err);

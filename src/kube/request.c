@@ -239,7 +239,8 @@ static int attempt(struct kube_client *c, const struct kube_request *q, int64_t 
 	int rc = kube_token(c, new_token, &token, err);
 	if (rc < 0)
 		return error_wrap(err, rc, "%s", q->what);
-	const struct http_header headers[] = {{"Accept", "application/json"}, {"Content-Type", q->content_type}};
+	const struct http_header headers[] = {{"Accept", q->accept != NULL ? q->accept : "application/json"},
+					      {"Content-Type", q->content_type}};
 	const struct http_call call = {
 		.method = q->method,
 		.url = url,

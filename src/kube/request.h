@@ -20,6 +20,7 @@ struct kube_request {
 	char *path_query; /* "/api/v1/pods?limit=1", escaped; owned: kube_request_clear() */
 	const char *what; /* "get pods default/x": opens every error message */
 	const char *content_type;
+	const char *accept; /* NULL: application/json */
 	const void *body;
 	size_t body_n;
 	int64_t timeout_ns;        /* of all attempts together; 0: none */
