@@ -28,8 +28,9 @@
 
 struct options {
 	const char *kubeconfig, *runtimes, *images, *host_paths, *ports, *log_level;
-	int64_t runtime_workers, dataset_workers;
-	bool workloads, install_crds;
+	const char *metrics, *health, *lease_namespace, *lease_name;
+	int64_t workers, runtime_workers, dataset_workers;
+	bool workloads, install_crds, leader_elect;
 };
 
 /* A comma separated list, taken apart. */
@@ -121,10 +122,13 @@ static int check_runtimes(struct setup *s)
 
 static int read_options(struct setup *s)
 {
+	if (s->o.workers != 0)
+		s->o.runtime_workers = s->o.dataset_workers = s->o.workers;
 	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 ||
 	    s->o.dataset_workers > 256) {
 		(void)fprintf(stderr,
-			      "sluice controller: --runtime-workers and --reconcile-workers: must be from 1 to 256\n");
+			      "sluice controller: --workers, --runtime-workers and --reconcile-workers: must be from 1 "
+			      "to 256\n");
 		return -EINVAL;
 	}
 	int rc = split_list("allowed-images", s->o.images, &s->images);
@@ -248,7 +252,14 @@ static int connect_client(struct setup *s, struct error *err)
 	if (rc == 0)
 		rc = event_recorder_new(s->client, "sluice-controller", &s->recorder, err);
 	if (rc == 0)
-		rc = manager_new(&(struct manager_options){.client = s->client, .log = log_root()}, &s->manager, err);
+		rc = manager_new(
+			&(struct manager_options){.client = s->client,
+						  .log = log_root(),
+						  .metrics_address = s->o.metrics,
+						  .health_address = s->o.health,
+						  .election = {.ns = s->o.lease_namespace,
+							       .name = s->o.leader_elect ? s->o.lease_name : NULL}},
+			&s->manager, err);
 	return rc;
 }
 
@@ -264,11 +275,16 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 		rc = manager_start(s->manager, err);
 	if (rc < 0)
 		return rc;
+	if (s->o.metrics != NULL)
+		LOG(NULL, LOG_LVL_INFO, "metrics are served", LOG_INT("port", manager_metrics_port(s->manager)));
+	if (s->o.health != NULL)
+		LOG(NULL, LOG_LVL_INFO, "health is served", LOG_INT("port", manager_health_port(s->manager)));
 	(void)puts("ready: controller");
 	(void)fflush(stdout); /* whoever waits for the line and went away is no reason to end */
-	const int sig = stop_signal_wait(stop_fd);
-	LOG(NULL, LOG_LVL_INFO, "stopping", LOG_STR("signal", strsignal(sig)));
-	return 0;
+	rc = manager_wait(s->manager, stop_fd, err);
+	if (rc == 0)
+		LOG(NULL, LOG_LVL_INFO, "stopping", LOG_STR("signal", strsignal(stop_signal_wait(stop_fd))));
+	return rc;
 }
 
 static void setup_clear(struct setup *s)
@@ -290,6 +306,8 @@ static int controller_run(int argc, char **argv)
 	struct setup s = {.o = {.images = DEFAULT_IMAGES,
 				.host_paths = "",
 				.ports = DEFAULT_PORTS,
+				.lease_namespace = "fluid-system",
+				.lease_name = "sluice.data.fluid.io",
 				.log_level = "info",
 				.runtime_workers = 3,
 				.dataset_workers = 3}};
@@ -297,11 +315,19 @@ static int controller_run(int argc, char **argv)
 	const struct option_spec specs[] = {
 		{"kubeconfig", OPT_STRING, &s.o.kubeconfig},
 		{"runtimes", OPT_STRING, &s.o.runtimes},
+		{"workers", OPT_INT, &s.o.workers},
 		{"runtime-workers", OPT_INT, &s.o.runtime_workers},
 		{"reconcile-workers", OPT_INT, &s.o.dataset_workers},
 		{"runtime-node-port-range", OPT_STRING, &s.o.ports},
 		{"allowed-images", OPT_STRING, &s.o.images},
 		{"allowed-host-paths", OPT_STRING, &s.o.host_paths},
+		{"leader-elect", OPT_FLAG, &s.o.leader_elect},
+		{"enable-leader-election", OPT_FLAG, &s.o.leader_elect},
+		{"leader-election-namespace", OPT_STRING, &s.o.lease_namespace},
+		{"leader-election-name", OPT_STRING, &s.o.lease_name},
+		{"metrics", OPT_STRING, &s.o.metrics},
+		{"metrics-addr", OPT_STRING, &s.o.metrics},
+		{"health", OPT_STRING, &s.o.health},
 		{"workloads", OPT_FLAG, &s.o.workloads},
 		{"install-crds", OPT_FLAG, &s.o.install_crds},
 		{"log-level", OPT_STRING, &s.o.log_level},
@@ -335,27 +361,36 @@ static int controller_run(int argc, char **argv)
 const struct command cmd_controller = {
 	.name = "controller",
 	.summary = "Run the Dataset and Runtime controllers",
-	.usage = "Usage: sluice controller [OPTION...]\n\n"
-		 "Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' "
-		 "once its caches are\n"
-		 "filled; SIGTERM ends it.\n\n"
-		 "  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, "
-		 "in-cluster)\n"
-		 "  --runtimes LIST                 runtime types to serve, comma separated (default: all)\n"
-		 "  --runtime-workers N             datasets worked on at one time, for each runtime type (default 3)\n"
-		 "  --reconcile-workers N           the same for the dataset controller (default 3)\n"
-		 "  --runtime-node-port-range A-B   ports for workers on the host's network (default " DEFAULT_PORTS
-		 ")\n"
-		 "  --allowed-images LIST           prefixes of images that may run privileged (default " DEFAULT_IMAGES
-		 ")\n"
-		 "  --allowed-host-paths LIST       directories that local:// mounts, tiers and hostPath volumes may "
-		 "use (default: none)\n"
-		 "  --workloads                     also run what a cluster's own controllers do (StatefulSets, "
-		 "scheduler, ...)\n"
-		 "  --install-crds                  create or update the CustomResourceDefinitions of what it serves "
-		 "first\n"
-		 "  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
-		 "Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
+	.usage =
+		"Usage: sluice controller [OPTION...]\n\n"
+		"Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' "
+		"once its caches are\n"
+		"filled; SIGTERM ends it.\n\n"
+		"  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, "
+		"in-cluster)\n"
+		"  --runtimes LIST                 runtime types to serve, comma separated (default: all)\n"
+		"  --runtime-workers N             datasets worked on at one time, for each runtime type (default 3)\n"
+		"  --reconcile-workers N           the same for the dataset controller (default 3)\n"
+		"  --workers N                     both of them\n"
+		"  --runtime-node-port-range A-B   ports for workers on the host's network (default " DEFAULT_PORTS
+		")\n"
+		"  --allowed-images LIST           prefixes of images that may run privileged (default " DEFAULT_IMAGES
+		")\n"
+		"  --allowed-host-paths LIST       directories that local:// mounts, tiers and hostPath volumes may "
+		"use (default: none)\n"
+		"  --leader-elect                  act only while holding a Lease, so that several may run (also "
+		"--enable-leader-election)\n"
+		"  --leader-election-namespace NS  of the Lease (default fluid-system)\n"
+		"  --leader-election-name NAME     of the Lease (default sluice.data.fluid.io)\n"
+		"  --metrics ADDRESS:PORT          serve /metrics for Prometheus; without an address on loopback (also "
+		"--metrics-addr)\n"
+		"  --health ADDRESS:PORT           serve /healthz and /readyz; may be the same\n"
+		"  --workloads                     also run what a cluster's own controllers do (StatefulSets, "
+		"scheduler, ...)\n"
+		"  --install-crds                  create or update the CustomResourceDefinitions of what it serves "
+		"first\n"
+		"  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
+		"Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
 	.hidden = true,
 	.run = controller_run,
 };

@@ -237,7 +237,7 @@ int ports_take(struct ports *p, const char *key, size_t n, int *inout, struct er
 	bool same = true; /* the steady case: all of them are taken already */
 	for (size_t i = 0; i < n && same; i++) {
 		const struct holder *h = in_range(p, got[i]) ? find_locked(p, key, got[i]) : NULL;
-		same = h != NULL && h->taken;
+		same = h != NULL && h->taken && !chosen(got, i, got[i]);
 	}
 	int rc = 0;
 	if (!same || n == 0) {
@@ -305,6 +305,7 @@ int engine_ports(struct reconcile_ctx *ctx, const char *const *names, size_t n, 
 		condition_drop(ctx->runtime_status, CONDITION_PORTS);
 	else if ((rc = remember(ctx, names, n, got, err)) < 0)
 		return rc;
-	memcpy(ret, got, n * sizeof *ret);
+	for (size_t i = 0; i < n; i++)
+		ret[i] = got[i];
 	return 0;
 }

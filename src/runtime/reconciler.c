@@ -47,7 +47,20 @@ static void free_engine(void *e)
 static void figures_news(void *ctx, const char *ns, const char *name)
 {
 	struct reconciler *r = ctx;
-	controller_enqueue(r->controller, ns, name);
+	if (r->controller != NULL)
+		controller_enqueue(r->controller, ns, name);
+}
+
+static int start_pools(struct reconciler *r, struct error *err)
+{
+	int rc = figures_new(&(struct figures_options){.api = r->o.api, .notify = figures_news, .ctx = r}, &r->pool,
+			     err);
+	if (rc < 0)
+		return rc;
+	return calls_new(
+		&(struct calls_options){
+			.api = r->o.api, .engine = r->o.runtime->runtime_type, .notify = figures_news, .ctx = r},
+		&r->calls, err);
 }
 
 int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, struct error *err)
@@ -66,6 +79,11 @@ int reconciler_new(const struct reconciler_options *o, struct reconciler **ret, 
 	if (r->engines == NULL || r->waiting == NULL || r->o.ports == NULL) {
 		reconciler_free(r);
 		return error_set(err, -ENOMEM, "%s: out of memory", o->runtime->name);
+	}
+	int rc = o->ask_figures ? start_pools(r, err) : 0;
+	if (rc < 0) {
+		reconciler_free(r);
+		return rc;
 	}
 	*ret = r;
 	return 0;
@@ -138,18 +156,6 @@ static void free_reconciler(void *r)
 	reconciler_free(r);
 }
 
-static int start_pools(struct reconciler *r, struct error *err)
-{
-	int rc = figures_new(&(struct figures_options){.api = r->o.api, .notify = figures_news, .ctx = r}, &r->pool,
-			     err);
-	if (rc < 0)
-		return rc;
-	return calls_new(
-		&(struct calls_options){
-			.api = r->o.api, .engine = r->o.runtime->runtime_type, .notify = figures_news, .ctx = r},
-		&r->calls, err);
-}
-
 int reconciler_register(struct reconciler *r, struct manager *m, int workers, struct error *err)
 {
 	const struct runtime_controller *rt = r->o.runtime;
@@ -164,8 +170,6 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 		reconciler_free(r);
 		return rc;
 	}
-	if (r->o.ask_figures && (rc = start_pools(r, err)) < 0)
-		return rc;
 	const struct {
 		const struct kube_resource *r;
 		void (*map)(void *ctx, struct controller *c, const json_t *obj);

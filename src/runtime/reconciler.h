@@ -32,7 +32,7 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 /** One pass over ns/name: the reconcile function of a controller. */
 int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret,
 			 struct error *err);
-/** Free one that was never registered. Waits for questions to engines that are under way. Accepts NULL. */
+/** Free one that was never registered. Cancels what engines are asked, and waits for it. Accepts NULL. */
 void reconciler_free(struct reconciler *r);
 
 /** The factory entry of @name in @list, or NULL. */
