@@ -28,9 +28,13 @@ test: build-packages ## unit, conformance and end-to-end tests with ASan and UBS
 	@ninja -C $(TEST_BUILD)
 	@test/run.sh $(TEST_BUILD)
 
-bench: all ## measure against the disk and curl, and write docs/benchmarks.md
+bench: all ## measure the main job against the disk and curl, and write its section of docs/benchmarks.md
 	@build-aux/install-packages.sh run test
 	@test/bench/run.sh $(BUILD)/sluice
+
+bench-kube: all ## measure the Kubernetes client layer, and write its section of docs/benchmarks.md
+	@ninja -C $(BUILD) test/bench/bench_kube
+	@test/bench/kube.sh $(BUILD)
 
 CHECKS ?= build-check
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +21,8 @@
 #include "kube/resource.h"
 #include "json/json.h"
 
-#define PAGE           500
+#define PAGE           100 /* what a page's text and tree take is gone soon, but lies between objects that stay: keep it small */
+#define TRIM_PAGES     10 /* lists from this size on leave holes worth giving back */
 #define HANDLERS_MAX   64
 #define BACKOFF_BASE   (200 * NSEC_PER_MSEC)
 #define BACKOFF_MAX    (10 * NSEC_PER_SEC)
@@ -227,9 +229,11 @@ static void set_synced(struct informer *inf)
 static int list_all(struct informer *inf, struct error *err)
 {
 	CLEANUP(free_p) char *cont = NULL;
+	unsigned pages = 0;
 	informer_store_begin(inf->store);
 	do {
 		JSON_AUTO page = NULL;
+		pages++;
 		int rc = list_page(inf, cont, &page, err);
 		if (rc < 0)
 			return rc;
@@ -240,6 +244,8 @@ static int list_all(struct informer *inf, struct error *err)
 	} while (cont != NULL);
 	for (json_t *gone; (gone = informer_store_take_stale(inf->store)) != NULL; json_decref(gone))
 		tell(inf, INFORMER_DELETED, NULL, gone);
+	if (pages >= TRIM_PAGES)
+		(void)malloc_trim(0); /* whether there was something makes no difference */
 	set_synced(inf);
 	return 0;
 }

@@ -3,31 +3,28 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "kube/client.h"
+#include "kube/packed.h"
 #include "json/json.h"
 
 #define INDEX_MAX 8
-#define KEY_MAX   576 /* namespace 63, name 253, and room for what other servers allow */
+/* Small caches are kept plain and read quickly; large ones are packed. */
+#define PLAIN_BYTES (1u << 20)
+#define KEY_MAX     576 /* namespace 63, name 253, and room for what other servers allow */
 
-/* One object's text. Immutable; readers hold a reference while they decode outside the lock. */
-struct blob {
-	atomic_uint refs;
-	size_t n;
-	char text[];
-};
-
+/* One object. Its key, version and index keys lie behind it, in one piece of memory. */
 struct kept {
-	struct blob *blob;
-	char *key, *rv;
-	char *index_key[INDEX_MAX];
+	struct packed *text;
 	uint64_t generation;
+	const char *key, *rv;
+	const char *index_key[]; /* one for each index of the store; NULL: none */
 };
 
 struct index {
@@ -44,37 +41,17 @@ struct informer_store {
 	size_t n_index;
 	uint64_t generation;
 	size_t stale_pos;
+	struct packer *packer; /* the writer alone, as what follows */
+	size_t bytes;          /* of all texts */
 };
 
-static struct blob *blob_ref(struct blob *b)
+static json_t *decode(const struct packed *t)
 {
-	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
-	return b;
-}
-
-static void blob_unref(struct blob *b)
-{
-	if (b != NULL && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		free(b);
-}
-
-static struct blob *blob_new(const json_t *obj)
-{
-	size_t n;
-	CLEANUP(free_p) char *text = json_to_text(obj, &n);
-	struct blob *b = text != NULL ? malloc(sizeof *b + n) : NULL;
-	if (b == NULL)
-		return NULL;
-	atomic_init(&b->refs, 1);
-	b->n = n;
-	memcpy(b->text, text, n);
-	return b;
-}
-
-static json_t *blob_decode(const struct blob *b)
-{
+	size_t n = 0;
+	CLEANUP(free_p) char *text = packed_text(t, &n);
 	json_t *tree = NULL;
-	return json_parse(b->text, b->n, &tree, NULL) == 0 ? tree : NULL; /* our own text: only memory can fail */
+	return text != NULL && json_parse(text, n, &tree, NULL) == 0 ? tree
+								     : NULL; /* our own text: only memory fails */
 }
 
 static void kept_free(void *p)
@@ -82,11 +59,7 @@ static void kept_free(void *p)
 	struct kept *k = p;
 	if (k == NULL)
 		return;
-	blob_unref(k->blob);
-	free(k->key);
-	free(k->rv);
-	for (size_t i = 0; i < INDEX_MAX; i++)
-		free(k->index_key[i]);
+	packed_unref(k->text);
 	free(k);
 }
 
@@ -106,7 +79,10 @@ struct informer_store *informer_store_new(void)
 	if (s == NULL)
 		return NULL;
 	s->objects = map_new(kept_free);
-	if (s->objects == NULL) {
+	s->packer = packer_new();
+	if (s->objects == NULL || s->packer == NULL) {
+		map_free(s->objects);
+		packer_free(s->packer);
 		free(s);
 		return NULL;
 	}
@@ -121,6 +97,7 @@ void informer_store_free(struct informer_store *s)
 	for (size_t i = 0; i < s->n_index; i++)
 		map_free(s->index[i].groups);
 	map_free(s->objects);
+	packer_free(s->packer);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -164,6 +141,22 @@ static int index_add_locked(struct informer_store *s, struct kept *k)
 	return 0;
 }
 
+/* After a failed index_add_locked(): the groups are as they were, when @before (NULL: nothing) was there. */
+static void index_undo_locked(struct informer_store *s, const struct kept *k, struct kept *before)
+{
+	for (size_t i = 0; i < s->n_index; i++) {
+		struct map *group = k->index_key[i] != NULL ? map_get(s->index[i].groups, k->index_key[i]) : NULL;
+		if (group == NULL)
+			continue;
+		if (map_get(group, k->key) == k && before != NULL && str_same(before->index_key[i], k->index_key[i]))
+			(void)map_set(group, k->key, before); /* replacing takes no memory */
+		else if (map_get(group, k->key) == k)
+			(void)map_remove(group, k->key); /* it is there */
+		if (map_size(group) == 0)
+			(void)map_remove(s->index[i].groups, k->index_key[i]); /* as above */
+	}
+}
+
 static void index_remove_locked(struct informer_store *s, const struct kept *k)
 {
 	for (size_t i = 0; i < s->n_index; i++) {
@@ -195,20 +188,46 @@ bool informer_store_touch(struct informer_store *s, const char *ns, const char *
 	return true;
 }
 
-static struct kept *kept_new(const struct informer_store *s, const char *key, const json_t *obj)
+static struct packed *pack(struct informer_store *s, const json_t *obj)
 {
-	CLEANUP(kept_free_p) struct kept *k = calloc(1, sizeof *k);
-	if (k == NULL)
+	size_t n = 0;
+	CLEANUP(free_p) char *text = json_to_text(obj, &n);
+	return text != NULL ? packed_new(s->packer, text, n, s->bytes > PLAIN_BYTES) : NULL;
+}
+
+/* Copy @s (NULL: none) to @*at and move that on. */
+static const char *put_string(char **at, const char *s)
+{
+	if (s == NULL)
 		return NULL;
-	k->key = strdup(key);
-	k->rv = strdup(obj_resource_version(obj));
-	k->blob = blob_new(obj);
-	k->generation = s->generation;
-	if (k->key == NULL || k->rv == NULL || k->blob == NULL)
-		return NULL;
+	const size_t n = strlen(s) + 1;
+	char *copy = memcpy(*at, s, n);
+	*at += n;
+	return copy;
+}
+
+static struct kept *kept_new(struct informer_store *s, const char *key, const json_t *obj)
+{
+	char *index_key[INDEX_MAX];
+	const char *rv = obj_resource_version(obj);
+	size_t n = sizeof(struct kept) + s->n_index * sizeof(char *) + strlen(key) + 1 + strlen(rv) + 1;
+	for (size_t i = 0; i < s->n_index; i++) {
+		index_key[i] = s->index[i].key_of(obj);
+		n += index_key[i] != NULL ? strlen(index_key[i]) + 1 : 0;
+	}
+	CLEANUP(kept_free_p) struct kept *k = malloc(n);
+	if (k != NULL) {
+		char *at = (char *)&k->index_key[s->n_index];
+		*k = (struct kept){.generation = s->generation};
+		k->key = put_string(&at, key);
+		k->rv = put_string(&at, rv);
+		for (size_t i = 0; i < s->n_index; i++)
+			k->index_key[i] = put_string(&at, index_key[i]);
+		k->text = pack(s, obj);
+	}
 	for (size_t i = 0; i < s->n_index; i++)
-		k->index_key[i] = s->index[i].key_of(obj);
-	return TAKE(k);
+		free(index_key[i]);
+	return k != NULL && k->text != NULL ? TAKE(k) : NULL;
 }
 
 int informer_store_put(struct informer_store *s, const json_t *obj, bool want_old, bool *ret_existed, json_t **ret_old)
@@ -219,21 +238,29 @@ int informer_store_put(struct informer_store *s, const json_t *obj, bool want_ol
 	CLEANUP(kept_free_p) struct kept *k = kept_new(s, key, obj);
 	if (k == NULL)
 		return -ENOMEM;
-	const struct kept *before = map_get(s->objects, key);
-	JSON_AUTO old = before != NULL && want_old ? blob_decode(before->blob) : NULL;
+	struct kept *before = map_get(s->objects, key);
+	JSON_AUTO old = before != NULL && want_old ? decode(before->text) : NULL;
 	const bool existed = before != NULL;
 	if (existed && want_old && old == NULL)
 		return -ENOMEM;
 
+	const size_t was = existed ? packed_size(before->text) : 0, is = packed_size(k->text);
 	pthread_mutex_lock(&s->lock);
-	if (existed)
-		index_remove_locked(s, before);
-	int rc = map_set(s->objects, key, k);
+	int rc = index_add_locked(s, k);
 	if (rc == 0)
-		rc = index_add_locked(s, TAKE(k));
+		rc = existed ? 0 : map_set(s->objects, key, k);
+	if (rc < 0)
+		index_undo_locked(s, k, before);
+	if (rc == 0 && existed) {
+		index_remove_locked(s, before);
+		rc = map_set(s->objects, key, k); /* frees `before`; replacing takes no memory */
+		assert(rc == 0);
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (rc < 0)
 		return rc;
+	(void)TAKE(k); /* the map has it */
+	s->bytes += is - was;
 	*ret_existed = existed;
 	*ret_old = TAKE(old);
 	return 0;
@@ -247,6 +274,7 @@ bool informer_store_remove(struct informer_store *s, const char *ns, const char 
 		return false;
 	pthread_mutex_lock(&s->lock);
 	index_remove_locked(s, k);
+	s->bytes -= packed_size(k->text);
 	(void)map_remove(s->objects, key);
 	pthread_mutex_unlock(&s->lock);
 	return true;
@@ -260,8 +288,9 @@ json_t *informer_store_take_stale(struct informer_store *s)
 		const struct kept *k = value;
 		if (k->generation == s->generation)
 			continue;
-		json_t *obj = blob_decode(k->blob);
+		json_t *obj = decode(k->text);
 		pthread_mutex_lock(&s->lock);
+		s->bytes -= packed_size(k->text);
 		index_remove_locked(s, k);
 		kept_free(map_steal(s->objects, k->key)); /* the entry just returned may be removed */
 		pthread_mutex_unlock(&s->lock);
@@ -280,39 +309,39 @@ json_t *informer_store_get(struct informer_store *s, const char *ns, const char 
 		return NULL;
 	pthread_mutex_lock(&s->lock);
 	const struct kept *k = map_get(s->objects, key);
-	struct blob *b = k != NULL ? blob_ref(k->blob) : NULL;
+	struct packed *t = k != NULL ? packed_ref(k->text) : NULL;
 	pthread_mutex_unlock(&s->lock);
-	json_t *obj = b != NULL ? blob_decode(b) : NULL;
-	blob_unref(b);
+	json_t *obj = t != NULL ? decode(t) : NULL;
+	packed_unref(t);
 	return obj;
 }
 
 /* References to the texts in @from whose key starts with @prefix; NULL on no memory. */
-static struct blob **collect_locked(const struct map *from, const char *prefix, size_t *ret_n)
+static struct packed **collect_locked(const struct map *from, const char *prefix, size_t *ret_n)
 {
 	const size_t prefix_n = strlen(prefix);
-	struct blob **list = calloc(map_size(from) + 1, sizeof(struct blob *));
+	struct packed **list = calloc(map_size(from) + 1, sizeof(struct packed *));
 	size_t n = 0, pos = 0;
 	const char *key;
 	void *value;
 	while (list != NULL && map_next(from, &pos, &key, &value)) {
 		if (strncmp(key, prefix, prefix_n) == 0)
-			list[n++] = blob_ref(((struct kept *)value)->blob);
+			list[n++] = packed_ref(((struct kept *)value)->text);
 	}
 	*ret_n = n;
 	return list;
 }
 
 /* Decode and release; a new array, NULL on no memory. */
-static json_t *decode_all(struct blob **list, size_t n)
+static json_t *decode_all(struct packed **list, size_t n)
 {
 	json_t *all = list != NULL ? json_array() : NULL;
 	for (size_t i = 0; i < n; i++) {
-		if (all != NULL && json_array_append_new(all, blob_decode(list[i])) < 0) {
+		if (all != NULL && json_array_append_new(all, decode(list[i])) < 0) {
 			json_decref(all);
 			all = NULL;
 		}
-		blob_unref(list[i]);
+		packed_unref(list[i]);
 	}
 	free(list);
 	return all;
@@ -325,14 +354,14 @@ json_t *informer_store_list(struct informer_store *s, const char *ns)
 	if (ns != NULL && ns[0] != '\0' && !make_key(prefix, ns, ""))
 		return json_array();
 	pthread_mutex_lock(&s->lock);
-	struct blob **list = collect_locked(s->objects, prefix, &n);
+	struct packed **list = collect_locked(s->objects, prefix, &n);
 	pthread_mutex_unlock(&s->lock);
 	return decode_all(list, n);
 }
 
 json_t *informer_store_list_by(struct informer_store *s, const char *index, const char *key)
 {
-	struct blob **list = NULL;
+	struct packed **list = NULL;
 	size_t n = 0, i = 0;
 	while (i < s->n_index && strcmp(s->index[i].name, index) != 0)
 		i++;

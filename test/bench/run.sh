@@ -1,5 +1,5 @@
 #!/bin/bash
-# Measure the main job and write docs/benchmarks.md: data path against the disk and curl, time to the mount, memory of the whole tree.
+# Measure the main job and write its section of docs/benchmarks.md: data path against the disk and curl, time to the mount, memory of the whole tree.
 # usage: run.sh SLUICE-BINARY [MEBIBYTES]
 set -eu
 
@@ -7,7 +7,6 @@ SLUICE=$(realpath "$1")
 export SLUICE
 MIB=${2:-512}
 here=$(cd "$(dirname "$0")" && pwd)
-out=$here/../../docs/benchmarks.md
 work=$(mktemp -d /tmp/slb.XXXXXX)
 run_pid=
 
@@ -76,12 +75,9 @@ mounted=$(sort -n "$work/times" | sed -n 3p)
 "$here/data.sh" "$MIB" >"$work/data"
 
 {
-	echo '# Benchmarks'
-	echo
 	echo "Made by \`make bench\`. Ratios are of one run on one machine; the fastest of three counts, since noise only adds."
 	echo
-	echo "Machine: $(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)), $(awk '/^MemTotal/ {printf "%.0f GiB", $2 / 1048576}' /proc/meminfo),"
-	echo "Linux $(uname -r), $(findmnt -n -o FSTYPE -T "$work") on $(findmnt -n -o SOURCE -T "$work" | sed 's/\[.*//'), load $(cut -d' ' -f1 /proc/loadavg) at the end."
+	"$here/machine.sh" "$work"
 	echo
 	echo '## The data path'
 	echo
@@ -96,5 +92,6 @@ mounted=$(sort -n "$work/times" | sed -n 3p)
 	echo "| from \`sluice run\` to \`mounted:\`, cluster started from nothing (median of 5) | $mounted ms |"
 	echo "| memory (PSS) of up, api, controller, agent, csi, run and conmon, one dataset mounted | $((control / 1024)) MiB |"
 	echo "| memory (PSS) of the dataset's worker, mount and mounting pod | $((pods / 1024)) MiB |"
-} >"$out"
-cat "$out"
+} >"$work/section"
+"$here/section.sh" run <"$work/section"
+cat "$work/section"

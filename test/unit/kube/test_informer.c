@@ -135,7 +135,7 @@ static void lists_in_pages_and_resumes_from_the_last_version(void **state)
 	assert_int_equal(json_array_size(n2), 2);
 	assert_string_equal(obj_resource_version(b), "11");
 	assert_null(a);
-	assert_true(asked(&r.f, 0, "limit=500"));
+	assert_true(asked(&r.f, 0, "limit=100"));
 	assert_true(asked(&r.f, 2, "resourceVersion=10&watch=true&allowWatchBookmarks=true"));
 	assert_true(asked(&r.f, 3, "resourceVersion=12&watch=true"));
 	run_end(&r, "added a 1;added b 2;added c 3;updated b 11 was 2;added d 13;deleted a 14;");
