@@ -99,3 +99,28 @@ int str_copy(char *dst, size_t size, const char *src)
 	dst[k] = '\0';
 	return k == n ? 0 : -ENAMETOOLONG;
 }
+
+size_t str_utf8_length(const char *text, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)text, c = s[0];
+	if (c < 0x80)
+		return 1;
+	const size_t len = c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+	if (len == 0 || len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) || (c == 0xf0 && s[1] < 0x90) ||
+	    (c == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+bool str_is_utf8(const char *s, size_t n)
+{
+	for (size_t i = 0, len; i < n; i += len)
+		if ((len = str_utf8_length(s + i, n - i)) == 0)
+			return false;
+	return true;
+}

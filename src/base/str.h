@@ -28,3 +28,6 @@ int str_to_u64(const char *s, uint64_t *ret);
 char *str_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Copy @src into @dst of @size bytes, always terminated. 0, or -ENAMETOOLONG when it was cut. */
 int str_copy(char *dst, size_t size, const char *src);
+/** Length of the UTF-8 character at @s (n bytes, at least one), or 0 when the bytes are none (overlong, surrogate, cut). RFC 3629, section 4. */
+size_t str_utf8_length(const char *s, size_t n);
+bool str_is_utf8(const char *s, size_t n);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 /* Make room for @n more bytes and the NUL. */
 static bool strbuf_grow(struct strbuf *b, size_t n)
 {
@@ -71,24 +73,6 @@ void strbuf_addf(struct strbuf *b, const char *fmt, ...)
 	va_end(again);
 }
 
-/* Length of the UTF-8 character at @s, or 0 when the bytes are none (overlong, surrogate, cut). RFC 3629, section 4. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-	const unsigned char c = s[0];
-	if (c < 0x80)
-		return 1;
-	const size_t len = c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-	if (len == 0 || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) || (c == 0xf0 && s[1] < 0x90) ||
-	    (c == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static void add_json_char(struct strbuf *b, unsigned char c)
 {
 	switch (c) {
@@ -133,7 +117,7 @@ void strbuf_add_json(struct strbuf *b, const char *s, size_t n)
 		i += run;
 		if (i == n)
 			break;
-		const size_t len = utf8_length((const unsigned char *)s + i, n - i);
+		const size_t len = str_utf8_length(s + i, n - i);
 		if (len == 1)
 			add_json_char(b, (unsigned char)s[i]);
 		else if (len > 1)

@@ -87,6 +87,8 @@ static int impersonate(struct api_request *r)
 		return api_fail_bad(r,
 				    "impersonation of groups or a uid needs a user too: Impersonate-User is not set");
 	}
+	if (!str_is_utf8(name, strlen(name)) || (groups != NULL && !str_is_utf8(groups, strlen(groups))))
+		return api_fail_bad(r, "impersonation of a user or a group whose name is no UTF-8");
 	const char *given[GROUPS_MAX];
 	size_t n = 0;
 	struct str rest = str_from(groups), one;

@@ -115,7 +115,7 @@ static const char *field_manager(struct api_request *r)
 	if (n == 0)
 		return "unknown";
 	const char *s = arena_strndup(&r->arena, agent, n < 128 ? n : 128);
-	return s != NULL ? s : "unknown";
+	return s != NULL && str_is_utf8(s, strlen(s)) ? s : "unknown";
 }
 
 static int read_validation(struct api_request *r)

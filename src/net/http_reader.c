@@ -123,7 +123,7 @@ int http_percent_decode(const char *s, size_t n, bool plus, char *out)
 static char *decode(struct arena *a, const char *s, size_t n, bool plus)
 {
 	char *out = arena_alloc(a, n + 1);
-	return out != NULL && http_percent_decode(s, n, plus, out) == 0 ? out : NULL;
+	return out != NULL && http_percent_decode(s, n, plus, out) == 0 && str_is_utf8(out, strlen(out)) ? out : NULL;
 }
 
 /* "/path?query", or "http://host/path?query" as a proxy's client says it. */
@@ -143,7 +143,7 @@ static int parse_target(struct http_reader *r)
 	const char *query = s[n] == '?' ? s + n + 1 : "";
 	q->req.path = decode(&q->arena, s, n, false);
 	if (q->req.path == NULL)
-		return refuse(r, 400, "path has a bad percent-escape");
+		return refuse(r, 400, "path has a bad percent-escape, or is no UTF-8");
 	q->req.raw_query = arena_strndup(&q->arena, query, strcspn(query, "#"));
 	return q->req.raw_query == NULL ? refuse(r, 500, "out of memory") : 0;
 }
@@ -167,7 +167,7 @@ static int parse_query(struct http_reader *r)
 		char *value =
 			eq == NULL ? arena_strdup(&q->arena, "") : decode(&q->arena, eq + 1, pair.n - key_n - 1, true);
 		if (name == NULL || value == NULL)
-			return refuse(r, 400, "query has a bad percent-escape");
+			return refuse(r, 400, "query has a bad percent-escape, or is no UTF-8");
 		q->params[q->n_params++] = (struct http_header){name, value};
 	}
 	return 0;

@@ -18,7 +18,7 @@ struct http_stream;   /* an answer without an end, such as a watch */
 /** A request as received. Valid until the exchange is answered. */
 struct http_request {
 	const char *method;    /* "GET" ... */
-	const char *path;      /* percent-decoded, starts with '/'; no NUL inside (400 otherwise) */
+	const char *path;      /* percent-decoded, starts with '/'; UTF-8 without a NUL (400 otherwise) */
 	const char *raw_query; /* without '?', "" when absent */
 	const char *body;      /* NUL-terminated; "" when absent */
 	size_t body_n;
@@ -61,7 +61,7 @@ void http_server_free(struct http_server *s);
 const struct http_request *http_exchange_request(struct http_exchange *x);
 /** Request header @name (any case), or NULL. Several of one name are joined by ", ". Borrowed. */
 const char *http_exchange_header(struct http_exchange *x, const char *name);
-/** Decoded query parameter (first of that name), or NULL. Borrowed from the exchange. */
+/** Decoded query parameter (first of that name; UTF-8), or NULL. Borrowed from the exchange. */
 const char *http_exchange_query(struct http_exchange *x, const char *name);
 /** Add a header to the answer to come. */
 void http_exchange_add_header(struct http_exchange *x, const char *name, const char *value);
