@@ -6,9 +6,11 @@
 #include "api/dataset.h"
 #include "api/kind.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/controller_plugins.h"
 #include "controllers/dataset.h"
 #include "engines/engines.h"
 #include "kube/client.h"
@@ -16,6 +18,7 @@
 #include "kube/manager.h"
 #include "local/workload.h"
 #include "runtime/api.h"
+#include "runtime/plugin.h"
 #include "runtime/reconciler.h"
 #include "json/json.h"
 
@@ -28,8 +31,8 @@
 
 struct options {
 	const char *kubeconfig, *runtimes, *images, *host_paths, *ports, *log_level;
-	const char *metrics, *health, *lease_namespace, *lease_name;
-	int64_t workers, runtime_workers, dataset_workers;
+	const char *metrics, *health, *lease_namespace, *lease_name, *plugin_dir, *plugin;
+	int64_t workers, runtime_workers, dataset_workers, plugin_timeout_ns;
 	bool workloads, install_crds, leader_elect;
 };
 
@@ -49,6 +52,9 @@ struct setup {
 	struct event_recorder *recorder;
 	struct manager *manager;
 	struct runtime_api *api;
+	struct plugin_host *plugins;
+	const struct sluice_runtime_plugin *plugin; /* this process is its guest */
+	char *plugin_lease;
 };
 
 static int split_list(const char *name, const char *text, struct word_list *ret)
@@ -108,6 +114,8 @@ static const struct runtime_controller *runtime_find(const char *type)
 
 static int check_runtimes(struct setup *s)
 {
+	if (s->o.plugin != NULL)
+		return 0; /* the plug-in's alone */
 	for (size_t i = 0; s->o.runtimes == NULL && runtime_controllers[i] != NULL; i++)
 		s->runtimes.v[s->runtimes.n++] = runtime_controllers[i]->runtime_type;
 	for (size_t i = 0; i < s->runtimes.n; i++) {
@@ -124,6 +132,12 @@ static int read_options(struct setup *s)
 {
 	if (s->o.workers != 0)
 		s->o.runtime_workers = s->o.dataset_workers = s->o.workers;
+	if (s->o.plugin_timeout_ns < 100 * NSEC_PER_MSEC || (s->o.plugin != NULL && s->o.plugin_dir != NULL)) {
+		(void)fprintf(stderr, "sluice controller: %s\n",
+			      s->o.plugin_timeout_ns < 100 * NSEC_PER_MSEC ? "--plugin-timeout: must be 100ms or more"
+									   : "--plugin and --plugin-dir exclude each other");
+		return -EINVAL;
+	}
 	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 ||
 	    s->o.dataset_workers > 256) {
 		(void)fprintf(stderr,
@@ -183,7 +197,7 @@ static int wait_established(struct kube_client *c, const char *name, int stop_fd
 /* A Runtime kind that nothing here reconciles is not offered: its objects would wait for ever without a word. */
 static bool is_served(const struct setup *s, const struct kind *k)
 {
-	bool served = k == &dataset_kind;
+	bool served = s->plugin != NULL ? k == s->plugin->kind : k == &dataset_kind;
 	for (size_t i = 0; i < s->runtimes.n; i++)
 		served = served || runtime_find(s->runtimes.v[i])->resource == &k->resource;
 	return served;
@@ -191,11 +205,13 @@ static bool is_served(const struct setup *s, const struct kind *k)
 
 static int install_crds(const struct setup *s, int stop_fd, struct error *err)
 {
+	const struct kind *const own[] = {s->plugin != NULL ? s->plugin->kind : NULL, NULL};
+	const struct kind *const *kinds = s->plugin != NULL ? own : sluice_kinds;
 	struct kube_client *c = s->client;
-	for (size_t i = 0; sluice_kinds[i] != NULL; i++) {
-		if (!is_served(s, sluice_kinds[i]))
+	for (size_t i = 0; kinds[i] != NULL; i++) {
+		if (!is_served(s, kinds[i]))
 			continue;
-		JSON_AUTO crd = kind_to_crd(sluice_kinds[i]);
+		JSON_AUTO crd = kind_to_crd(kinds[i]);
 		if (crd == NULL)
 			return error_set(err, -ENOMEM, "CustomResourceDefinitions: out of memory");
 		int rc = kube_apply(c, &KUBE_CRD, NULL, obj_name(crd), NULL, crd, NULL, err);
@@ -234,6 +250,11 @@ static int add_controllers(struct setup *s, struct error *err)
 		rc = runtime_api_new(s->manager, s->recorder, &s->limits, log_root(), &s->api, err);
 	if (rc < 0)
 		return rc;
+	if (s->plugin != NULL) {
+		const struct runtime_controller *rt = NULL;
+		rc = plugin_guest_watch(s->plugin, s->o.plugin_timeout_ns, &rt, err);
+		return rc < 0 ? rc : add_runtime(s, rt, err);
+	}
 	struct dataset_controller *d = NULL;
 	rc = dataset_controller_new(
 		&(struct dataset_controller_options){.api = runtime_api_ops(s->api), .log = log_root()}, &d, err);
@@ -263,9 +284,46 @@ static int connect_client(struct setup *s, struct error *err)
 	return rc;
 }
 
+/* A guest is started with what this process was told, as far as it concerns a runtime. */
+static int start_plugins(struct setup *s, const char *self, struct error *err)
+{
+	static char workers[24], timeout[32];
+	static const char *argv[32];
+	size_t n = 0;
+	(void)snprintf(workers, sizeof workers, "%lld", (long long)s->o.runtime_workers); /* at most 20 characters */
+	(void)snprintf(timeout, sizeof timeout, "%lldms", (long long)(s->o.plugin_timeout_ns / NSEC_PER_MSEC));
+	const char *const pairs[][2] = {{"--kubeconfig", s->o.kubeconfig},        {"--runtime-workers", workers},
+					{"--runtime-node-port-range", s->o.ports}, {"--allowed-images", s->o.images},
+					{"--allowed-host-paths", s->o.host_paths}, {"--log-level", s->o.log_level},
+					{"--plugin-timeout", timeout},
+					{"--leader-election-namespace", s->o.lease_namespace},
+					{"--leader-election-name", s->o.lease_name}};
+	argv[n++] = self;
+	argv[n++] = "controller";
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		if (pairs[i][1] == NULL)
+			continue;
+		argv[n++] = pairs[i][0];
+		argv[n++] = pairs[i][1];
+	}
+	if (s->o.install_crds)
+		argv[n++] = "--install-crds";
+	if (s->o.leader_elect)
+		argv[n++] = "--leader-elect";
+	argv[n] = NULL;
+	return plugin_host_start(&(struct plugin_host_options){.dir = s->o.plugin_dir, .argv = argv}, &s->plugins, err);
+}
+
 static int run(struct setup *s, int stop_fd, struct error *err)
 {
-	int rc = connect_client(s, err);
+	int rc = s->o.plugin != NULL ? runtime_plugin_load(s->o.plugin, &s->plugin, err) : 0;
+	if (rc == 0 && s->plugin != NULL) {
+		s->plugin_lease = str_printf("%s.%s", s->o.lease_name, s->plugin->name); /* one for each process that acts */
+		s->o.lease_name = s->plugin_lease;
+		rc = s->plugin_lease != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
+	}
+	if (rc == 0)
+		rc = connect_client(s, err);
 	if (rc == 0 && s->o.install_crds)
 		rc = install_crds(s, stop_fd, err);
 	if (rc != 0)
@@ -273,6 +331,9 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 	rc = add_controllers(s, err);
 	if (rc == 0)
 		rc = manager_start(s->manager, err);
+	CLEANUP(free_p) char *self = s->o.plugin_dir != NULL ? file_self_exe() : NULL;
+	if (rc == 0 && s->o.plugin_dir != NULL)
+		rc = self != NULL ? start_plugins(s, self, err) : error_set(err, -ENOMEM, "out of memory");
 	if (rc < 0)
 		return rc;
 	if (s->o.metrics != NULL)
@@ -289,6 +350,7 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 
 static void setup_clear(struct setup *s)
 {
+	plugin_host_stop(s->plugins);
 	if (s->manager != NULL)
 		manager_stop(s->manager);
 	event_recorder_free(s->recorder);
@@ -296,6 +358,7 @@ static void setup_clear(struct setup *s)
 	runtime_api_free(s->api);
 	kube_client_free(s->client);
 	kube_config_free(s->config);
+	free(s->plugin_lease);
 	free(s->runtimes.text);
 	free(s->images.text);
 	free(s->host_paths.text);
@@ -309,6 +372,7 @@ static int controller_run(int argc, char **argv)
 				.lease_namespace = "fluid-system",
 				.lease_name = "sluice.data.fluid.io",
 				.log_level = "info",
+				.plugin_timeout_ns = 60 * NSEC_PER_SEC,
 				.runtime_workers = 3,
 				.dataset_workers = 3}};
 	int words = 0;
@@ -330,6 +394,9 @@ static int controller_run(int argc, char **argv)
 		{"health", OPT_STRING, &s.o.health},
 		{"workloads", OPT_FLAG, &s.o.workloads},
 		{"install-crds", OPT_FLAG, &s.o.install_crds},
+		{"plugin-dir", OPT_STRING, &s.o.plugin_dir},
+		{"plugin-timeout", OPT_DURATION, &s.o.plugin_timeout_ns},
+		{"plugin", OPT_STRING, &s.o.plugin},
 		{"log-level", OPT_STRING, &s.o.log_level},
 		{0},
 	};
@@ -344,7 +411,7 @@ static int controller_run(int argc, char **argv)
 			words > 0 ? argv[1] : s.o.log_level);
 		return 2;
 	}
-	log_init(STDERR_FILENO, level, "controller");
+	log_init(STDERR_FILENO, level, s.o.plugin != NULL ? "plugin" : "controller");
 	CLEANUP(close_fd) int stop_fd = stop_signal_fd();
 	if (stop_fd < 0 || read_options(&s) < 0) {
 		setup_clear(&s);
@@ -354,6 +421,8 @@ static int controller_run(int argc, char **argv)
 	rc = run(&s, stop_fd, &err);
 	if (rc < 0)
 		LOG(NULL, LOG_LVL_ERROR, "the controllers cannot run", LOG_STR("err", err.msg));
+	if (rc < 0 && s.o.plugin != NULL)
+		plugin_guest_tell(err.msg);
 	setup_clear(&s);
 	return rc < 0 ? 1 : 0;
 }
@@ -389,6 +458,11 @@ const struct command cmd_controller = {
 		"scheduler, ...)\n"
 		"  --install-crds                  create or update the CustomResourceDefinitions of what it serves "
 		"first\n"
+		"  --plugin-dir DIR                also run the runtimes of DIR/sluice-runtime-*.so, each in a process of "
+		"its own\n"
+		"  --plugin-timeout DURATION       a plug-in's process whose pass takes longer is ended and started again "
+		"(default 1m)\n"
+		"  --plugin FILE                   run the runtime of this plug-in alone, in this process\n"
 		"  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
 		"Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
 	.hidden = true,

@@ -9,12 +9,27 @@
 #include "json/json.h"
 #include "json/yaml.h"
 
+static const struct skeleton *plugin_skeletons;
+
+void skeletons_use(const struct skeleton *list)
+{
+	plugin_skeletons = list;
+}
+
+static const struct skeleton *skeleton_find(const struct skeleton *list, const char *name)
+{
+	for (const struct skeleton *s = list; s != NULL && s->name != NULL; s++)
+		if (strcmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
 int skeleton_load(const char *name, json_t **ret, struct error *err)
 {
-	const struct skeleton *s = skeletons;
-	while (s->name != NULL && strcmp(s->name, name) != 0)
-		s++;
-	if (s->name == NULL)
+	const struct skeleton *s = skeleton_find(plugin_skeletons, name);
+	if (s == NULL)
+		s = skeleton_find(skeletons, name);
+	if (s == NULL)
 		return error_set(err, -ENOENT, "manifests/%s: not compiled into this binary", name);
 	JSON_AUTO docs = NULL;
 	int rc = yaml_parse(s->text, strlen(s->text), &docs, err);

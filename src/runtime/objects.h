@@ -31,6 +31,8 @@ extern const struct skeleton skeletons[];
 /** On pod templates: hash of the configuration that the pod reads at its start. */
 #define ANNOTATION_CONFIG "sluice.io/config"
 
+/** Skeletons that are looked at before the compiled-in ones: a plug-in's. Borrowed for ever; before threads start. NULL: none. */
+void skeletons_use(const struct skeleton *list);
 /** The one document of the skeleton @name. -ENOENT when there is none of that name, -EINVAL when it is no YAML. */
 int skeleton_load(const char *name, json_t **ret, struct error *err);
 
