@@ -26,7 +26,7 @@ struct column {
 		.name = (name_), .type = (type_), .priority = (priority_), .json_path = (path_), .doc = (doc_)         \
 	}
 
-enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16, SUB_TOKEN = 32 };
+enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16, SUB_TOKEN = 32, SUB_EVICTION = 64 };
 enum kind_verb {
 	VERB_CREATE = 1,
 	VERB_DELETE = 2,

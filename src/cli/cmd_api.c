@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -55,10 +56,12 @@ static int serve(const struct api_server_options *o, int signal_fd)
 static int api_run(int argc, char **argv)
 {
 	const char *data_dir = DEFAULT_DATA_DIR, *listen = "127.0.0.1:0", *kubeconfig = NULL;
+	int64_t event_ttl = 3600 * NSEC_PER_SEC;
 	const struct option_spec specs[] = {
 		{"data-dir", OPT_STRING, &data_dir},
 		{"listen", OPT_STRING, &listen},
 		{"kubeconfig", OPT_STRING, &kubeconfig},
+		{"event-ttl", OPT_DURATION, &event_ttl},
 		{0},
 	};
 	int words = 0;
@@ -73,6 +76,10 @@ static int api_run(int argc, char **argv)
 			      words > 0 ? argv[1] : listen);
 		return 2;
 	}
+	if (event_ttl <= 0) {
+		(void)fprintf(stderr, "sluice api: --event-ttl: must be positive\n");
+		return 2;
+	}
 	CLEANUP(free_p) char *path = kubeconfig != NULL ? strdup(kubeconfig) : str_printf("%s/kubeconfig", data_dir);
 	CLEANUP(close_fd) int signal_fd = stop_signal_fd(); /* before threads start: they inherit the mask */
 	if (path == NULL || signal_fd < 0) {
@@ -80,21 +87,23 @@ static int api_run(int argc, char **argv)
 		return 1;
 	}
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "api");
-	struct api_server_options o = {.data_dir = data_dir, .address = address, .port = port, .kubeconfig = path};
+	struct api_server_options o = {
+		.data_dir = data_dir, .address = address, .port = port, .kubeconfig = path, .event_ttl_ns = event_ttl};
 	return serve(&o, signal_fd);
 }
 
 const struct command cmd_api = {
 	.name = "api",
 	.summary = "Serve the Kubernetes API of the one-machine cluster",
-	.usage = "Usage: sluice api [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE]\n"
+	.usage = "Usage: sluice api [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--event-ttl TIME]\n"
 		 "\n"
 		 "Serves Kubernetes' API over TLS from a store on disk, and prints one line\n"
 		 "\"ready: https://ADDR:PORT\" when it does. 'sluice up' starts it.\n"
 		 "\n"
 		 "  --data-dir DIR      store and keys (default " DEFAULT_DATA_DIR ")\n"
 		 "  --listen ADDR:PORT  where to listen; port 0 is any free one (default 127.0.0.1:0)\n"
-		 "  --kubeconfig FILE   credentials for kubectl are written there (default DIR/kubeconfig)\n",
+		 "  --kubeconfig FILE   credentials for kubectl are written there (default DIR/kubeconfig)\n"
+		 "  --event-ttl TIME    how long Events are kept, as 90m or 12h (default 1h)\n",
 	.hidden = true,
 	.run = api_run,
 };

@@ -43,6 +43,7 @@ struct up_client {
 
 struct up {
 	const char *listen, *kubeconfig_option;
+	char event_ttl[32]; /* as `sluice api` takes it */
 	bool api_only, until_idle, detach;
 	char *data_dir, *kubeconfig, *self, *node_name, *server;
 	int lock_fd, listen_fd, signal_fd;
@@ -199,16 +200,16 @@ static void api_ready(void *ctx, const char *detail)
 	if (!str_has_prefix(detail, "https://"))
 		return;
 	/* After a restart clients must find it where it was, whatever port was asked for first. */
-	const char *argv[] = {u->self,        "api",         "--data-dir",
-			      u->data_dir,    "--listen",    detail + strlen("https://"),
-			      "--kubeconfig", u->kubeconfig, NULL};
+	const char *argv[] = {
+		u->self,        "api",         "--data-dir",  u->data_dir,  "--listen", detail + strlen("https://"),
+		"--kubeconfig", u->kubeconfig, "--event-ttl", u->event_ttl, NULL};
 	(void)supervisor_set_argv(u->sup, "api", argv);
 }
 
 static int add_api(struct up *u, const char *listen)
 {
-	const char *argv[] = {u->self, "api",          "--data-dir",  u->data_dir, "--listen",
-			      listen,  "--kubeconfig", u->kubeconfig, NULL};
+	const char *argv[] = {u->self,        "api",         "--data-dir",  u->data_dir,  "--listen", listen,
+			      "--kubeconfig", u->kubeconfig, "--event-ttl", u->event_ttl, NULL};
 	return supervisor_add(
 		u->sup, &(struct role_options){.name = "api", .argv = argv, .on_ready = api_ready, .ctx = u}, NULL);
 }
@@ -362,8 +363,8 @@ static void up_clear(struct up *u)
 
 static int run_api_only(struct up *u)
 {
-	char *argv[8] = {"api", "--data-dir", u->data_dir, "--listen", (char *)u->listen};
-	int argc = 5;
+	char *argv[10] = {"api", "--data-dir", u->data_dir, "--listen", (char *)u->listen, "--event-ttl", u->event_ttl};
+	int argc = 7;
 	if (u->kubeconfig_option != NULL) {
 		argv[argc++] = "--kubeconfig";
 		argv[argc++] = (char *)u->kubeconfig_option;
@@ -374,10 +375,10 @@ static int run_api_only(struct up *u)
 /* The same command again, without --detach, behind us; we leave when it serves. */
 static int run_detached(struct up *u, struct error *err)
 {
-	const char *options[5] = {"--listen", u->listen};
+	const char *options[7] = {"--listen", u->listen, "--event-ttl", u->event_ttl};
 	if (u->kubeconfig_option != NULL) {
-		options[2] = "--kubeconfig";
-		options[3] = u->kubeconfig_option;
+		options[4] = "--kubeconfig";
+		options[5] = u->kubeconfig_option;
 	}
 	CLEANUP(close_fd) int signal_fd = stop_signal_fd();
 	if (signal_fd < 0)
@@ -408,10 +409,12 @@ static int up_run(int argc, char **argv)
 {
 	const char *data_dir = MACHINE_DATA_DIR;
 	struct up u = {.listen = "127.0.0.1:6443", .lock_fd = -1, .listen_fd = -1, .signal_fd = -1};
+	int64_t event_ttl = 3600 * NSEC_PER_SEC;
 	const struct option_spec specs[] = {
 		{"data-dir", OPT_STRING, &data_dir},
 		{"listen", OPT_STRING, &u.listen},
 		{"kubeconfig", OPT_STRING, &u.kubeconfig_option},
+		{"event-ttl", OPT_DURATION, &event_ttl},
 		{"api-only", OPT_FLAG, &u.api_only},
 		{"until-idle", OPT_FLAG, &u.until_idle},
 		{"detach", OPT_FLAG, &u.detach},
@@ -425,6 +428,12 @@ static int up_run(int argc, char **argv)
 		(void)fprintf(stderr, "sluice up: '%s' is one word too many\n", argv[1]);
 		return 2;
 	}
+
+	if (event_ttl <= 0) {
+		(void)fprintf(stderr, "sluice up: --event-ttl: must be positive\n");
+		return 2;
+	}
+	(void)snprintf(u.event_ttl, sizeof u.event_ttl, "%lldms", (long long)(event_ttl / NSEC_PER_MSEC));
 
 	if (u.detach && (u.api_only || u.until_idle)) {
 		(void)fprintf(stderr, "sluice up: --detach goes with neither --api-only nor --until-idle\n");
@@ -469,12 +478,13 @@ const struct command cmd_up = {
 	.summary = "Run the one-machine cluster",
 	.usage =
 		"Usage: sluice up [--data-dir DIR] [--listen ADDR:PORT] [--kubeconfig FILE] [--api-only]\n"
-		"                 [--detach] [--until-idle]\n\n"
+		"                 [--event-ttl TIME] [--detach] [--until-idle]\n\n"
 		"Serves a Kubernetes API on this machine and runs what a cluster runs behind it: workload controllers,\n"
 		"a node agent, the CSI plug-in and the Dataset and Runtime controllers. Needs root.\n\n"
 		"  --data-dir DIR        where everything is kept (default " MACHINE_DATA_DIR ")\n"
 		"  --listen ADDR:PORT    where the API is served (default 127.0.0.1:6443; port 0: any free one)\n"
 		"  --kubeconfig FILE     where the administrator's kubeconfig is written (default DIR/admin.kubeconfig)\n"
+		"  --event-ttl TIME      how long Events are kept, as 90m or 12h (default 1h)\n"
 		"  --api-only            serve the API alone; needs no root\n"
 		"  --detach              return when everything serves; 'sluice status' shows the cluster, 'sluice down' ends it\n"
 		"  --until-idle          end when the last 'sluice run' that joined has left\n\n"

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "local/api_admission.h"
+#include "local/api_convert.h"
 #include "local/api_internal.h"
 #include "json/json.h"
 #include "json/selector.h"
@@ -134,12 +135,7 @@ static int write_marked(struct api_request *r, json_t *obj, int64_t revision)
 {
 	if (r->dry_run)
 		return 0;
-	struct objstore_key key = {r->group, r->plural, r->ns, json_str(obj, "metadata.name", "")};
-	struct error err = {0};
-	int rc = api_store_object(r->server, &key, obj, revision, false, &err);
-	if (rc == -ENOENT || rc == -ESTALE)
-		return -ESTALE;
-	return rc < 0 ? api_fail_internal(r, &err) : 0;
+	return api_store_request(r, json_str(obj, "metadata.name", ""), obj, revision, false);
 }
 
 /** One try: -ESTALE when somebody else was faster. */
@@ -213,6 +209,7 @@ int api_delete(struct api_request *r)
 /* ---- collections ---- */
 
 struct names {
+	const struct api_kind *kind;
 	const struct label_selector *labels;
 	const struct field_selector *fields;
 	json_t *list; /* [[ns, name], ...] */
@@ -226,6 +223,8 @@ static int collect(void *ctx, const struct objstore_item *item)
 		return -EIO;
 	if (n->labels != NULL && !label_selector_matches(n->labels, json_at(obj, "metadata.labels")))
 		return 0;
+	if (api_from_stored(n->kind, obj) < 0)
+		return -ENOMEM;
 	if (n->fields != NULL && !field_selector_matches(n->fields, obj))
 		return 0;
 	return json_array_append_new(n->list, json_pack("[s, s]", item->ns, item->name)) == 0 ? 0 : -ENOMEM;
@@ -264,8 +263,8 @@ int api_delete_collection(struct api_request *r)
 		rc = api_fail_bad(r, "%s", err.msg);
 	JSON_AUTO list = json_array();
 	if (rc == 0) {
-		struct objstore_range range = {.group = r->group, .plural = r->plural, .ns = r->ns};
-		struct names names = {labels, fields, list};
+		struct objstore_range range = {.group = r->kind->stored_group, .plural = r->plural, .ns = r->ns};
+		struct names names = {r->kind, labels, fields, list};
 		if (objstore_list(r->server->store, &range, collect, &names, NULL, NULL, &err) < 0)
 			rc = api_fail_internal(r, &err);
 	}

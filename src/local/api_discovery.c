@@ -63,6 +63,7 @@ static const struct {
 	unsigned verbs;
 } subs[] = {
 	{SUB_BINDING, "binding", "", "v1", "Binding", VERB_CREATE},
+	{SUB_EVICTION, "eviction", "policy", "v1", "Eviction", VERB_CREATE},
 	{SUB_FINALIZE, "finalize", NULL, NULL, NULL, VERB_UPDATE},
 	{SUB_LOG, "log", NULL, NULL, NULL, VERB_GET},
 	{SUB_SCALE, "scale", "autoscaling", "v1", "Scale", VERB_GET | VERB_PATCH | VERB_UPDATE},

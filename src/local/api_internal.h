@@ -30,6 +30,7 @@ struct api_server {
 	struct api_logs *logs;
 	struct api_tokens *tokens;
 	struct api_admission *admission;
+	int64_t event_ttl_ns;
 };
 
 /** Answer one request; @ctx is the server (http_handler). */
@@ -95,6 +96,11 @@ int api_remove_object(struct api_request *r, json_t *old, int64_t revision);
 /** Write @obj as it is for the server itself; @expect as in objstore_write(). Inserts the new resourceVersion. */
 int api_store_object(struct api_server *s, const struct objstore_key *key, json_t *obj, int64_t expect, bool remove,
 		     struct error *err);
+/**
+ * Store @obj as @r's kind has it, in the storage version; it stays in the one asked for. 0, -EEXIST, -ESTALE (gone or changed meanwhile),
+ * API_FAILED.
+ */
+int api_store_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove);
 const char *const *api_ignored_fields(const struct api_request *r);
 
 int api_patch(struct api_request *r);
@@ -112,6 +118,8 @@ int api_log(struct api_request *r);
 /** serviceaccounts/token (api_account.c). */
 int api_token_request(struct api_request *r);
 int api_finalize(struct api_request *r);
+/** pods/eviction (api_eviction.c). */
+int api_eviction(struct api_request *r);
 
 /* Reviews (api_review.c). */
 bool api_is_review(const struct kind *k);
@@ -164,6 +172,8 @@ void api_janitor_stop(struct api_server *s);
 void api_janitor_free(struct api_janitor *j);
 /** Make the namespaces every cluster has, and default ServiceAccounts. */
 int api_bootstrap(struct api_server *s, struct error *err);
+/** Tell the cluster where this server listens: the Service `kubernetes` and its Endpoints (api_self.c). */
+int api_publish_self(struct api_server *s, const char *address, uint16_t port, struct error *err);
 /** Create @obj unless it exists, for the server itself. */
 int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj,
 			struct error *err);

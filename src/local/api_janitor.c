@@ -21,9 +21,8 @@
 #define CRD_PLURAL        "customresourcedefinitions"
 #define CLEANUP_FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
-#define EVENT_TTL_NS (3600 * NSEC_PER_SEC)
-#define IDLE_S       300
-#define RETRY_S      1
+#define IDLE_S  300
+#define RETRY_S 1
 
 struct api_janitor {
 	struct api_server *server;
@@ -205,7 +204,7 @@ int api_bootstrap(struct api_server *s, struct error *err)
 }
 
 /** The last time that an Event was heard of. */
-static bool is_old(const json_t *event, int64_t now)
+static bool is_older(const json_t *event, int64_t than)
 {
 	static const char *const times[] = {"metadata.creationTimestamp", "lastTimestamp", "eventTime",
 					    "series.lastObservedTime"};
@@ -216,24 +215,31 @@ static bool is_old(const json_t *event, int64_t now)
 		if (text != NULL && clock_parse_rfc3339(text, &t) == 0 && t > last)
 			last = t;
 	}
-	return last < now - EVENT_TTL_NS;
+	return last < than;
 }
+
+struct old_events {
+	json_t *list;
+	int64_t than;
+};
 
 static int collect_old(void *ctx, const struct objstore_item *item)
 {
+	struct old_events *old = ctx;
 	JSON_AUTO obj = NULL;
 	if (json_parse(item->data, item->n, &obj, NULL) < 0)
 		return -EIO;
-	if (!is_old(obj, clock_wall_ns()))
+	if (!is_older(obj, old->than))
 		return 0;
-	return json_array_append_new(ctx, json_pack("[s, s]", item->ns, item->name)) == 0 ? 0 : -ENOMEM;
+	return json_array_append_new(old->list, json_pack("[s, s]", item->ns, item->name)) == 0 ? 0 : -ENOMEM;
 }
 
 static int drop_old_events(struct api_server *s, struct error *err)
 {
 	JSON_AUTO list = json_array();
 	struct objstore_range range = {.group = "", .plural = "events"};
-	int rc = objstore_list(s->store, &range, collect_old, list, NULL, NULL, err);
+	struct old_events old = {list, clock_wall_ns() - s->event_ttl_ns};
+	int rc = objstore_list(s->store, &range, collect_old, &old, NULL, NULL, err);
 	size_t i;
 	json_t *entry;
 	json_array_foreach (list, i, entry) {
@@ -245,6 +251,13 @@ static int drop_old_events(struct api_server *s, struct error *err)
 	return rc;
 }
 
+/** Events go a twelfth of their time too late at most, and nothing looks for them more often than each second. */
+static int idle_seconds(const struct api_server *s)
+{
+	int64_t seconds = s->event_ttl_ns / 12 / NSEC_PER_SEC;
+	return seconds < 1 ? 1 : seconds > IDLE_S ? IDLE_S : (int)seconds;
+}
+
 static int keep_order(struct api_janitor *j, struct error *err)
 {
 	int rc = clean_definitions(j->server, err);
@@ -252,7 +265,7 @@ static int keep_order(struct api_janitor *j, struct error *err)
 		rc = keep_accounts(j->server, err);
 	if (rc < 0 || clock_mono_ns() < j->events_at)
 		return rc;
-	j->events_at = clock_mono_ns() + IDLE_S * NSEC_PER_SEC;
+	j->events_at = clock_mono_ns() + idle_seconds(j->server) * NSEC_PER_SEC;
 	return drop_old_events(j->server, err);
 }
 
@@ -279,7 +292,7 @@ static void *janitor_main(void *arg)
 			LOG(NULL, LOG_LVL_WARN, "keeping order failed, trying again", LOG_STR("err", err.msg));
 		pthread_mutex_lock(&j->lock);
 		if (!j->stopping && (rc < 0 || !j->work))
-			wait_locked(j, rc < 0 ? RETRY_S : IDLE_S);
+			wait_locked(j, rc < 0 ? RETRY_S : idle_seconds(j->server));
 	}
 	pthread_mutex_unlock(&j->lock);
 	return NULL;

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "base/strbuf.h"
+#include "local/api_convert.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
 #include "json/json.h"
@@ -16,6 +17,7 @@
 
 #define ANSWER_MAX   (1u << 30)
 #define CONTINUE_MAX 4096
+#define WATCH_MIN_S  300 /* a watch ends after so long at least, and twice that at most */
 
 static void label_selector_free_p(struct label_selector **s)
 {
@@ -39,7 +41,7 @@ int api_load_other(struct api_server *s, const char *group, const char *plural, 
 
 int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret_revision)
 {
-	struct objstore_key key = {r->group, r->plural, r->ns, name};
+	struct objstore_key key = {r->kind->stored_group, r->plural, r->ns, name};
 	CLEANUP(free_p) char *text = NULL;
 	size_t n = 0;
 	struct error err = {0};
@@ -50,12 +52,7 @@ int api_load(struct api_request *r, const char *name, json_t **ret, int64_t *ret
 		rc = json_parse(text, n, ret, &err);
 	if (rc < 0)
 		return api_fail_internal(r, &err);
-	if (!r->kind->one_version) {
-		char version[128];
-		(void)json_object_set_new(*ret, "apiVersion",
-					  json_string(kube_api_version(&r->kind->k->resource, version)));
-	}
-	return 0;
+	return api_from_stored(r->kind, *ret) < 0 ? api_fail_memory(r) : 0;
 }
 
 int api_get(struct api_request *r)
@@ -77,6 +74,10 @@ static const struct {
 	 (const char *const[]){"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
 			       "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
 			       "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type", NULL}},
+	{"events.k8s.io", "events",
+	 (const char *const[]){"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
+			       "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath", "reason",
+			       "reportingController", "source", "type", NULL}},
 	{"", "secrets", (const char *const[]){"type", NULL}},
 	{"", "namespaces", (const char *const[]){"status.phase", NULL}},
 	{"", "nodes", (const char *const[]){"spec.unschedulable", NULL}},
@@ -159,6 +160,8 @@ static int add_tree(struct listing *l, const struct objstore_item *item)
 		return -EIO;
 	if (l->labels != NULL && !label_selector_matches(l->labels, json_at(obj, "metadata.labels")))
 		return 0;
+	if (api_from_stored(r->kind, obj) < 0)
+		return -ENOMEM;
 	if (l->fields != NULL && !field_selector_matches(l->fields, obj))
 		return 0;
 	l->n++;
@@ -167,11 +170,6 @@ static int add_tree(struct listing *l, const struct objstore_item *item)
 	json_t *items = json_object_get(l->out, "items");
 	if (r->form == API_FORM_PARTIAL)
 		return json_array_append_new(items, api_partial_metadata(obj)) == 0 ? 0 : -ENOMEM;
-	if (!r->kind->one_version) {
-		char version[128];
-		(void)json_object_set_new(obj, "apiVersion",
-					  json_string(kube_api_version(&r->kind->k->resource, version)));
-	}
 	return json_array_append(items, obj) == 0 ? 0 : -ENOMEM;
 }
 
@@ -242,15 +240,88 @@ static int parse_revision(struct api_request *r, int64_t *ret)
 	return 0;
 }
 
+/** 422 with one cause, of the options of a list or watch. */
+static int fail_options(struct api_request *r, const char *field, const char *reason, const char *message)
+{
+	json_t *details = json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "group", "meta.k8s.io", "kind", "ListOptions",
+				    "causes", "reason", reason, "message", message, "field", field);
+	return api_fail(r, 422, "Invalid", details, "ListOptions.meta.k8s.io \"\" is invalid: %s: %s", field, message);
+}
+
+static int fail_match(struct api_request *r, const char *why)
+{
+	CLEANUP(free_p) char *text = str_printf("Forbidden: %s", why);
+	return text != NULL ? fail_options(r, "resourceVersionMatch", "FieldValueForbidden", text) : api_fail_memory(r);
+}
+
+static int fail_unknown_match(struct api_request *r, const char *match, const char *known)
+{
+	CLEANUP(free_p) char *text = str_printf("Unsupported value: \"%s\": supported values: %s", match, known);
+	return text != NULL ? fail_options(r, "resourceVersionMatch", "FieldValueNotSupported", text)
+			    : api_fail_memory(r);
+}
+
+static int check_list_options(struct api_request *r)
+{
+	const char *match = api_query(r, "resourceVersionMatch"), *version = api_query(r, "resourceVersion");
+	bool exact = strcmp(match, "Exact") == 0;
+	if (api_query(r, "sendInitialEvents")[0] != '\0')
+		return fail_options(r, "sendInitialEvents", "FieldValueForbidden",
+				    "Forbidden: sendInitialEvents is forbidden for list");
+	if (match[0] == '\0')
+		return 0;
+	if (version[0] == '\0')
+		return fail_match(r, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+	if (api_query(r, "continue")[0] != '\0')
+		return fail_match(r, "resourceVersionMatch is forbidden when continue is provided");
+	if (!exact && strcmp(match, "NotOlderThan") != 0)
+		return fail_unknown_match(r, match, "\"Exact\", \"NotOlderThan\", \"\"");
+	if (exact && strcmp(version, "0") == 0)
+		return fail_match(r, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+	return 0;
+}
+
+static int check_watch_options(struct api_request *r)
+{
+	const char *match = api_query(r, "resourceVersionMatch");
+	bool initial = api_query(r, "sendInitialEvents")[0] != '\0', fresh = strcmp(match, "NotOlderThan") == 0;
+	if (initial && !fresh)
+		return fail_match(r, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+	if (match[0] == '\0')
+		return 0;
+	if (!initial)
+		return fail_match(r,
+				  "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+	if (api_query(r, "continue")[0] != '\0')
+		return fail_match(r, "resourceVersionMatch is forbidden when continue is provided");
+	return 0;
+}
+
+/** A version that the store has not reached yet. */
+static int check_reached(struct api_request *r, int64_t revision)
+{
+	int64_t now = objstore_revision(r->server->store);
+	if (revision <= now)
+		return 0;
+	json_t *details = json_pack("{s:[{s:s, s:s}], s:i}", "causes", "reason", "ResourceVersionTooLarge", "message",
+				    "Too large resource version", "retryAfterSeconds", 1);
+	return api_fail(r, 504, "Timeout", details, "Too large resource version: %lld, current: %lld",
+			(long long)revision, (long long)now);
+}
+
 static int read_range(struct api_request *r, struct objstore_range *range)
 {
-	*range = (struct objstore_range){.group = r->group, .plural = r->plural, .ns = r->ns};
+	*range = (struct objstore_range){.group = r->kind->stored_group, .plural = r->plural, .ns = r->ns};
 	int64_t limit = 0, revision = 0;
 	const char *l = api_query(r, "limit");
 	if (l[0] != '\0' && (str_to_i64(l, &limit) < 0 || limit < 0))
 		return api_fail_bad(r, "limit: Invalid value: \"%s\": must be a number that is not negative", l);
 	range->limit = (size_t)limit;
 	int rc = parse_revision(r, &revision);
+	if (rc == 0)
+		rc = check_list_options(r);
+	if (rc == 0)
+		rc = check_reached(r, revision);
 	if (rc == 0 && strcmp(api_query(r, "resourceVersionMatch"), "Exact") == 0)
 		range->revision = revision;
 	return rc < 0 ? rc : read_continue(r, range);
@@ -258,6 +329,8 @@ static int read_range(struct api_request *r, struct objstore_range *range)
 
 static int fail_list(struct api_request *r, int rc, const struct error *err)
 {
+	if (rc == -EKEYEXPIRED && api_query(r, "continue")[0] == '\0')
+		return api_fail(r, 410, "Expired", NULL, "The resourceVersion for the provided list is too old.");
 	if (rc == -EKEYEXPIRED)
 		return api_fail(r, 410, "Expired", NULL,
 				"The provided continue parameter is too old to display a consistent list result. You "
@@ -348,6 +421,10 @@ static int watch_now(struct api_request *r, struct label_selector **labels, stru
 {
 	struct api_watch_options o = {.bookmarks = api_query_bool(r, "allowWatchBookmarks")};
 	int rc = parse_revision(r, &o.from);
+	if (rc == 0)
+		rc = check_watch_options(r);
+	if (rc == 0)
+		rc = check_reached(r, o.from);
 	if (rc < 0)
 		return rc;
 	bool send_initial = api_query_bool(r, "sendInitialEvents");
@@ -359,7 +436,8 @@ static int watch_now(struct api_request *r, struct label_selector **labels, stru
 		return api_fail_bad(r, "timeoutSeconds: Invalid value: \"%s\": must be a number that is not negative",
 				    t);
 	if (seconds <= 0 || seconds > 24 * 3600)
-		seconds = 1800 + random_below(1800); /* spread, so that clients do not all come back at once */
+		seconds = WATCH_MIN_S +
+			  random_below(WATCH_MIN_S); /* spread, so that clients do not all come back at once */
 	o.timeout_ns = seconds * NSEC_PER_SEC;
 	o.labels = TAKE(*labels);
 	o.fields = TAKE(*fields);

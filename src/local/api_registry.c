@@ -71,8 +71,11 @@ static int add_builtin(struct api_registry *reg, const struct kind *kind)
 	if (k == NULL)
 		return -ENOMEM;
 	k->k = kind;
+	/* Events are the same objects in both of their groups. */
+	bool alias = strcmp(kind->resource.group, "events.k8s.io") == 0;
+	k->stored_group = alias ? "" : kind->resource.group;
 	k->storage_version = kind->resource.version;
-	k->one_version = true;
+	k->one_version = !alias;
 	return add_locked(reg, k);
 }
 
@@ -300,6 +303,7 @@ static int build_kind(const json_t *crd, size_t version_at, const char *storage,
 	k->k = out;
 	k->custom = true;
 	k->one_version = one_version;
+	k->stored_group = out->resource.group;
 	k->storage_version = arena_strdup(&k->arena, storage);
 	if (k->storage_version == NULL)
 		return error_set(err, -ENOMEM, "out of memory");

@@ -20,6 +20,7 @@ struct error;
 struct api_kind {
 	const struct kind *k;
 	bool custom;                 /* from a CustomResourceDefinition */
+	const char *stored_group;    /* group under which its objects are stored; its own but for events.k8s.io */
 	const char *storage_version; /* version that its objects are stored in */
 	bool one_version;            /* stored bytes are what is served */
 	json_t *crd;                 /* the definition; NULL for built-in kinds */

@@ -163,7 +163,7 @@ void api_request_clear(struct api_request *r)
 
 struct objstore_key api_request_key(const struct api_request *r)
 {
-	return (struct objstore_key){r->group, r->plural, r->ns, r->name};
+	return (struct objstore_key){r->kind->stored_group, r->plural, r->ns, r->name};
 }
 
 void api_reply_json(struct api_request *r, int status, const json_t *j)

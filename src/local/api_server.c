@@ -19,6 +19,7 @@
 #define WORKERS          32          /* most of them wait for the disk, together */
 #define STREAM_QUEUE_MAX (64u << 20) /* a watch may begin with everything that exists */
 #define REQUEST_ARENA    (8u << 20)
+#define EVENT_TTL_NS     (3600 * NSEC_PER_SEC)
 
 static int fail_no_resource(struct api_request *r)
 {
@@ -36,6 +37,7 @@ static const struct {
 	{"token", SUB_TOKEN, api_token_request},
 	{"binding", SUB_BINDING, api_binding},
 	{"finalize", SUB_FINALIZE, api_finalize},
+	{"eviction", SUB_EVICTION, api_eviction},
 };
 
 static int run_half(struct api_request *r)
@@ -173,6 +175,7 @@ static int open_store(struct api_server *s, const struct api_server_options *so,
 
 static int make_parts(struct api_server *s, const struct api_server_options *o, struct error *err)
 {
+	s->event_ttl_ns = o->event_ttl_ns > 0 ? o->event_ttl_ns : EVENT_TTL_NS;
 	s->registry = api_registry_new();
 	s->hub = api_hub_new();
 	s->docs = api_docs_new();
@@ -211,6 +214,9 @@ static int listen_here(struct api_server *s, const struct api_server_options *o,
 		.ctx = s,
 	};
 	int rc = http_server_new(&h, &s->http, err);
+	if (rc < 0)
+		return rc;
+	rc = api_publish_self(s, o->address, http_server_port(s->http), err);
 	if (rc < 0)
 		return rc;
 	return api_pki_write_kubeconfig(pki, o->kubeconfig, o->address, http_server_port(s->http), err);

@@ -15,6 +15,7 @@ struct api_server_options {
 	const char *address;    /* "127.0.0.1"; NULL: do not listen; whoever has the internals asks by api_handle() */
 	uint16_t port;          /* 0: any free one */
 	const char *kubeconfig; /* written with the administrator's credentials, mode 0600 */
+	int64_t event_ttl_ns;   /* how long Events are kept; 0: an hour */
 	int64_t history;        /* changes that a watch may ask for again; 0: the store's default */
 };
 

@@ -338,7 +338,7 @@ static const struct api_strategy own[] = {
 };
 
 static const struct api_strategy *const strategies[] = {own, api_workload_strategies, api_job_strategies,
-							api_policy_strategies, api_admission_strategies};
+							api_policy_strategies, api_admission_strategies, api_event_strategies};
 
 static const struct api_strategy *find(const struct api_request *r)
 {

@@ -17,7 +17,7 @@ struct api_strategy {
 	void (*validate)(const json_t *old, const json_t *obj, struct violations *vs);
 };
 extern const struct api_strategy api_workload_strategies[], api_job_strategies[], api_policy_strategies[],
-	api_admission_strategies[];
+	api_admission_strategies[], api_event_strategies[];
 
 /** Before defaults: what of a new object the client may not set, and what the server sets. 0 or API_FAILED. */
 int api_strategy_create(struct api_request *r, json_t *obj);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "local/api_convert.h"
 #include "local/api_internal.h"
 #include "local/api_table.h"
 #include "json/json.h"
@@ -111,13 +112,17 @@ static void watcher_closed(void *ctx)
 	watcher_unref(w);
 }
 
+/** @obj as it is stored. */
 static bool selects(const struct watcher *w, const json_t *obj)
 {
 	if (obj == NULL)
 		return false;
 	if (w->labels != NULL && !label_selector_matches(w->labels, json_at(obj, "metadata.labels")))
 		return false;
-	return w->fields == NULL || field_selector_matches(w->fields, obj);
+	if (w->fields == NULL || w->kind->one_version)
+		return w->fields == NULL || field_selector_matches(w->fields, obj);
+	JSON_AUTO view = json_copy((json_t *)obj);
+	return view != NULL && api_from_stored(w->kind, view) == 0 && field_selector_matches(w->fields, view);
 }
 
 static json_t *parsed(json_t **slot, const char *data, size_t n)
@@ -140,10 +145,13 @@ static int write_line(struct watcher *w, const char *type, const char *text, siz
 	return rc;
 }
 
-/** Send @obj in the watcher's form. */
-static int write_object(struct watcher *w, const char *type, json_t *obj)
+/** Send @stored in the watcher's form. */
+static int write_object(struct watcher *w, const char *type, json_t *stored)
 {
 	JSON_AUTO view = NULL;
+	JSON_AUTO obj = json_copy(stored);
+	if (obj == NULL || api_from_stored(w->kind, obj) < 0)
+		return -ENOMEM;
 	if (w->form == API_FORM_PARTIAL) {
 		view = api_partial_metadata(obj);
 	} else if (w->form == API_FORM_TABLE) {
@@ -152,11 +160,7 @@ static int write_object(struct watcher *w, const char *type, json_t *obj)
 			return -ENOMEM;
 		w->columns_sent = true;
 	} else {
-		view = json_copy(obj);
-		char version[128];
-		if (view != NULL)
-			(void)json_object_set_new(view, "apiVersion",
-						  json_string(kube_api_version(&w->kind->k->resource, version)));
+		view = json_incref(obj);
 	}
 	size_t n = 0;
 	CLEANUP(free_p) char *text = view != NULL ? json_to_text(view, &n) : NULL;
@@ -213,7 +217,7 @@ static void watcher_end(struct watcher *w)
 static bool concerns(const struct watcher *w, const struct objstore_event *e)
 {
 	return strcmp(w->kind->k->resource.plural, e->key.plural) == 0 &&
-	       strcmp(w->kind->k->resource.group, e->key.group) == 0;
+	       strcmp(w->kind->stored_group, e->key.group) == 0;
 }
 
 static int queue_locked(struct watcher *w, struct objstore_event *e)
@@ -331,11 +335,11 @@ static int replay(struct watcher *w, const struct api_watch_options *o, int64_t 
 	const struct kube_resource *res = &w->kind->k->resource;
 	if (!o->initial) {
 		w->after = published > o->from ? published : o->from;
-		return published > o->from ? objstore_history(w->hub->store, res->group, res->plural, o->from,
-							      published, send_past, w, err)
+		return published > o->from ? objstore_history(w->hub->store, w->kind->stored_group, res->plural,
+							      o->from, published, send_past, w, err)
 					   : 0;
 	}
-	struct objstore_range range = {.group = res->group, .plural = res->plural, .ns = w->ns};
+	struct objstore_range range = {.group = w->kind->stored_group, .plural = res->plural, .ns = w->ns};
 	int rc = objstore_list(w->hub->store, &range, send_initial, w, &w->after, NULL, err);
 	if (rc == 0 && o->initial_bookmark)
 		rc = send_bookmark(w, w->after, true);

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "local/api_admission.h"
+#include "local/api_convert.h"
 #include "local/api_internal.h"
 #include "local/api_strategy.h"
 #include "json/apply.h"
@@ -101,20 +102,15 @@ int api_store_object(struct api_server *s, const struct objstore_key *key, json_
 	return rc < 0 ? rc : api_set_revision(obj, revision);
 }
 
-/** Store in the storage version, leave @obj in the one that was asked for. */
-static int objstore_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove)
+int api_store_request(struct api_request *r, const char *name, json_t *obj, int64_t expect, bool remove)
 {
-	struct objstore_key key = {r->group, r->plural, r->ns, name};
-	struct kube_resource stored = r->kind->k->resource;
-	stored.version = r->kind->storage_version;
-	char version[128];
+	struct objstore_key key = {r->kind->stored_group, r->plural, r->ns, name};
 	struct error err = {0};
-	if (!r->kind->one_version)
-		(void)json_object_set_new(obj, "apiVersion", json_string(kube_api_version(&stored, version)));
+	if (api_to_stored(r->kind, obj) < 0)
+		return api_fail_memory(r);
 	int rc = api_store_object(r->server, &key, obj, expect, remove, &err);
-	if (!r->kind->one_version)
-		(void)json_object_set_new(obj, "apiVersion",
-					  json_string(kube_api_version(&r->kind->k->resource, version)));
+	if (api_from_stored(r->kind, obj) < 0)
+		return api_fail_memory(r);
 	if (rc == -EEXIST)
 		return -EEXIST;
 	if (rc == -ENOENT || rc == -ESTALE)
@@ -362,9 +358,11 @@ int api_create_object(struct api_request *r, json_t *given, bool managed, json_t
 	name = json_str(obj, "metadata.name", "");
 	if (r->dry_run) {
 		JSON_AUTO there = NULL;
-		rc = api_load_other(r->server, r->group, r->plural, r->ns, name, &there, NULL) == 0 ? -EEXIST : 0;
+		rc = api_load_other(r->server, r->kind->stored_group, r->plural, r->ns, name, &there, NULL) == 0
+			     ? -EEXIST
+			     : 0;
 	} else {
-		rc = objstore_request(r, name, obj, 0, false);
+		rc = api_store_request(r, name, obj, 0, false);
 	}
 	if (rc == -EEXIST)
 		return api_fail_exists(r, name);
@@ -594,7 +592,7 @@ int api_replace_object(struct api_request *r, const json_t *old, int64_t revisio
 		return *ret != NULL ? 0 : api_fail_memory(r);
 	}
 	if (!r->dry_run) {
-		rc = objstore_request(r, r->name, obj, revision, deletion_complete(r, obj));
+		rc = api_store_request(r, r->name, obj, revision, deletion_complete(r, obj));
 		if (rc < 0)
 			return rc;
 	}
@@ -604,7 +602,7 @@ int api_replace_object(struct api_request *r, const json_t *old, int64_t revisio
 
 int api_remove_object(struct api_request *r, json_t *old, int64_t revision)
 {
-	return r->dry_run ? 0 : objstore_request(r, json_str(old, "metadata.name", ""), old, revision, true);
+	return r->dry_run ? 0 : api_store_request(r, json_str(old, "metadata.name", ""), old, revision, true);
 }
 
 int api_update(struct api_request *r)

@@ -253,7 +253,7 @@ const struct column endpoints_columns[] = {
 	COLUMN_END,
 };
 
-/* Event */
+/* Event, in the form of either group */
 
 static const char *first_set(const json_t *obj, const char *const *paths)
 {
@@ -267,13 +267,14 @@ static const char *first_set(const json_t *obj, const char *const *paths)
 
 static json_t *event_first_seen(const json_t *obj, int64_t now)
 {
-	return cell_since(first_set(obj, (const char *const[]){"firstTimestamp", "eventTime", NULL}), now);
+	return cell_since(first_set(obj, (const char *const[]){"firstTimestamp", "deprecatedFirstTimestamp", "eventTime", NULL}), now);
 }
 
 static json_t *event_last_seen(const json_t *obj, int64_t now)
 {
-	return cell_since(first_set(obj, (const char *const[]){"series.lastObservedTime", "lastTimestamp", "eventTime",
-							       "firstTimestamp", NULL}),
+	return cell_since(first_set(obj, (const char *const[]){"series.lastObservedTime", "lastTimestamp",
+							       "deprecatedLastTimestamp", "eventTime", "firstTimestamp",
+							       "deprecatedFirstTimestamp", NULL}),
 			  now);
 }
 
@@ -289,10 +290,17 @@ static json_t *event_reason(const json_t *obj, int64_t now)
 	return cell_string(obj, "reason", "");
 }
 
+static const json_t *event_about(const json_t *obj)
+{
+	const json_t *about = json_object_get(obj, "involvedObject");
+	return about != NULL ? about : json_object_get(obj, "regarding");
+}
+
 static json_t *event_object(const json_t *obj, int64_t now)
 {
 	(void)now;
-	const char *kind = json_str(obj, "involvedObject.kind", ""), *name = json_str(obj, "involvedObject.name", "");
+	const json_t *about = event_about(obj);
+	const char *kind = json_str(about, "kind", ""), *name = json_str(about, "name", "");
 	struct strbuf b = STRBUF_INIT(CELL_MAX);
 	for (const char *p = kind; *p != '\0'; p++)
 		strbuf_addc(&b, (char)tolower((unsigned char)*p));
@@ -303,21 +311,23 @@ static json_t *event_object(const json_t *obj, int64_t now)
 static json_t *event_subobject(const json_t *obj, int64_t now)
 {
 	(void)now;
-	return cell_string(obj, "involvedObject.fieldPath", "");
+	return cell_string(event_about(obj), "fieldPath", "");
 }
 
 static json_t *event_source(const json_t *obj, int64_t now)
 {
 	(void)now;
-	const char *who = first_set(obj, (const char *const[]){"source.component", "reportingComponent", NULL});
-	const char *where = first_set(obj, (const char *const[]){"source.host", "reportingInstance", NULL});
+	const char *who = first_set(obj, (const char *const[]){"source.component", "deprecatedSource.component",
+								"reportingComponent", "reportingController", NULL});
+	const char *where = first_set(obj, (const char *const[]){"source.host", "deprecatedSource.host",
+								  "reportingInstance", NULL});
 	return json_sprintf("%s%s%s", who == NULL ? "" : who, where == NULL ? "" : ", ", where == NULL ? "" : where);
 }
 
 static json_t *event_message(const json_t *obj, int64_t now)
 {
 	(void)now;
-	const char *text = json_str(obj, "message", "");
+	const char *text = json_str(obj, "message", json_str(obj, "note", ""));
 	size_t n = strlen(text);
 	while (n > 0 && isspace((unsigned char)text[n - 1]))
 		n--;
@@ -328,7 +338,7 @@ static json_t *event_count(const json_t *obj, int64_t now)
 {
 	(void)now;
 	const json_t *series = json_at(obj, "series");
-	const int64_t n = series != NULL ? json_int(series, "count", 1) : json_int(obj, "count", 1);
+	const int64_t n = series != NULL ? json_int(series, "count", 1) : json_int(obj, "count", json_int(obj, "deprecatedCount", 1));
 	return json_sprintf("%lld", (long long)(n > 0 ? n : 1));
 }
 

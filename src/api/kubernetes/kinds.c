@@ -16,7 +16,7 @@ KIND(namespace_kind, "", "Namespace", "namespaces", false, "namespace", core_v1_
 KIND(node_kind, "", "Node", "nodes", false, "node", core_v1_node, .short_names = NAMES("no"),
      .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = node_columns, .doc = "A machine that runs pods.");
 KIND(pod_kind, "", "Pod", "pods", true, "pod", core_v1_pod, .short_names = NAMES("po"), .categories = NAMES("all"),
-     .subresources = SUB_STATUS | SUB_LOG | SUB_BINDING, .verbs = VERBS_ALL, .columns = pod_columns,
+     .subresources = SUB_STATUS | SUB_LOG | SUB_BINDING | SUB_EVICTION, .verbs = VERBS_ALL, .columns = pod_columns,
      .doc = "Containers that run together on one node.");
 KIND(config_map_kind, "", "ConfigMap", "configmaps", true, "configmap", core_v1_config_map, .short_names = NAMES("cm"),
      .verbs = VERBS_ALL, .columns = config_map_columns, .doc = "Settings for programs, as keys and values.");
@@ -32,6 +32,8 @@ KIND(endpoints_kind, "", "Endpoints", "endpoints", true, "endpoints", core_v1_en
      .verbs = VERBS_ALL, .columns = endpoints_columns, .doc = "The addresses behind a Service.");
 KIND(event_kind, "", "Event", "events", true, "event", core_v1_event, .short_names = NAMES("ev"), .verbs = VERBS_ALL,
      .columns = event_columns, .doc = "Something that happened to an object.");
+KIND(events_event_kind, "events.k8s.io", "Event", "events", true, "event", events_v1_event, .short_names = NAMES("ev"),
+     .verbs = VERBS_ALL, .columns = event_columns, .doc = "Something that happened to an object.");
 KIND(persistent_volume_kind, "", "PersistentVolume", "persistentvolumes", false, "persistentvolume",
      core_v1_persistent_volume, .short_names = NAMES("pv"), .subresources = SUB_STATUS, .verbs = VERBS_ALL,
      .columns = persistent_volume_columns, .doc = "Storage that the cluster has.");
@@ -168,6 +170,7 @@ const struct kind *const kubernetes_kinds[] = {
 	&role_binding_kind,
 	&pod_disruption_budget_kind,
 	&priority_class_kind,
+	&events_event_kind,
 	&mutating_webhook_configuration_kind,
 	&validating_webhook_configuration_kind,
 	&self_subject_access_review_kind,

@@ -1,4 +1,4 @@
-/* PodDisruptionBudget and PriorityClass. */
+/* PodDisruptionBudget, Eviction and PriorityClass. */
 #include "api/kubernetes/table.h"
 
 /* One field a line. */
@@ -35,6 +35,14 @@ static const struct field policy_v1_pod_disruption_budget_status_fields[] = {
 	FIELD_END,
 };
 TYPE(policy_v1_pod_disruption_budget_status, "policy.v1.PodDisruptionBudgetStatus");
+
+static const struct field policy_v1_eviction_fields[] = {
+	TYPE_META,
+	OBJ("metadata", 1, object_meta_schema, DOC("The pod that is to go.")),
+	OBJ("deleteOptions", 2, meta_v1_delete_options, DOC("How it is deleted.")),
+	FIELD_END,
+};
+TYPE(policy_v1_eviction, "policy.v1.Eviction", .doc = "Asks that a pod goes, if its disruption budget allows that.");
 
 static const struct field scheduling_v1_priority_class_fields[] = {
 	TYPE_META,
