@@ -23,6 +23,7 @@
 #define WORKERS_DEFAULT 2
 #define WORKERS_MAX     64
 #define KEY_MAX         576
+#define NO_MEMORY_TRIES 100
 
 /* Where keys come from; the context of one informer handler. */
 struct source {
@@ -138,15 +139,24 @@ int controller_new(struct manager *m, const struct controller_options *o, struct
 
 /* --- events become keys --- */
 
+/* A key must not get lost: there may be no other change for long. Without memory, others are given time to free some. */
+static void add_key(struct controller *c, const char *key, int64_t delay_ns)
+{
+	int rc = -ENOMEM;
+	for (int i = 0; i < NO_MEMORY_TRIES && (rc = workqueue_add_after(c->queue, key, delay_ns)) == -ENOMEM; i++)
+		(void)nanosleep(&(struct timespec){.tv_nsec = 10 * NSEC_PER_MSEC},
+				NULL); /* woken early: tries earlier */
+	if (rc == -ENOMEM)
+		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory",
+		    LOG_STR("controller", c->name), LOG_STR("key", key));
+}
+
 void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns)
 {
 	char key[KEY_MAX];
 	if (snprintf(key, sizeof key, "%s/%s", ns != NULL ? ns : "", name) >= (int)sizeof key)
 		return; /* longer than any server allows: such an object cannot exist */
-	int rc = workqueue_add_after(c->queue, key, delay_ns);
-	if (rc == -ENOMEM)
-		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory",
-		    LOG_STR("controller", c->name), LOG_STR("key", key));
+	add_key(c, key, delay_ns);
 }
 
 void controller_enqueue(struct controller *c, const char *ns, const char *name)
@@ -245,13 +255,13 @@ static void finish(struct controller *c, const char *key, int rc, const struct r
 		LOG(log, quiet ? LOG_LVL_DEBUG : LOG_LVL_ERROR, "reconcile failed, trying again",
 		    LOG_STR("controller", c->name), LOG_STR("key", key), LOG_STR("err", err->msg),
 		    LOG_DUR("duration", took_ns));
-		(void)workqueue_add_rate_limited(c->queue,
-						 key); /* fails only at the end or on no memory: a change comes again */
+		if (workqueue_add_rate_limited(c->queue, key) == -ENOMEM)
+			add_key(c, key, 0);
 		return;
 	}
 	workqueue_forget(c->queue, key);
 	if (res->requeue_after_ns > 0)
-		(void)workqueue_add_after(c->queue, key, res->requeue_after_ns); /* as above */
+		add_key(c, key, res->requeue_after_ns);
 }
 
 static void work_on(struct controller *c, char *key)

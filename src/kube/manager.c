@@ -327,6 +327,7 @@ static bool on_lost(void *ctx)
 	if (!wanted) {
 		error_set(&err, -ECANCELED, "lease %s/%s was lost: another process may lead", m->o.election.ns,
 			  m->o.election.name);
+		LOG(m->log, LOG_LVL_ERROR, "this process leads no more", LOG_STR("err", err.msg));
 		give_up(m, &err);
 	}
 	end_work(m);

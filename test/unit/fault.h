@@ -1,6 +1,7 @@
 /*
  * Fails the Nth allocation: FAULT_LOOP runs its body with allocation 1, 2, 3 ... failing until one run meets no failure. The body
- * must leave nothing behind (the sanitizers look) and see -ENOMEM or NULL where memory ran out. One thread only.
+ * must leave nothing behind (the sanitizers look) and see -ENOMEM or NULL where memory ran out. Allocations of all threads count, except
+ * of those that set fault_exempt; after fault_only_this_thread() those of the calling one alone.
  *
  *	FAULT_LOOP {
  *		char *text = thing_to_text(thing);
@@ -14,15 +15,20 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static long fault_left = -1; /* allocations until the failure; negative: none is planned */
-static bool fault_happened;
+static atomic_long fault_left = -1; /* allocations until the failure; negative: none is planned */
+static atomic_bool fault_happened;
+static _Thread_local bool fault_exempt;
+static atomic_bool fault_one_thread;
+static pthread_t fault_thread; /* the one, when there is only one */
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -39,10 +45,20 @@ int __wrap_vasprintf(char **ret, const char *fmt, va_list ap);
 
 static inline bool fault_now(void)
 {
-	if (fault_left < 0 || fault_left-- > 0)
+	if (fault_exempt || atomic_load(&fault_left) < 0)
 		return false;
-	fault_happened = true;
+	if (atomic_load(&fault_one_thread) && !pthread_equal(pthread_self(), fault_thread))
+		return false;
+	if (atomic_fetch_sub(&fault_left, 1) != 0)
+		return false; /* a second thread that comes in between makes it negative: that is no plan either */
+	atomic_store(&fault_happened, true);
 	return true;
+}
+
+static inline void fault_only_this_thread(void)
+{
+	fault_thread = pthread_self();
+	atomic_store(&fault_one_thread, true);
 }
 
 void *__wrap_malloc(size_t n)
@@ -77,7 +93,7 @@ int __wrap_vasprintf(char **ret, const char *fmt, va_list ap)
 
 static inline bool fault_hit(void)
 {
-	return fault_happened;
+	return atomic_load(&fault_happened);
 }
 
 #ifdef JANSSON_H /* included before this file */
@@ -90,11 +106,11 @@ static inline void fault_hook_jansson(void)
 
 static inline bool fault_step(long n)
 {
-	const bool go_on = n == 0 || fault_happened;
-	fault_happened = false;
-	fault_left = go_on ? n : -1;
+	const bool go_on = n == 0 || atomic_load(&fault_happened);
+	atomic_store(&fault_happened, false);
+	atomic_store(&fault_left, go_on ? n : -1);
 	return go_on;
 }
 
 #define FAULT_LOOP for (long fault_n_ = 0; fault_step(fault_n_); fault_n_++)
-#define FAULT_END  (void)(fault_left = -1)
+#define FAULT_END  atomic_store(&fault_left, -1)

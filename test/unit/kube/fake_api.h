@@ -21,7 +21,12 @@
 #include "kube/client.h"
 #include "kube/config.h"
 
-#define FAKE_MAX 256
+#define FAKE_MAX 4096
+
+/* What each of the server's threads does first. */
+#ifndef FAKE_THREAD_BEGIN
+#define FAKE_THREAD_BEGIN (void)0
+#endif
 
 struct fake_api;
 
@@ -118,6 +123,7 @@ struct fake_job {
 
 static inline void *fake_serve(void *arg)
 {
+	FAKE_THREAD_BEGIN;
 	struct fake_job *job = arg;
 	struct fake_request *q = &job->q;
 	char *buf = calloc(1, 1 << 16);
@@ -155,6 +161,7 @@ static inline void *fake_serve(void *arg)
 
 static inline void *fake_accept(void *arg)
 {
+	FAKE_THREAD_BEGIN;
 	struct fake_api *f = arg;
 	while (!atomic_load(&f->stop)) {
 		struct pollfd p = {.fd = f->listen_fd, .events = POLLIN};
