@@ -123,6 +123,60 @@ static bool type_holds(const struct schema *s, const json_t *value)
 	return false;
 }
 
+/* The path as Go's decoder says it: fields alone, joined by dots. */
+static size_t go_path(const struct at *at, char *out, size_t size)
+{
+	if (at == NULL)
+		return 0;
+	size_t n = go_path(at->up, out, size);
+	if (at->of != NULL && n < size)
+		n += (size_t)snprintf(out + n, size - n, "%s%s", n > 0 ? "." : "", at->name);
+	return n;
+}
+
+/* "core.v1.Container" is v1.Container in Go, and Container where the type's own name is asked for. */
+static const char *after_dots(const char *name, int keep)
+{
+	const char *at = name + strlen(name);
+	while (at > name && (at[-1] != '.' || keep-- > 0))
+		at--;
+	return at;
+}
+
+static void go_type(const struct schema *s, char *out, size_t size)
+{
+	static const char *const plain[] = {
+		[SCHEMA_ANY] = "interface {}", [SCHEMA_STRING] = "string", [SCHEMA_BOOL] = "bool",
+		[SCHEMA_INT32] = "int32",      [SCHEMA_INT64] = "int64",   [SCHEMA_DOUBLE] = "float64",
+		[SCHEMA_BYTES] = "[]uint8",    [SCHEMA_LIST] = "[]",       [SCHEMA_MAP] = "map[string]"};
+	const bool inner = s->type == SCHEMA_LIST || s->type == SCHEMA_MAP;
+	const char *own = s->type < ARRAY_LEN(plain) ? plain[s->type] : NULL;
+	if (own == NULL)
+		own = s->name != NULL ? after_dots(s->name, 1) : schema_type_name(s);
+	const size_t n = (size_t)snprintf(out, size, "%s", own);
+	if (inner && s->items != NULL && n < size)
+		go_type(s->items, out + n, size - n);
+}
+
+static void fail_native_type(struct check *c, const struct schema *s, const json_t *value, const struct at *at)
+{
+	char path[1024], type[256];
+	const struct at *in = at;
+	while (in != NULL && in->of == NULL)
+		in = in->up;
+	const char *of = in == NULL || in->of->name == NULL ? "" : after_dots(in->of->name, 0);
+	path[0] = '\0';
+	(void)go_path(at, path, sizeof path);
+	go_type(s, type, sizeof type);
+	const char *got = json_is_integer(value) ? "number" : json_is_boolean(value) ? "bool" : json_type_name(value);
+	if (of[0] == '\0')
+		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot unmarshal %s into Go value of type %s", got,
+			   type);
+	else
+		check_fail(c, at, "FieldValueTypeInvalid",
+			   "json: cannot unmarshal %s into Go struct field %s.%s of type %s", got, of, path, type);
+}
+
 static void fail_type(struct check *c, const struct schema *s, const json_t *value, const struct at *at)
 {
 	char path[1024], text[256];
@@ -138,8 +192,7 @@ static void fail_type(struct check *c, const struct schema *s, const json_t *val
 		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot read %s as %s for field %s",
 			   value_text(value, text, sizeof text), schema_type_name(s), path);
 	else if (c->native)
-		check_fail(c, at, "FieldValueTypeInvalid", "json: cannot unmarshal %s into field %s of type %s", got,
-			   path, schema_type_name(s));
+		fail_native_type(c, s, value, at);
 	else if (right_json)
 		check_fail(c, at, "FieldValueInvalid", "Invalid value: %s: %s in body must be of type %s: %s",
 			   value_text(value, text, sizeof text), path, schema_type_name(s),
@@ -192,7 +245,7 @@ static void check_names_differ(struct check *c, const struct field *f, const jso
 static void validate_member(struct check *c, const struct schema *s, const struct field *f, const json_t *object,
 			    const struct at *up)
 {
-	const struct at at = {.up = up, .name = f->name};
+	const struct at at = {.up = up, .name = f->name, .of = s};
 	const json_t *value = json_object_get(object, f->name);
 	const bool native = schema_is_native(s);
 	if (value == NULL || (json_is_null(value) && (native || f->nullable))) {

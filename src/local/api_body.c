@@ -43,12 +43,18 @@ static int fail_media_type(struct api_request *r)
 			" application/vnd.kubernetes.protobuf");
 }
 
+/* What Go says of a text that ends too early. */
+static const char *json_words(const struct error *err)
+{
+	return strstr(err->msg, "end of file") != NULL ? "unexpected end of JSON input" : err->msg;
+}
+
 static int fail_malformed(struct api_request *r, const struct kind *kind, const struct error *err)
 {
 	return api_fail_bad(r,
 			    "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json "
 			    "parse error: %s (%.64s)",
-			    kind->resource.kind, err->msg, r->http->body);
+			    kind->resource.kind, json_words(err), r->http->body);
 }
 
 /** What fieldValidation=Strict gathers and Warn tells one by one. */
@@ -81,10 +87,9 @@ static int report_end(struct report *rep)
 	const struct kube_resource *res = &r->kind->k->resource;
 	int rc = 0;
 	if (r->validation == API_VALIDATE_STRICT && rep->n > 0) {
-		char version[128];
 		const char *text = rep->all.p != NULL ? rep->all.p : "";
 		rc = api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-				  res->kind, kube_api_version(res, version), res->kind, text);
+				  res->kind, res->version, res->kind, text);
 	}
 	strbuf_clear(&rep->all);
 	return rc;
@@ -144,6 +149,46 @@ static int parse_protobuf(struct api_request *r, const struct schema *schema, co
 	return 0;
 }
 
+static bool is_builtin(const char *group, const char *version, const char *kind)
+{
+	for (const struct kind *const *k = kubernetes_kinds; *k != NULL; k++)
+		if (strcmp((*k)->resource.kind, kind) == 0 && strcmp((*k)->resource.group, group) == 0 &&
+		    strcmp((*k)->resource.version, version) == 0)
+			return true;
+	return false;
+}
+
+/** A body of another kind or version than the request's: of a custom resource a field is wrong, of a built-in one it cannot be converted. */
+static int fail_other_kind(struct api_request *r, const struct kind *kind, const char *has_kind,
+			   const char *has_version, const char *name)
+{
+	const struct kube_resource *res = &kind->resource;
+	char version[128];
+	(void)kube_api_version(res, version);
+	if (r->kind != NULL && r->kind->custom) {
+		if (strcmp(has_version, version) != 0)
+			return api_fail_bad(
+				r, "the API version in the data (%s) does not match the expected API version (%s)",
+				has_version, version);
+		return api_fail_one(r, has_kind, res->group, name, "kind", "FieldValueInvalid",
+				    "Invalid value: \"%s\": must be %s", has_kind, res->kind);
+	}
+	const char *slash = strchr(has_version, '/'), *v = slash != NULL ? slash + 1 : has_version;
+	CLEANUP(free_p) char *group = strndup(has_version, slash != NULL ? (size_t)(slash - has_version) : 0);
+	if (group == NULL)
+		return api_fail_memory(r);
+	if (is_builtin(group, v, has_kind))
+		return api_fail_bad(r,
+				    "%s in version \"%s\" cannot be handled as a %s: converting (%s.%s) to (%s.%s): "
+				    "unknown conversion",
+				    has_kind, v, res->kind, v, has_kind, res->group[0] != '\0' ? res->group : "core",
+				    res->kind);
+	return api_fail_bad(r,
+			    "%s in version \"%s\" cannot be handled as a %s: no kind \"%s\" is registered for version "
+			    "\"%s\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+			    has_kind, res->version, res->kind, has_kind, has_version);
+}
+
 /** Absent apiVersion and kind are the request's; others are refused. */
 static int check_kind(struct api_request *r, const struct kind *kind, json_t *obj)
 {
@@ -154,15 +199,12 @@ static int check_kind(struct api_request *r, const struct kind *kind, json_t *ob
 		return api_fail_bad(r, "the object provided is unrecognized (must be of type %s): it is no JSON object",
 				    res->kind);
 	const char *has_kind = json_str(obj, "kind", ""), *has_version = json_str(obj, "apiVersion", "");
-	if (has_kind[0] != '\0' && strcmp(has_kind, res->kind) != 0)
-		return api_fail_bad(r,
-				    "%s in version \"%s\" cannot be handled as a %s: converting (%s.%s) to (%s.%s): "
-				    "unknown conversion",
-				    has_kind, has_version, res->kind, has_version, has_kind,
-				    res->group[0] != '\0' ? res->group : "core", res->kind);
-	if (has_version[0] != '\0' && strcmp(has_version, version) != 0)
-		return api_fail_bad(r, "the API version in the data (%s) does not match the expected API version (%s)",
-				    has_version, version);
+	const bool other = (has_kind[0] != '\0' && strcmp(has_kind, res->kind) != 0) ||
+			   (has_version[0] != '\0' && strcmp(has_version, version) != 0);
+	if (other)
+		return fail_other_kind(r, kind, has_kind[0] != '\0' ? has_kind : res->kind,
+				       has_version[0] != '\0' ? has_version : version,
+				       json_str(obj, "metadata.name", ""));
 	int rc = json_object_set_new(obj, "kind", json_string(res->kind));
 	if (rc == 0)
 		rc = json_object_set_new(obj, "apiVersion", json_string(version));
@@ -214,7 +256,7 @@ int api_body_parse(struct api_request *r, bool yaml, json_t **ret)
 		return rc;
 	rc = yaml ? parse_yaml(r->http->body, r->http->body_n, ret, &err)
 		  : json_parse(r->http->body, r->http->body_n, ret, &err);
-	return rc == 0 ? 0 : api_fail_bad(r, "error decoding patch: %s", err.msg);
+	return rc == 0 ? 0 : api_fail_bad(r, "error decoding patch: %s", json_words(&err));
 }
 
 /** Members of the query that a body of DeleteOptions may say too. */

@@ -24,20 +24,23 @@ static int check_preconditions(struct api_request *r, const json_t *obj, const j
 	const char *uid = json_str(options, "preconditions.uid", ""), *has_uid = json_str(obj, "metadata.uid", "");
 	const char *rv = json_str(options, "preconditions.resourceVersion", ""),
 		   *has_rv = json_str(obj, "metadata.resourceVersion", "");
+	const bool other_uid = uid[0] != '\0' && strcmp(uid, has_uid) != 0;
+	if (!other_uid && (rv[0] == '\0' || strcmp(rv, has_rv) == 0))
+		return 0;
 	const char *kind = r->kind->k->resource.kind;
-	if (uid[0] != '\0' && strcmp(uid, has_uid) != 0)
-		return api_fail(r, 409, "Conflict", json_pack("{s:s, s:s}", "name", name, "kind", kind),
-				"Operation cannot be fulfilled on %s \"%s\": the UID in the precondition (%s) does not "
-				"match the UID in record (%s)."
-				" The object might have been deleted and then recreated",
-				kind, name, uid, has_uid);
-	if (rv[0] != '\0' && strcmp(rv, has_rv) != 0)
-		return api_fail(r, 409, "Conflict", json_pack("{s:s, s:s}", "name", name, "kind", kind),
-				"Operation cannot be fulfilled on %s \"%s\": the ResourceVersion in the precondition "
-				"(%s) does not match the"
-				" ResourceVersion in record (%s). The object might have been modified",
-				kind, name, rv, has_rv);
-	return 0;
+	json_t *details = api_details(r, name);
+	(void)json_object_set_new(details, "kind", json_string(kind));
+	if (other_uid)
+		return api_fail(
+			r, 409, "Conflict", details,
+			"Operation cannot be fulfilled on %s%s%s \"%s\": the UID in the precondition (%s) does not "
+			"match the UID in record (%s). The object might have been deleted and then recreated",
+			kind, r->group[0] != '\0' ? "." : "", r->group, name, uid, has_uid);
+	return api_fail(
+		r, 409, "Conflict", details,
+		"Operation cannot be fulfilled on %s%s%s \"%s\": the ResourceVersion in the precondition (%s) does not "
+		"match the ResourceVersion in record (%s). The object might have been modified",
+		kind, r->group[0] != '\0' ? "." : "", r->group, name, rv, has_rv);
 }
 
 /** The namespaces that every cluster has stay. */
@@ -82,16 +85,17 @@ static int set_propagation(struct api_request *r, json_t *obj, const json_t *opt
 	if (policy[0] == '\0' && orphan == NULL)
 		return 0;
 	if (policy[0] != '\0' && orphan != NULL)
-		return api_fail_bad(r, "propagationPolicy and orphanDependents may not both be given");
+		return api_fail_option(
+			r, "propagationPolicy", "FieldValueInvalid",
+			"Invalid value: \"%s\": orphanDependents and deletionPropagation cannot be both set", policy);
 	if (policy[0] == '\0')
 		policy = json_is_true(orphan) ? "Orphan" : "Background";
 	bool is_orphan = strcmp(policy, "Orphan") == 0, foreground = strcmp(policy, "Foreground") == 0;
 	if (!is_orphan && !foreground && strcmp(policy, "Background") != 0)
-		return api_fail(r, 422, "Invalid", NULL,
-				"DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: "
-				"\"%s\": supported values: \"Foreground\","
-				" \"Background\", \"Orphan\", \"nil\"",
-				policy);
+		return api_fail_option(r, "propagationPolicy", "FieldValueNotSupported",
+				       "Unsupported value: \"%s\": supported values: \"Foreground\", \"Background\", "
+				       "\"Orphan\", \"nil\"",
+				       policy);
 	if (set_finalizer(obj, "orphan", is_orphan) < 0 || set_finalizer(obj, "foregroundDeletion", foreground) < 0)
 		return api_fail_memory(r);
 	return 0;
@@ -212,7 +216,7 @@ struct names {
 	const struct api_kind *kind;
 	const struct label_selector *labels;
 	const struct field_selector *fields;
-	json_t *list; /* [[ns, name], ...] */
+	json_t *list; /* the objects as they are */
 };
 
 static int collect(void *ctx, const struct objstore_item *item)
@@ -227,7 +231,7 @@ static int collect(void *ctx, const struct objstore_item *item)
 		return -ENOMEM;
 	if (n->fields != NULL && !field_selector_matches(n->fields, obj))
 		return 0;
-	return json_array_append_new(n->list, json_pack("[s, s]", item->ns, item->name)) == 0 ? 0 : -ENOMEM;
+	return json_array_append(n->list, obj) == 0 ? 0 : -ENOMEM;
 }
 
 static int delete_each(struct api_request *r, const json_t *list, const json_t *options)
@@ -238,8 +242,8 @@ static int delete_each(struct api_request *r, const json_t *list, const json_t *
 	int rc = 0;
 	json_array_foreach (list, i, entry) {
 		JSON_AUTO obj = NULL;
-		r->ns = json_string_value(json_array_get(entry, 0));
-		rc = api_delete_object(r, json_string_value(json_array_get(entry, 1)), options, &obj);
+		r->ns = json_str(entry, "metadata.namespace", "");
+		rc = api_delete_object(r, json_str(entry, "metadata.name", ""), options, &obj);
 		if (rc == API_FAILED && r->status == 404)
 			rc = 0; /* somebody else removed it */
 		if (rc < 0)
@@ -274,8 +278,10 @@ int api_delete_collection(struct api_request *r)
 		rc = delete_each(r, list, options);
 	if (rc < 0)
 		return rc;
-	JSON_AUTO status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1", "metadata",
-				     "status", "Success", "details", api_details(r, ""));
-	api_reply_json(r, 200, status);
+	const struct kube_resource *res = &r->kind->k->resource;
+	char version[128];
+	JSON_AUTO answer = json_pack("{s:s, s:s, s:{s:s}, s:O}", "kind", r->kind->k->list_kind, "apiVersion",
+				     kube_api_version(res, version), "metadata", "resourceVersion", "", "items", list);
+	api_reply_json(r, 200, answer);
 	return 0;
 }

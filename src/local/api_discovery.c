@@ -249,7 +249,7 @@ static int reply_new(struct api_request *r, json_t *j)
 {
 	JSON_AUTO doc = j;
 	if (doc == NULL)
-		return api_fail(r, 404, "NotFound", json_object(), "the server could not find the requested resource");
+		return api_reply_no_path(r);
 	api_reply_json(r, 200, doc);
 	return 0;
 }

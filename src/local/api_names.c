@@ -63,47 +63,59 @@ bool api_name_label_value(const char *s)
 	return n == 0 || (n <= 63 && framed(s, n, LOWER UPPER DIGITS, LOWER UPPER DIGITS "-_."));
 }
 
-static bool qualified(const char *s, bool any_case)
+#define SUBDOMAIN_TEXT                                                                                                   \
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start " \
+	"and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "                      \
+	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+#define QUALIFIED_TEXT                                                                                                 \
+	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "       \
+	"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                        \
+	"'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+
+static const char *prefix_fault(const char *s, size_t n, bool any_case)
+{
+	char prefix[254];
+	if (n == 0)
+		return "prefix part must be non-empty";
+	if (n >= sizeof prefix)
+		return "prefix part must be no more than 253 characters";
+	for (size_t i = 0; i < n; i++)
+		prefix[i] = any_case && one_of(s[i], UPPER) ? (char)(s[i] - 'A' + 'a') : s[i];
+	prefix[n] = '\0';
+	return api_name_dns_subdomain(prefix) ? NULL : "prefix part " SUBDOMAIN_TEXT;
+}
+
+const char *api_name_qualified_fault(const char *s, bool any_case)
 {
 	const char *slash = strchr(s, '/');
-	if (slash != NULL) {
-		char prefix[254];
-		size_t n = (size_t)(slash - s);
-		if (n == 0 || n >= sizeof prefix)
-			return false;
-		for (size_t i = 0; i < n; i++)
-			prefix[i] = any_case && one_of(s[i], UPPER) ? (char)(s[i] - 'A' + 'a') : s[i];
-		prefix[n] = '\0';
-		if (!api_name_dns_subdomain(prefix))
-			return false;
-		s = slash + 1;
-	}
-	size_t n = strlen(s);
-	return n <= 63 && framed(s, n, LOWER UPPER DIGITS, LOWER UPPER DIGITS "-_.");
-}
-
-bool api_name_qualified(const char *s)
-{
-	return qualified(s, false);
-}
-
-bool api_name_qualified_any_case(const char *s)
-{
-	return qualified(s, true);
+	if (slash != NULL && strchr(slash + 1, '/') != NULL)
+		return "a qualified name " QUALIFIED_TEXT " with an optional DNS subdomain prefix and '/' (e.g. "
+		       "'example.com/MyName')";
+	const char *fault = slash != NULL ? prefix_fault(s, (size_t)(slash - s), any_case) : NULL;
+	if (fault != NULL)
+		return fault;
+	const char *name = slash != NULL ? slash + 1 : s;
+	const size_t n = strlen(name);
+	if (n == 0)
+		return "name part must be non-empty";
+	if (n > 63)
+		return "name part must be no more than 63 characters";
+	return framed(name, n, LOWER UPPER DIGITS, LOWER UPPER DIGITS "-_.") ? NULL : "name part " QUALIFIED_TEXT;
 }
 
 static const struct api_name_rule subdomain_rule = {
 	api_name_dns_subdomain,
-	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-	"and end with an "
-	"alphanumeric character (e.g. 'example.com', regex used for validation is "
-	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+	SUBDOMAIN_TEXT,
+	253,
+	"must be no more than 253 characters",
 };
 static const struct api_name_rule label_rule = {
 	api_name_dns_label,
 	"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
 	"with an alphanumeric "
 	"character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+	63,
+	"must be no more than 63 characters",
 };
 static const struct api_name_rule label_1035_rule = {
 	api_name_dns_label_1035,
@@ -111,9 +123,12 @@ static const struct api_name_rule label_1035_rule = {
 	"character, and end with an "
 	"alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
 	"'[a-z]([-a-z0-9]*[a-z0-9])?')",
+	63,
+	"must be no more than 63 characters",
 };
 static const struct api_name_rule path_rule = {api_name_path_segment,
-					       "may not contain '/' or '%', and may not be '.' or '..'"};
+					       "may not contain '/' or '%', and may not be '.' or '..'", 253,
+					       "must be no more than 253 characters"};
 
 const struct api_name_rule *api_name_rule(const char *group, const char *plural)
 {

@@ -5,6 +5,7 @@
 #include "api/schema.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/str.h"
 #include "local/api_internal.h"
 #include "local/api_names.h"
 #include "json/json.h"
@@ -38,7 +39,8 @@ void api_drop_nulls(const struct schema *s, json_t *value)
 	json_object_foreach_safe (value, tmp, key, member) {
 		const struct field *f = s->type == SCHEMA_OBJECT && s->fields != NULL ? schema_field(s, key) : NULL;
 		const struct schema *below = s->type == SCHEMA_MAP ? s->items : f != NULL ? f->schema : NULL;
-		if (json_is_null(member) && below != NULL)
+		if (json_is_null(member) && below != NULL &&
+		    (f == NULL ? schema_is_native(s) || s->type == SCHEMA_MAP : !f->nullable))
 			(void)json_object_del(value, key);
 		else
 			api_drop_nulls(below, member);
@@ -50,11 +52,6 @@ void api_drop_nulls(const struct schema *s, json_t *value)
 	"start and end with an "                                                                                       \
 	"alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "           \
 	"'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-#define QUALIFIED_TEXT                                                                                                 \
-	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "          \
-	"alphanumeric character "                                                                                      \
-	"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                                  \
-	"'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 #define ANNOTATIONS_MAX (256u << 10)
 
 static void validate_labels(const json_t *labels, struct violations *vs)
@@ -62,15 +59,16 @@ static void validate_labels(const json_t *labels, struct violations *vs)
 	const char *key;
 	json_t *v;
 	json_object_foreach ((json_t *)labels, key, v) {
-		if (!api_name_qualified(key))
+		const char *fault = api_name_qualified_fault(key, false);
+		if (fault != NULL)
 			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", key,
-				      QUALIFIED_TEXT);
+				      fault);
 		const char *s = json_string_value(v);
 		if (s == NULL)
 			continue; /* the schema says so */
 		if (strlen(s) > 63)
 			violation_add(vs, "metadata.labels", "FieldValueInvalid",
-				      "Invalid value: \"%s\": must be no more than 63 bytes", s);
+				      "Invalid value: \"%s\": must be no more than 63 characters", s);
 		else if (!api_name_label_value(s))
 			violation_add(vs, "metadata.labels", "FieldValueInvalid", "Invalid value: \"%s\": %s", s,
 				      LABEL_VALUE_TEXT);
@@ -84,27 +82,45 @@ static void validate_annotations(const json_t *annotations, struct violations *v
 	size_t total = 0;
 	json_object_foreach ((json_t *)annotations, key, v) {
 		total += strlen(key) + json_string_length(v);
-		if (!api_name_qualified_any_case(key))
+		const char *fault = api_name_qualified_fault(key, true);
+		if (fault != NULL)
 			violation_add(vs, "metadata.annotations", "FieldValueInvalid", "Invalid value: \"%s\": %s", key,
-				      QUALIFIED_TEXT);
+				      fault);
 	}
 	if (total > ANNOTATIONS_MAX)
 		violation_add(vs, "metadata.annotations", "FieldValueTooLong",
 			      "Too long: may not be more than %u bytes", ANNOTATIONS_MAX);
 }
 
+/** What the types say of missing members of owners, Kubernetes says in its own way. */
+static void drop_missing(struct violations *vs)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < vs->n; i++)
+		if (!str_has_prefix(vs->v[i].path, "metadata.ownerReferences[") ||
+		    strcmp(vs->v[i].reason, "FieldValueRequired") != 0)
+			vs->v[kept++] = vs->v[i];
+	vs->n = kept;
+}
+
 static void validate_owners(const json_t *owners, struct violations *vs)
 {
-	static const char *const members[] = {"apiVersion", "kind", "name", "uid"};
+	static const struct {
+		const char *name, *text;
+	} members[] = {{"apiVersion", "version must not be empty"},
+		       {"kind", "must not be empty"},
+		       {"name", "must not be empty"},
+		       {"uid", "must not be empty"}};
 	size_t i, controllers = 0;
 	json_t *o;
+	drop_missing(vs);
 	json_array_foreach (owners, i, o) {
 		for (size_t k = 0; k < ARRAY_LEN(members); k++) {
-			char path[96];
-			(void)snprintf(path, sizeof path, "metadata.ownerReferences[%zu].%s", i, members[k]);
-			if (json_str(o, members[k], "")[0] == '\0')
-				violation_add(vs, path, "FieldValueInvalid",
-					      "Invalid value: \"\": %s must not be empty", members[k]);
+			char path[64];
+			(void)snprintf(path, sizeof path, "metadata.ownerReferences.%s", members[k].name);
+			if (json_str(o, members[k].name, "")[0] == '\0')
+				violation_add(vs, path, "FieldValueInvalid", "Invalid value: \"\": %s",
+					      members[k].text);
 		}
 		controllers += json_bool(o, "controller", false);
 	}
@@ -113,7 +129,12 @@ static void validate_owners(const json_t *owners, struct violations *vs)
 			      "Invalid value: %zu: Only one reference can have Controller set to true", controllers);
 }
 
-static void validate_finalizers(const json_t *finalizers, struct violations *vs)
+static bool is_standard_finalizer(const char *s)
+{
+	return strcmp(s, "orphan") == 0 || strcmp(s, "foregroundDeletion") == 0 || strcmp(s, "kubernetes") == 0;
+}
+
+static void validate_finalizers(const json_t *finalizers, bool custom, struct violations *vs)
 {
 	size_t i;
 	json_t *f;
@@ -124,13 +145,22 @@ static void validate_finalizers(const json_t *finalizers, struct violations *vs)
 			continue;
 		orphan |= strcmp(s, "orphan") == 0;
 		foreground |= strcmp(s, "foregroundDeletion") == 0;
-		if (!api_name_qualified(s))
+		const char *fault = api_name_qualified_fault(s, false);
+		if (fault == NULL && !custom && strchr(s, '/') == NULL && !is_standard_finalizer(s))
+			fault = "name is neither a standard finalizer name nor is it fully qualified";
+		if (fault != NULL)
 			violation_add(vs, "metadata.finalizers", "FieldValueInvalid", "Invalid value: \"%s\": %s", s,
-				      QUALIFIED_TEXT);
+				      fault);
 	}
 	if (orphan && foreground)
 		violation_add(vs, "metadata.finalizers", "FieldValueInvalid",
 			      "Invalid value: \"orphan\": finalizer orphan and foregroundDeletion cannot be both set");
+}
+
+/** Custom resources and their definitions: a server of its own in Kubernetes, with rules of its own. */
+static bool is_of_extensions(const struct api_request *r)
+{
+	return (r->kind != NULL && r->kind->custom) || strcmp(r->group, "apiextensions.k8s.io") == 0;
 }
 
 void api_validate_metadata(const struct api_request *r, const json_t *obj, struct violations *vs)
@@ -140,10 +170,13 @@ void api_validate_metadata(const struct api_request *r, const json_t *obj, struc
 	if (name[0] == '\0')
 		violation_add(vs, "metadata.name", "FieldValueRequired",
 			      "Required value: name or generateName is required");
+	else if (strlen(name) > rule->max)
+		violation_add(vs, "metadata.name", "FieldValueInvalid", "Invalid value: \"%s\": %s", name,
+			      rule->too_long);
 	else if (!rule->valid(name))
 		violation_add(vs, "metadata.name", "FieldValueInvalid", "Invalid value: \"%s\": %s", name, rule->text);
 	validate_labels(json_at(obj, "metadata.labels"), vs);
 	validate_annotations(json_at(obj, "metadata.annotations"), vs);
 	validate_owners(json_at(obj, "metadata.ownerReferences"), vs);
-	validate_finalizers(json_at(obj, "metadata.finalizers"), vs);
+	validate_finalizers(json_at(obj, "metadata.finalizers"), is_of_extensions(r), vs);
 }

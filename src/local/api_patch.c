@@ -88,12 +88,7 @@ static int patch_once(struct api_request *r, enum patch_type type, const json_t 
 
 static int fail_no_manager(struct api_request *r)
 {
-	json_t *details = json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "group", "meta.k8s.io", "kind", "PatchOptions",
-				    "causes", "reason", "FieldValueRequired", "message",
-				    "Required value: is required for apply patch", "field", "fieldManager");
-	return api_fail(
-		r, 422, "Invalid", details,
-		"PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+	return api_fail_option(r, "fieldManager", "FieldValueRequired", "Required value: is required for apply patch");
 }
 
 /** The applied configuration must be a whole object of this kind and name. */
@@ -235,20 +230,33 @@ static int apply_now(struct api_request *r)
 	return api_fail_conflict(r, r->name);
 }
 
+static int fail_patch_type(struct api_request *r)
+{
+	return api_fail(r, 415, "UnsupportedMediaType", json_object(),
+			"the body of the request was in an unknown format - accepted media types include: "
+			"application/json-patch+json, application/merge-patch+json, %sapplication/apply-patch+yaml",
+			r->kind->custom ? "" : "application/strategic-merge-patch+json, ");
+}
+
 int api_patch(struct api_request *r)
 {
 	enum patch_type type = patch_type(r);
 	if (type == PATCH_UNKNOWN)
-		return api_fail(r, 415, "UnsupportedMediaType", json_object(), "415: Unsupported Media Type");
+		return fail_patch_type(r);
 	if (type == PATCH_STRATEGIC && r->kind->custom)
-		return api_fail(r, 415, "UnsupportedMediaType", NULL,
-				"the body of the request was in an unknown format - accepted media types include: "
-				"application/json-patch+json,"
-				" application/merge-patch+json, application/apply-patch+yaml");
+		return fail_patch_type(r);
 	if (type == PATCH_APPLY)
 		return apply_now(r);
+	if (r->force)
+		return api_fail_option(r, "force", "FieldValueForbidden",
+				       "Forbidden: may not be specified for non-apply patch");
 	JSON_AUTO patch = NULL;
 	int rc = api_body_parse(r, false, &patch);
+	if (rc == 0 && type == PATCH_JSON && !json_is_array(patch))
+		rc = api_fail_bad(r,
+				  "error decoding patch: json: cannot unmarshal %s into Go value of type "
+				  "[]handlers.jsonPatchOp",
+				  json_is_object(patch) ? "object" : "value");
 	for (int i = 0; i < PATCH_TRIES && rc == 0; i++) {
 		JSON_AUTO obj = NULL;
 		rc = patch_once(r, type, patch, &obj);

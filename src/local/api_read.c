@@ -231,34 +231,27 @@ static int read_continue(struct api_request *r, struct objstore_range *range)
 	return range->after_ns != NULL && range->after_name != NULL ? 0 : api_fail_memory(r);
 }
 
-static int parse_revision(struct api_request *r, int64_t *ret)
+/** Of a watch a version that is none is the server's error, as Kubernetes has it. */
+static int parse_revision(struct api_request *r, bool watch, int64_t *ret)
 {
 	const char *v = api_query(r, "resourceVersion");
 	*ret = 0;
-	if (v[0] != '\0' && (str_to_i64(v, ret) < 0 || *ret < 0))
-		return api_fail_bad(r, "resourceVersion: Invalid value: \"%s\": must be a decimal number", v);
-	return 0;
-}
-
-/** 422 with one cause, of the options of a list or watch. */
-static int fail_options(struct api_request *r, const char *field, const char *reason, const char *message)
-{
-	json_t *details = json_pack("{s:s, s:s, s:[{s:s, s:s, s:s}]}", "group", "meta.k8s.io", "kind", "ListOptions",
-				    "causes", "reason", reason, "message", message, "field", field);
-	return api_fail(r, 422, "Invalid", details, "ListOptions.meta.k8s.io \"\" is invalid: %s: %s", field, message);
+	if (v[0] == '\0' || (str_to_i64(v, ret) == 0 && *ret >= 0))
+		return 0;
+	return api_fail(r, watch ? 500 : 400, watch ? "" : "BadRequest", NULL,
+			"resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing \"%s\": invalid syntax", v,
+			v);
 }
 
 static int fail_match(struct api_request *r, const char *why)
 {
-	CLEANUP(free_p) char *text = str_printf("Forbidden: %s", why);
-	return text != NULL ? fail_options(r, "resourceVersionMatch", "FieldValueForbidden", text) : api_fail_memory(r);
+	return api_fail_option(r, "resourceVersionMatch", "FieldValueForbidden", "Forbidden: %s", why);
 }
 
 static int fail_unknown_match(struct api_request *r, const char *match, const char *known)
 {
-	CLEANUP(free_p) char *text = str_printf("Unsupported value: \"%s\": supported values: %s", match, known);
-	return text != NULL ? fail_options(r, "resourceVersionMatch", "FieldValueNotSupported", text)
-			    : api_fail_memory(r);
+	return api_fail_option(r, "resourceVersionMatch", "FieldValueNotSupported",
+			       "Unsupported value: \"%s\": supported values: %s", match, known);
 }
 
 static int check_list_options(struct api_request *r)
@@ -266,8 +259,8 @@ static int check_list_options(struct api_request *r)
 	const char *match = api_query(r, "resourceVersionMatch"), *version = api_query(r, "resourceVersion");
 	bool exact = strcmp(match, "Exact") == 0;
 	if (api_query(r, "sendInitialEvents")[0] != '\0')
-		return fail_options(r, "sendInitialEvents", "FieldValueForbidden",
-				    "Forbidden: sendInitialEvents is forbidden for list");
+		return api_fail_option(r, "sendInitialEvents", "FieldValueForbidden",
+				       "Forbidden: sendInitialEvents is forbidden for list");
 	if (match[0] == '\0')
 		return 0;
 	if (version[0] == '\0')
@@ -314,10 +307,12 @@ static int read_range(struct api_request *r, struct objstore_range *range)
 	*range = (struct objstore_range){.group = r->kind->stored_group, .plural = r->plural, .ns = r->ns};
 	int64_t limit = 0, revision = 0;
 	const char *l = api_query(r, "limit");
-	if (l[0] != '\0' && (str_to_i64(l, &limit) < 0 || limit < 0))
-		return api_fail_bad(r, "limit: Invalid value: \"%s\": must be a number that is not negative", l);
+	if (l[0] != '\0' && str_to_i64(l, &limit) < 0)
+		return api_fail_bad(r, "strconv.ParseInt: parsing \"%s\": invalid syntax", l);
+	if (limit < 0)
+		limit = 0;
 	range->limit = (size_t)limit;
-	int rc = parse_revision(r, &revision);
+	int rc = parse_revision(r, false, &revision);
 	if (rc == 0)
 		rc = check_list_options(r);
 	if (rc == 0)
@@ -407,7 +402,7 @@ static int list_now(struct api_request *r, const struct label_selector *labels, 
 	CLEANUP(listing_clear)
 	struct listing l = {.r = r, .labels = labels, .fields = fields, .text = STRBUF_INIT(ANSWER_MAX)};
 	l.only = fields != NULL ? field_selector_value(fields, "metadata.name") : NULL;
-	l.bytes = r->form == API_FORM_OBJECT && r->kind->one_version && labels == NULL && fields == NULL;
+	l.bytes = r->form == API_FORM_OBJECT && !r->yaml && r->kind->one_version && labels == NULL && fields == NULL;
 	l.out = list_head(r);
 	if (l.out == NULL)
 		return api_fail_memory(r);
@@ -420,7 +415,7 @@ static int list_now(struct api_request *r, const struct label_selector *labels, 
 static int watch_now(struct api_request *r, struct label_selector **labels, struct field_selector **fields)
 {
 	struct api_watch_options o = {.bookmarks = api_query_bool(r, "allowWatchBookmarks")};
-	int rc = parse_revision(r, &o.from);
+	int rc = parse_revision(r, true, &o.from);
 	if (rc == 0)
 		rc = check_watch_options(r);
 	if (rc == 0)
@@ -448,8 +443,9 @@ int api_list(struct api_request *r)
 {
 	CLEANUP(label_selector_free_p) struct label_selector *labels = NULL;
 	CLEANUP(field_selector_free_p) struct field_selector *fields = NULL;
+	const bool watch = api_query_bool(r, "watch");
 	int rc = read_selectors(r, &labels, &fields);
 	if (rc < 0)
 		return rc;
-	return api_query_bool(r, "watch") ? watch_now(r, &labels, &fields) : list_now(r, labels, fields);
+	return watch ? watch_now(r, &labels, &fields) : list_now(r, labels, fields);
 }

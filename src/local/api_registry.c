@@ -129,6 +129,17 @@ struct api_kind *api_registry_find(struct api_registry *reg, const char *group, 
 	return found;
 }
 
+bool api_registry_serves(struct api_registry *reg, const char *group, const char *version)
+{
+	bool found = false;
+	pthread_rwlock_rdlock(&reg->lock);
+	for (size_t i = 0; i < reg->n && !found; i++)
+		found = strcmp(reg->kinds[i]->k->resource.group, group) == 0 &&
+			strcmp(reg->kinds[i]->k->resource.version, version) == 0;
+	pthread_rwlock_unlock(&reg->lock);
+	return found;
+}
+
 int api_registry_all(struct api_registry *reg, struct api_kind ***ret, size_t *ret_n)
 {
 	pthread_rwlock_rdlock(&reg->lock);

@@ -44,6 +44,8 @@ void api_registry_free(struct api_registry *reg);
 /** A new reference, or NULL. @version NULL: the storage version. */
 struct api_kind *api_registry_find(struct api_registry *reg, const char *group, const char *version,
 				   const char *plural);
+/** Whether anything is served in that group and version. */
+bool api_registry_serves(struct api_registry *reg, const char *group, const char *version);
 /** All kinds, built-in ones first, as a malloc'ed array of references: api_kinds_free(). */
 int api_registry_all(struct api_registry *reg, struct api_kind ***ret, size_t *ret_n);
 void api_kinds_free(struct api_kind **kinds, size_t n);

@@ -10,6 +10,7 @@
 #include "local/api_table.h"
 #include "local/store.h"
 #include "json/json.h"
+#include "json/yaml.h"
 
 #define SEGMENTS_MAX 8
 
@@ -77,13 +78,24 @@ bool api_query_bool(struct api_request *r, const char *name)
 	return strcmp(v, "true") == 0 || strcmp(v, "1") == 0;
 }
 
+/** Types that JSON may be sent for; protobuf answers are not made here. */
+static bool takes_json(const char *accept)
+{
+	return strstr(accept, "application/json") != NULL || strstr(accept, "*/*") != NULL ||
+	       strstr(accept, "application/*") != NULL;
+}
+
 /** The first form of Accept that we know; a Table of an unknown version counts as none. */
-static void read_accept(struct api_request *r)
+static int read_accept(struct api_request *r)
 {
 	const char *accept = http_exchange_header(r->x, "accept");
 	r->form = API_FORM_OBJECT;
-	if (accept == NULL)
-		return;
+	if (accept == NULL || accept[0] == '\0')
+		return 0;
+	r->yaml = !takes_json(accept) && strstr(accept, "application/yaml") != NULL;
+	if (!r->yaml && !takes_json(accept))
+		return api_fail(r, 406, "NotAcceptable", NULL,
+				"only the following media types are accepted: application/json, application/yaml");
 	struct str rest = str_from(accept), one;
 	while (str_split_next(&rest, ',', &one)) {
 		const char *s = arena_strndup(&r->arena, one.p, one.n);
@@ -92,16 +104,17 @@ static void read_accept(struct api_request *r)
 		bool v1 = strstr(s, "v=v1") != NULL && strstr(s, "v=v1beta1") == NULL &&
 			  strstr(s, "g=meta.k8s.io") != NULL;
 		if (strstr(s, "as=") == NULL)
-			return;
+			return 0;
 		if (v1 && strstr(s, "as=Table") != NULL) {
 			r->form = API_FORM_TABLE;
-			return;
+			return 0;
 		}
 		if (v1 && strstr(s, "as=PartialObjectMetadata") != NULL) {
 			r->form = API_FORM_PARTIAL;
-			return;
+			return 0;
 		}
 	}
+	return 0;
 }
 
 /** fieldManager, or the first word of the user agent. */
@@ -131,23 +144,25 @@ static int read_validation(struct api_request *r)
 			return 0;
 		}
 	}
-	return api_fail(
-		r, 422, "Invalid", NULL,
-		"fieldValidation: Unsupported value: \"%s\": supported values: \"Ignore\", \"Strict\", \"Warn\"", v);
+	return api_fail_option(r, "fieldValidation", "FieldValueNotSupported",
+			       "Unsupported value: \"%s\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+			       v);
 }
 
 int api_request_options(struct api_request *r)
 {
-	read_accept(r);
+	if (read_accept(r) < 0)
+		return API_FAILED;
 	const char *dry = api_query(r, "dryRun");
 	if (dry[0] != '\0' && strcmp(dry, "All") != 0)
-		return api_fail(r, 422, "Invalid", NULL, "dryRun: Unsupported value: \"%s\": supported values: \"All\"",
-				dry);
+		return api_fail_option(r, "dryRun", "FieldValueNotSupported",
+				       "Unsupported value: []string{\"%s\"}: supported values: \"All\"", dry);
 	r->dry_run = dry[0] != '\0';
 	r->force = api_query_bool(r, "force");
 	r->manager = field_manager(r);
 	if (strlen(r->manager) > 128)
-		return api_fail(r, 422, "Invalid", NULL, "fieldManager: Too long: may not be more than 128 bytes");
+		return api_fail_option(r, "fieldManager", "FieldValueTooLong",
+				       "Too long: may not be more than 128 bytes");
 	const char *include = api_query(r, "includeObject");
 	r->include_object = include[0] != '\0' ? include : "Metadata";
 	return read_validation(r);
@@ -174,6 +189,14 @@ void api_reply_json(struct api_request *r, int status, const json_t *j)
 				   "\"InternalError\",\"code\":500}";
 	r->answered = true;
 	r->status = status;
+	if (r->yaml && text != NULL) {
+		free(text);
+		text = yaml_to_text(j);
+		if (text != NULL) {
+			http_reply(r->x, status, "application/yaml", text, strlen(text));
+			return;
+		}
+	}
 	if (text == NULL)
 		http_reply(r->x, 500, "application/json", none, sizeof none - 1);
 	else
@@ -191,6 +214,15 @@ int api_reply_object(struct api_request *r, int status, json_t *obj)
 	if (view == NULL)
 		return api_fail_memory(r);
 	api_reply_json(r, status, view);
+	return 0;
+}
+
+int api_reply_no_path(struct api_request *r)
+{
+	static const char text[] = "404 page not found\n";
+	r->answered = true;
+	r->status = 404;
+	http_reply(r->x, 404, "text/plain; charset=utf-8", text, sizeof text - 1);
 	return 0;
 }
 

@@ -41,6 +41,7 @@ struct api_request {
 	bool dry_run, force;
 	enum api_validation validation;
 	enum api_form form;
+	bool yaml; /* the answer is wanted as YAML */
 	const char *include_object; /* of a Table: "Metadata", "Object", "None" */
 
 	const char *verb; /* for counting */
@@ -66,6 +67,8 @@ struct objstore_key api_request_key(const struct api_request *r);
 void api_reply_json(struct api_request *r, int status, const json_t *j);
 /** Answer with one object in the form that the client asked for. */
 int api_reply_object(struct api_request *r, int status, json_t *obj);
+/** "404 page not found", for paths that nothing is served at. */
+int api_reply_no_path(struct api_request *r);
 void api_reply_failure(struct api_request *r);
 /** Add a Warning header. */
 void api_warn(struct api_request *r, const char *text);
@@ -85,6 +88,13 @@ int api_fail_conflict(struct api_request *r, const char *name);
 __attribute__((format(printf, 2, 3))) int api_fail_bad(struct api_request *r, const char *fmt, ...);
 /** 422 with one cause for each violation. */
 int api_fail_invalid(struct api_request *r, const char *name, const struct violations *vs);
+/** 422 with one cause; @group and @name may be "". */
+__attribute__((format(printf, 7, 8))) int api_fail_one(struct api_request *r, const char *kind, const char *group,
+							       const char *name, const char *field, const char *reason,
+							       const char *fmt, ...);
+/** 422 that speaks of an option of the request: "PatchOptions.meta.k8s.io \"\" is invalid: force: ...". */
+__attribute__((format(printf, 4, 5))) int api_fail_option(struct api_request *r, const char *option, const char *reason,
+							  const char *fmt, ...);
 int api_fail_memory(struct api_request *r);
 /** 500, or 507 when the disk is full; the error is logged. */
 int api_fail_internal(struct api_request *r, const struct error *err);

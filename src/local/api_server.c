@@ -95,7 +95,8 @@ static int run_resource(struct api_request *r)
 		return rc;
 	r->kind = api_registry_find(r->server->registry, r->group, r->version, r->plural);
 	if (r->kind == NULL)
-		return fail_no_resource(r);
+		return api_registry_serves(r->server->registry, r->group, r->version) ? fail_no_resource(r)
+										      : api_reply_no_path(r);
 	bool namespaced = r->kind->k->resource.namespaced;
 	if ((!namespaced && r->ns[0] != '\0') || (namespaced && r->ns[0] == '\0' && r->name[0] != '\0'))
 		return fail_no_resource(r);
@@ -118,7 +119,7 @@ static int run_request(struct api_request *r)
 	rc = api_authorize_path(r);
 	if (rc < 0)
 		return rc;
-	return api_discovery(r, &rc) ? rc : fail_no_resource(r);
+	return api_discovery(r, &rc) ? rc : api_reply_no_path(r);
 }
 
 void api_handle(void *ctx, struct http_exchange *x)

@@ -1,6 +1,7 @@
 /* Failures: every error is a Status, worded as Kubernetes words it. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/schema.h"
 #include "base/cleanup.h"
@@ -124,6 +125,51 @@ int api_fail_invalid(struct api_request *r, const char *name, const struct viola
 	int rc = api_fail(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s", res->kind,
 			  res->group[0] != '\0' ? "." : "", res->group, name, b.p != NULL ? b.p : "");
 	strbuf_clear(&b);
+	return rc;
+}
+
+static int fail_one(struct api_request *r, const char *kind, const char *group, const char *name, const char *field,
+		    const char *reason, const char *fmt, va_list ap)
+{
+	char *message = NULL;
+	if (vasprintf(&message, fmt, ap) < 0)
+		return api_fail_memory(r);
+	json_t *details = json_pack("{s:s, s:[{s:s, s:s, s:s}]}", "kind", kind, "causes", "reason", reason, "message",
+				    message, "field", field);
+	if (group[0] != '\0')
+		(void)json_object_set_new(details, "group", json_string(group));
+	if (name[0] != '\0')
+		(void)json_object_set_new(details, "name", json_string(name));
+	const int rc = api_fail(r, 422, "Invalid", details, "%s%s%s \"%s\" is invalid: %s: %s", kind,
+				group[0] != '\0' ? "." : "", group, name, field, message);
+	free(message);
+	return rc;
+}
+
+int api_fail_one(struct api_request *r, const char *kind, const char *group, const char *name, const char *field,
+		 const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	const int rc = fail_one(r, kind, group, name, field, reason, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+int api_fail_option(struct api_request *r, const char *option, const char *reason, const char *fmt, ...)
+{
+	static const char *const kinds[][2] = {{"POST", "CreateOptions"},
+					       {"PUT", "UpdateOptions"},
+					       {"PATCH", "PatchOptions"},
+					       {"DELETE", "DeleteOptions"}};
+	const char *kind = "ListOptions";
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i][0], r->http->method) == 0)
+			kind = kinds[i][1];
+	va_list ap;
+	va_start(ap, fmt);
+	const int rc = fail_one(r, kind, "meta.k8s.io", "", option, reason, fmt, ap);
+	va_end(ap);
 	return rc;
 }
 

@@ -126,11 +126,15 @@ static int wanted_replicas(struct api_request *r, json_t *obj, json_t **ret_scal
 		return api_fail_conflict(r, r->name);
 	json_t *replicas = json_at(now, "spec.replicas");
 	*ret = json_integer_value(replicas);
-	if ((replicas != NULL && !json_is_integer(replicas)) || *ret < 0 || *ret > INT32_MAX)
-		return api_fail(r, 422, "Invalid", api_details(r, r->name),
-				"Scale.autoscaling \"%s\" is invalid: spec.replicas: Invalid value: must be a number "
-				"greater than or equal to 0",
-				r->name);
+	if ((replicas != NULL && !json_is_integer(replicas)) || *ret > INT32_MAX)
+		return api_fail_bad(
+			r,
+			"Scale in version \"v1\" cannot be handled as a Scale: spec.replicas: a 32-bit number is wanted");
+	if (*ret < 0)
+		return api_fail_one(r, "Scale", "autoscaling", r->name, "spec.replicas", "FieldValueInvalid",
+				    "Invalid value: %lld: %s", (long long)*ret,
+				    r->kind->custom ? "should be a non-negative integer"
+						    : "must be greater than or equal to 0");
 	*ret_scale = TAKE(now);
 	return 0;
 }

@@ -151,16 +151,30 @@ static int track(struct api_request *r, const json_t *old, json_t **obj)
 
 /* ---- checks ---- */
 
-/** Of built-in kinds a wrong type is a body that cannot be decoded, of custom ones an invalid value. */
+/** Of built-in kinds, and in the metadata of all, a wrong type is a body that cannot be decoded; elsewhere it is an invalid value. */
 static int fail_types(struct api_request *r, const struct violations *vs)
 {
 	const struct kube_resource *res = &r->kind->k->resource;
-	char version[128];
-	for (size_t i = 0; i < vs->n && !r->kind->custom; i++)
+	for (size_t i = 0; i < vs->n; i++)
 		if (strcmp(vs->v[i].reason, "FieldValueTypeInvalid") == 0)
-			return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: %s: %s", res->kind,
-					    kube_api_version(res, version), res->kind, vs->v[i].path, vs->v[i].message);
+			return api_fail_bad(r, "%s in version \"%s\" cannot be handled as a %s: %s", res->kind,
+					    res->version, res->kind, vs->v[i].message);
 	return 0;
+}
+
+/** The violations that the kind's types show; API_FAILED when the body cannot be decoded at all. */
+static int check_types(struct api_request *r, const json_t *obj, struct violations *vs)
+{
+	if (r->kind->custom)
+		schema_validate(&object_meta_schema, json_object_get(obj, "metadata"), "", vs);
+	else
+		schema_validate(r->kind->k->schema, obj, "", vs);
+	const int rc = fail_types(r, vs);
+	if (rc == 0 && r->kind->custom) {
+		vs->n = 0; /* the rest is said of the whole object */
+		schema_validate(r->kind->k->schema, obj, "", vs);
+	}
+	return rc;
 }
 
 /** What may not change: a definition cannot say it, but of kinds of ours it is known. */
@@ -179,8 +193,7 @@ static int validate(struct api_request *r, const json_t *old, const json_t *obj)
 		return api_fail_memory(r);
 	vs->arena = &arena;
 	const char *name = json_str(obj, "metadata.name", "");
-	schema_validate(r->kind->k->schema, obj, "", vs);
-	int rc = fail_types(r, vs);
+	int rc = check_types(r, obj, vs);
 	if (rc == 0) {
 		api_validate_metadata(r, obj, vs);
 		if (old != NULL)
@@ -191,6 +204,19 @@ static int validate(struct api_request *r, const json_t *old, const json_t *obj)
 	}
 	free(vs);
 	return rc;
+}
+
+/** What a definition means can be looked at once its types are right. */
+static int prepare_definition(struct api_request *r, json_t *obj, const json_t *old)
+{
+	CLEANUP(arena_free) struct arena arena = ARENA_INIT(VALIDATION_ARENA);
+	struct violations *vs = calloc(1, sizeof *vs);
+	if (vs == NULL)
+		return api_fail_memory(r);
+	vs->arena = &arena;
+	const int rc = check_types(r, obj, vs);
+	free(vs);
+	return rc < 0 ? rc : api_crd_prepare(r, obj, old);
 }
 
 static int check_namespace(struct api_request *r, const char *name)
@@ -245,7 +271,7 @@ static int new_metadata(struct api_request *r, json_t *obj)
 		return api_fail_bad(
 			r, "the namespace of the provided object does not match the namespace sent on the request");
 	if (json_str(meta, "resourceVersion", "")[0] != '\0')
-		return api_fail_bad(r, "resourceVersion should not be set on objects to be created");
+		return api_fail(r, 500, "", NULL, "resourceVersion should not be set on objects to be created");
 	for (size_t i = 0; i < ARRAY_LEN(servers); i++)
 		(void)json_object_del(meta, servers[i]);
 	int rc = 0;
@@ -279,8 +305,7 @@ static bool has_generation(const struct api_request *r)
 /** Fill in what nobody said. */
 static int fill_defaults(struct api_request *r, json_t *obj, const json_t *old)
 {
-	if (!r->kind->custom)
-		api_drop_nulls(r->kind->k->schema, obj);
+	api_drop_nulls(r->kind->k->schema, obj);
 	if (schema_default(r->kind->k->schema, obj) < 0 || api_strategy_default(r, obj, old) < 0)
 		return api_fail_memory(r);
 	return 0;
@@ -336,7 +361,7 @@ static int prepare_new(struct api_request *r, json_t **obj)
 	if (rc == 0 && has_generation(r) && json_put_int(*obj, "metadata.generation", 1) < 0)
 		rc = api_fail_memory(r);
 	if (rc == 0 && strcmp(r->plural, "customresourcedefinitions") == 0)
-		rc = api_crd_prepare(r, *obj, NULL);
+		rc = prepare_definition(r, *obj, NULL);
 	return rc;
 }
 
@@ -385,6 +410,34 @@ int api_create(struct api_request *r)
 
 /* ---- update ---- */
 
+/** Whether an update without a version is taken. */
+static bool takes_unconditional(const struct api_request *r)
+{
+	static const char *const never[] = {"customresourcedefinitions",
+					    "leases",
+					    "csidrivers",
+					    "csinodes",
+					    "volumeattachments",
+					    "mutatingwebhookconfigurations",
+					    "validatingwebhookconfigurations",
+					    "poddisruptionbudgets"};
+	for (size_t i = 0; i < ARRAY_LEN(never); i++)
+		if (strcmp(r->plural, never[i]) == 0)
+			return false;
+	return !r->kind->custom;
+}
+
+static int check_given_version(struct api_request *r, const char *rv)
+{
+	uint64_t version = 0;
+	if (rv[0] != '\0' && str_to_u64(rv, &version) < 0)
+		return api_fail(r, 500, "", NULL, "strconv.ParseUint: parsing \"%s\": invalid syntax", rv);
+	if (version > 0 || takes_unconditional(r))
+		return 0;
+	return api_fail_one(r, r->plural, r->group, r->name, "metadata.resourceVersion", "FieldValueInvalid",
+			    "Invalid value: 0: must be specified for an update");
+}
+
 /** What an update may not touch is as it was. */
 static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 {
@@ -403,9 +456,16 @@ static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 	if (name[0] != '\0' && strcmp(name, r->name) != 0)
 		return api_fail_bad(r, "the name of the object (%s) does not match the name on the URL (%s)", name,
 				    r->name);
+	if (name[0] == '\0')
+		return api_fail_bad(
+			r, "the name of the object (%s based on URL) was undeterminable: name must be provided",
+			r->name);
 	if (ns[0] != '\0' && strcmp(ns, r->ns) != 0)
 		return api_fail_bad(
 			r, "the namespace of the provided object does not match the namespace sent on the request");
+	const int rc = check_given_version(r, rv);
+	if (rc < 0)
+		return rc;
 	if (uid[0] != '\0' && strcmp(uid, json_str(before, "uid", "")) != 0)
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
 				"Operation cannot be fulfilled on %s \"%s\": StorageError: invalid object, Code: 4, "
@@ -565,7 +625,7 @@ static int prepare_changed(struct api_request *r, const json_t *old, json_t **ob
 	if (rc == 0)
 		rc = admit_changed(r, old, obj);
 	if (rc == 0 && !is_status(r) && strcmp(r->plural, "customresourcedefinitions") == 0)
-		rc = api_crd_prepare(r, *obj, old);
+		rc = prepare_definition(r, *obj, old);
 	if (rc == 0 && !is_status(r) && has_generation(r) && !same_spec(old, *obj))
 		rc = json_put_int(*obj, "metadata.generation", json_int(old, "metadata.generation", 0) + 1) < 0
 			     ? api_fail_memory(r)

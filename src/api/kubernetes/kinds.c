@@ -56,7 +56,7 @@ KIND(csi_driver_kind, "storage.k8s.io", "CSIDriver", "csidrivers", false, "csidr
 KIND(csi_node_kind, "storage.k8s.io", "CSINode", "csinodes", false, "csinode", storage_v1_csi_node, .verbs = VERBS_ALL,
      .columns = csi_node_columns, .doc = "The storage plug-ins of a node.");
 KIND(lease_kind, "coordination.k8s.io", "Lease", "leases", true, "lease", coordination_v1_lease,
-     .verbs = VERBS_ALL & ~VERB_DELETECOLLECTION, .columns = lease_columns, .doc = "A lock with a holder and a time.");
+     .verbs = VERBS_ALL, .columns = lease_columns, .doc = "A lock with a holder and a time.");
 
 KIND(deployment_kind, "apps", "Deployment", "deployments", true, "deployment", apps_v1_deployment,
      .short_names = NAMES("deploy"), .categories = NAMES("all"), .subresources = SUB_STATUS | SUB_SCALE,

@@ -67,9 +67,19 @@ static int parse_document(const char *text, json_t **ret, struct error *err)
 	return 0;
 }
 
+static void fill_bulk(struct strbuf *body, long n)
+{
+	strbuf_adds(body, "{\"metadata\":{\"name\":\"bulk\"},\"data\":{\"a\":\"");
+	while (n-- > 0)
+		strbuf_addc(body, 'x');
+	strbuf_adds(body, "\"}}");
+}
+
 static int fill_body(const struct run *r, const struct step *s, struct request *q)
 {
 	CLEANUP(free_p) char *text = NULL;
+	if (s->bulk > 0)
+		fill_bulk(&q->body, s->bulk);
 	if (s->body == NULL)
 		return 0;
 	int rc = vars_fill(r->vars, s->body, &text, r->err);

@@ -194,6 +194,10 @@ static int step_line(struct parser *p, struct str line)
 		s->content_type = "application/vnd.kubernetes.protobuf";
 		return s->protobuf == NULL ? no_memory(p) : append(p, &s->body, after);
 	}
+	if (s->body == NULL && str_eq(first, "bulk")) {
+		s->bulk = strtol(after.p, NULL, 10);
+		return 0;
+	}
 	return append(p, &s->body, line);
 }
 

@@ -38,6 +38,7 @@ struct step {
 	size_t n_headers, n_want_headers;
 	int status; /* 0: 200 or 201 */
 	int line;
+	long bulk;       /* bytes of a ConfigMap that is made up as the body; 0: none */
 	bool raw;        /* the body is sent as it stands */
 	bool exact;      /* the answer is the pattern, no more */
 	bool eventually; /* tried until it holds */

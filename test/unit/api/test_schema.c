@@ -195,7 +195,7 @@ static void test_validate(void **state)
 		 "spec.containers[0].ports[0].containerPort", "FieldValueInvalid",
 		 "Invalid value: 70000: must be between 1 and 65535, inclusive"},
 		{"core.v1.ConfigMap", "{\"data\":{\"a\":1}}", "data[a]", "FieldValueTypeInvalid",
-		 "json: cannot unmarshal integer into field data[a] of type string"},
+		 "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"},
 		{"core.v1.Secret", "{\"data\":{\"a\":\"?\"}}", "data[a]", "FieldValueTypeInvalid",
 		 "json: cannot read \"?\" as byte for field data[a]"},
 		{"apps.v1.StatefulSet", "{\"spec\":{\"replicas\":-1,\"selector\":{},\"template\":{}}}", "spec.replicas",

@@ -47,13 +47,33 @@ static void test_forms(void **state)
 			    api_name_dns_label_1035(s) == cases[i].label_1035 &&
 			    api_name_dns_subdomain(s) == cases[i].subdomain &&
 			    api_name_path_segment(s) == cases[i].segment &&
-			    api_name_qualified(s) == cases[i].qualified && api_name_label_value(s) == cases[i].value;
+			    (api_name_qualified_fault(s, false) == NULL) == cases[i].qualified && api_name_label_value(s) == cases[i].value;
 		if (!same)
 			fail_msg("'%s': label %d, 1035 %d, subdomain %d, segment %d, qualified %d, value %d", s,
 				 api_name_dns_label(s), api_name_dns_label_1035(s), api_name_dns_subdomain(s),
-				 api_name_path_segment(s), api_name_qualified(s), api_name_label_value(s));
+				 api_name_path_segment(s), api_name_qualified_fault(s, false) == NULL, api_name_label_value(s));
 	}
-	assert_true(api_name_qualified_any_case("A.b/c"));
+	assert_null(api_name_qualified_fault("A.b/c", true));
+}
+
+static void test_faults(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *s, *fault;
+	} cases[] = {
+		{"/b", "prefix part must be non-empty"},
+		{"A.b/c", "prefix part a lowercase RFC 1123 subdomain must consist of"},
+		{"a/", "name part must be non-empty"},
+		{LABEL63 "x", "name part must be no more than 63 characters"},
+		{"b!", "name part must consist of alphanumeric characters"},
+		{"a/b/c", "a qualified name must consist of alphanumeric characters"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *fault = api_name_qualified_fault(cases[i].s, false);
+		if (fault == NULL || strncmp(fault, cases[i].fault, strlen(cases[i].fault)) != 0)
+			fail_msg("'%s': %s", cases[i].s, fault);
+	}
 }
 
 static void test_rules(void **state)
@@ -67,6 +87,7 @@ static void test_rules(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_rules)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_faults),
+					  cmocka_unit_test(test_rules)};
 	return cmocka_run_group_tests_name("api_names", tests, NULL, NULL);
 }
