@@ -16,6 +16,57 @@
 
 /* ---- giving out ---- */
 
+/* What a token may be bound to: it dies with it. */
+static const struct {
+	const char *kind, *version, *plural, *claim;
+	bool namespaced;
+} bindable[] = {
+	{"Pod", "v1", "pods", "pod", true},
+	{"Secret", "v1", "secrets", "secret", true},
+	{"Node", "v1", "nodes", "node", false},
+};
+
+static int fail_uid(struct api_request *r, size_t kind, const char *name, const char *given, const char *has)
+{
+	return api_fail(
+		r, 409, "Conflict", json_pack("{s:s, s:s}", "name", name, "kind", bindable[kind].plural),
+		"Operation cannot be fulfilled on %s \"%s\": the UID in the bound object reference (%s) does not "
+		"match the UID in record. The object might have been deleted and then recreated",
+		bindable[kind].plural, name, given[0] != '\0' ? given : has);
+}
+
+/** The object that @ref names, as a claim: {"pod": {"name", "uid"}}. */
+static int bind_to(struct api_request *r, const json_t *ref, json_t **ret)
+{
+	const char *kind = json_str(ref, "kind", ""), *name = json_str(ref, "name", ""),
+		   *uid = json_str(ref, "uid", "");
+	JSON_AUTO obj = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(bindable); i++) {
+		if (strcmp(kind, bindable[i].kind) != 0)
+			continue;
+		int rc = api_load_other(r->server, "", bindable[i].plural, bindable[i].namespaced ? r->ns : "", name,
+					&obj, NULL);
+		if (rc == -ENOENT)
+			return api_fail(r, 404, "NotFound",
+					json_pack("{s:s, s:s}", "name", name, "kind", bindable[i].plural),
+					"%s \"%s\" not found", bindable[i].plural, name);
+		if (rc < 0)
+			return api_fail_internal(r, &(struct error){.code = rc, .msg = "cannot read the bound object"});
+		const char *has = json_str(obj, "metadata.uid", "");
+		if (uid[0] != '\0' && strcmp(uid, has) != 0)
+			return fail_uid(r, i, name, uid, has);
+		if (i == 0 && strcmp(json_str(obj, "spec.serviceAccountName", ""), r->name) != 0)
+			return api_fail_bad(r,
+					    "cannot bind token for serviceaccount \"%s\" to pod running with different "
+					    "serviceaccount name.",
+					    r->name);
+		*ret = json_pack("{s:{s:s, s:s}}", bindable[i].claim, "name", name, "uid", has);
+		return *ret != NULL ? 0 : api_fail_memory(r);
+	}
+	return api_fail_bad(r, "cannot bind token to object of type %s, Kind=%s", json_str(ref, "apiVersion", ""),
+			    kind);
+}
+
 static json_t *make_claims(const struct api_request *r, const json_t *account, json_t *audiences, int64_t now,
 			   int64_t seconds)
 {
@@ -48,8 +99,6 @@ static int read_request(struct api_request *r, json_t **ret)
 		return rc;
 	if (!json_is_object(json_object_get(obj, "spec")) && json_object_set_new(obj, "spec", json_object()) < 0)
 		return api_fail_memory(r);
-	if (json_is_object(json_at(obj, "spec.boundObjectRef")))
-		return fail_spec(r, "spec.boundObjectRef: Forbidden: tokens bound to objects are not served here");
 	json_t *seconds = json_at(obj, "spec.expirationSeconds"), *audiences = json_at(obj, "spec.audiences");
 	int64_t n = json_is_integer(seconds) ? json_integer_value(seconds) : SECONDS_DEFAULT;
 	if (n < SECONDS_MIN)
@@ -81,6 +130,13 @@ int api_token_request(struct api_request *r)
 	int64_t now = clock_wall_ns() / NSEC_PER_SEC, seconds = json_int(obj, "spec.expirationSeconds", 0);
 	JSON_AUTO claims = make_claims(r, account, json_at(obj, "spec.audiences"), now, seconds);
 	if (claims == NULL)
+		return api_fail_memory(r);
+	const json_t *ref = json_at(obj, "spec.boundObjectRef");
+	JSON_AUTO bound = NULL;
+	rc = json_is_object(ref) ? bind_to(r, ref, &bound) : 0;
+	if (rc < 0)
+		return rc;
+	if (bound != NULL && json_object_update(json_object_get(claims, "kubernetes.io"), bound) < 0)
 		return api_fail_memory(r);
 	if (api_token_sign(r->server->tokens, claims, &token, &err) < 0)
 		return api_fail_internal(r, &err);
@@ -123,6 +179,27 @@ static int check_claims(const json_t *claims, const char *const *audiences, size
 	return 0;
 }
 
+/** What the token is bound to is there still. */
+static int check_bound(struct api_server *s, const json_t *of, struct error *err)
+{
+	const char *ns = json_str(of, "namespace", "");
+	for (size_t i = 0; i < ARRAY_LEN(bindable); i++) {
+		const json_t *claim = json_object_get(of, bindable[i].claim);
+		JSON_AUTO obj = NULL;
+		if (claim == NULL)
+			continue;
+		int rc = api_load_other(s, "", bindable[i].plural, bindable[i].namespaced ? ns : "",
+					json_str(claim, "name", ""), &obj, NULL);
+		if (rc < 0)
+			return error_set(err, rc == -ENOENT ? -EBADMSG : rc,
+					 "the %s that the token is bound to is gone", bindable[i].claim);
+		if (strcmp(json_str(claim, "uid", ""), json_str(obj, "metadata.uid", "")) != 0)
+			return error_set(err, -EBADMSG, "the %s that the token is bound to was made anew",
+					 bindable[i].claim);
+	}
+	return 0;
+}
+
 int api_token_user(struct api_server *s, const char *token, const char *const *audiences, size_t n, struct arena *arena,
 		   struct api_user *ret, struct error *err)
 {
@@ -142,6 +219,9 @@ int api_token_user(struct api_server *s, const char *token, const char *const *a
 		return error_set(err, rc == -ENOENT ? -EBADMSG : rc, "the token's service account is gone");
 	if (uid[0] == '\0' || strcmp(uid, json_str(account, "metadata.uid", "")) != 0)
 		return error_set(err, -EBADMSG, "the token's service account was made anew");
+	rc = check_bound(s, of, err);
+	if (rc < 0)
+		return rc;
 	CLEANUP(free_p) char *user = str_printf("system:serviceaccount:%s:%s", ns, name);
 	*ret = (struct api_user){.name = user != NULL ? arena_strdup(arena, user) : NULL,
 				 .uid = arena_strdup(arena, uid)};

@@ -14,6 +14,7 @@ struct api_docs;
 struct api_hub;
 struct api_janitor;
 struct api_logs;
+struct api_rbac;
 struct api_server;
 struct field_selector;
 struct http_server;
@@ -30,6 +31,7 @@ struct api_server {
 	struct api_logs *logs;
 	struct api_tokens *tokens;
 	struct api_admission *admission;
+	struct api_rbac *rbac;
 	int64_t event_ttl_ns;
 };
 

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "local/api_admission.h"
 #include "local/api_internal.h"
+#include "local/api_rbac_cache.h"
 #include "json/json.h"
 
 #define CRD_GROUP         "apiextensions.k8s.io"
@@ -263,6 +264,8 @@ static int keep_order(struct api_janitor *j, struct error *err)
 	int rc = clean_definitions(j->server, err);
 	if (rc == 0)
 		rc = keep_accounts(j->server, err);
+	if (rc == 0)
+		rc = api_rbac_aggregate(j->server, err);
 	if (rc < 0 || clock_mono_ns() < j->events_at)
 		return rc;
 	j->events_at = clock_mono_ns() + idle_seconds(j->server) * NSEC_PER_SEC;
@@ -319,11 +322,14 @@ static void changed(void *ctx, const struct objstore_event *e)
 	}
 	if (strcmp(k->group, "admissionregistration.k8s.io") == 0)
 		api_admission_changed(s->admission);
+	bool rbac = strcmp(k->group, "rbac.authorization.k8s.io") == 0;
+	if (rbac)
+		api_rbac_changed(s->rbac);
 	bool gone = e->type == STORE_DELETED;
 	bool instance_gone = gone && k->group[0] != '\0' && !definition;
 	bool account = k->group[0] == '\0' && ((strcmp(k->plural, "namespaces") == 0 && e->type == STORE_ADDED) ||
 					       (gone && strcmp(k->plural, "serviceaccounts") == 0));
-	if (definition || instance_gone || account)
+	if (definition || instance_gone || account || (rbac && strcmp(k->plural, "clusterroles") == 0))
 		wake(s->janitor);
 }
 

@@ -4,11 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "local/api_internal.h"
+#include "local/api_rbac_cache.h"
 #include "json/json.h"
-
-#define RBAC "rbac.authorization.k8s.io"
 
 bool api_user_in(const struct api_user *u, const char *group)
 {
@@ -118,127 +118,72 @@ static bool is_subject(const struct api_user *u, const json_t *s, const char *bi
 	return strcmp(kind, "ServiceAccount") == 0 && str_same(account, u->name);
 }
 
-struct refs {
-	const struct api_user *user;
-	json_t *list; /* [kind, name of the role] */
-};
-
-static int collect(void *ctx, const struct objstore_item *item)
+static bool is_bound(const struct api_user *u, const json_t *entry, const char *ns)
 {
-	struct refs *refs = ctx;
-	JSON_AUTO binding = NULL;
-	if (json_parse(item->data, item->n, &binding, NULL) < 0)
-		return -EIO;
 	size_t i;
 	json_t *s;
-	json_array_foreach (json_object_get(binding, "subjects"), i, s)
-		if (is_subject(refs->user, s, item->ns))
-			return json_array_append_new(refs->list,
-						     json_pack("[s, s]", json_str(binding, "roleRef.kind", ""),
-							       json_str(binding, "roleRef.name", ""))) == 0
-				       ? 0
-				       : -ENOMEM;
+	json_array_foreach (json_object_get(entry, "subjects"), i, s)
+		if (is_subject(u, s, ns))
+			return true;
+	return false;
+}
+
+static void table_unref_p(struct api_rbac_table **t)
+{
+	(void)api_rbac_table_unref(*t);
+}
+
+/** Append the rules that the bindings of @list, those of @ns, give to the user. */
+static int add_rules(const json_t *list, const struct api_user *u, const char *ns, json_t *rules)
+{
+	size_t i;
+	json_t *entry;
+	json_array_foreach (list, i, entry)
+		if (is_bound(u, entry, ns) && json_array_extend(rules, json_object_get(entry, "rules")) < 0)
+			return -ENOMEM;
 	return 0;
 }
 
-/** Append the rules of the roles that @plural of @ns bind to the user. Roles that are gone give nothing. */
-static int add_rules(struct api_server *s, const struct api_user *u, const char *plural, const char *ns, json_t *rules,
-		     struct error *err)
+static json_t *master_rules(void)
 {
-	JSON_AUTO list = json_array();
-	struct refs refs = {u, list};
-	struct objstore_range range = {.group = RBAC, .plural = plural, .ns = ns};
-	int rc = objstore_list(s->store, &range, collect, &refs, NULL, NULL, err);
-	size_t i;
-	json_t *ref;
-	json_array_foreach (list, i, ref) {
-		JSON_AUTO role = NULL;
-		bool cluster = strcmp(json_string_value(json_array_get(ref, 0)), "ClusterRole") == 0;
-		if (rc == 0)
-			rc = api_load_other(s, RBAC, cluster ? "clusterroles" : "roles", cluster ? "" : ns,
-					    json_string_value(json_array_get(ref, 1)), &role, NULL);
-		if (rc == 0 && json_is_array(json_object_get(role, "rules")) &&
-		    json_array_extend(rules, json_object_get(role, "rules")) < 0)
-			rc = error_set(err, -ENOMEM, "out of memory");
-		if (rc == -ENOENT)
-			rc = 0;
-	}
-	return rc;
+	return json_pack("[{s:[s], s:[s], s:[s]}, {s:[s], s:[s]}]", "verbs", "*", "apiGroups", "*", "resources", "*",
+			 "verbs", "*", "nonResourceURLs", "*");
 }
 
 int api_rbac_rules(struct api_server *s, const struct api_user *u, const char *ns, json_t **ret, struct error *err)
 {
-	JSON_AUTO rules = json_array();
-	int rc = 0;
-	if (api_user_in(u, API_MASTERS))
-		rc = json_array_append_new(rules, json_pack("{s:[s], s:[s], s:[s]}", "verbs", "*", "apiGroups", "*",
-							    "resources", "*")) < 0 ||
-				     json_array_append_new(rules, json_pack("{s:[s], s:[s]}", "verbs", "*",
-									    "nonResourceURLs", "*")) < 0
-			     ? error_set(err, -ENOMEM, "out of memory")
-			     : 0;
-	if (rc == 0)
-		rc = add_rules(s, u, "clusterrolebindings", "", rules, err);
-	if (rc == 0 && ns[0] != '\0')
-		rc = add_rules(s, u, "rolebindings", ns, rules, err);
-	if (rc == 0)
-		*ret = TAKE(rules);
-	return rc;
+	CLEANUP(table_unref_p) struct api_rbac_table *t = NULL;
+	int rc = api_rbac_table_get(s, &t, err);
+	if (rc < 0)
+		return rc;
+	JSON_AUTO rules = api_user_in(u, API_MASTERS) ? master_rules() : json_array();
+	if (rules == NULL || add_rules(t->cluster, u, "", rules) < 0 ||
+	    (ns[0] != '\0' && add_rules(map_get(t->spaces, ns), u, ns, rules) < 0))
+		return error_set(err, -ENOMEM, "out of memory");
+	*ret = TAKE(rules);
+	return 0;
+}
+
+static bool list_allows(const json_t *list, const struct api_user *u, const char *ns, const struct api_access *a)
+{
+	size_t i;
+	json_t *entry;
+	json_array_foreach (list, i, entry)
+		if (is_bound(u, entry, ns) && api_rules_allow(json_object_get(entry, "rules"), a))
+			return true;
+	return false;
 }
 
 int api_rbac_allowed(struct api_server *s, const struct api_user *u, const struct api_access *a, bool *ret,
 		     struct error *err)
 {
-	if (api_user_in(u, API_MASTERS)) {
-		*ret = true;
+	CLEANUP(table_unref_p) struct api_rbac_table *t = NULL;
+	*ret = api_user_in(u, API_MASTERS);
+	if (*ret)
 		return 0;
-	}
-	JSON_AUTO rules = NULL;
-	int rc = api_rbac_rules(s, u, a->ns, &rules, err);
+	int rc = api_rbac_table_get(s, &t, err);
 	if (rc == 0)
-		*ret = api_rules_allow(rules, a);
-	return rc;
-}
-
-/* ---- the first roles ---- */
-
-int api_rbac_bootstrap(struct api_server *s, struct error *err)
-{
-	static const struct {
-		const char *name, *rules, *group; /* who has it */
-	} roles[] = {
-		{"cluster-admin",
-		 "[{\"apiGroups\":[\"*\"],\"resources\":[\"*\"],\"verbs\":[\"*\"]},"
-		 "{\"nonResourceURLs\":[\"*\"],\"verbs\":[\"*\"]}]",
-		 API_MASTERS},
-		{"system:basic-user",
-		 "[{\"apiGroups\":[\"authorization.k8s.io\"],\"resources\":[\"selfsubjectaccessreviews\","
-		 "\"selfsubjectrulesreviews\"],\"verbs\":[\"create\"]},{\"apiGroups\":[\"authentication.k8s.io\"],"
-		 "\"resources\":[\"selfsubjectreviews\"],\"verbs\":[\"create\"]}]",
-		 API_AUTHENTICATED},
-		{"system:discovery",
-		 "[{\"nonResourceURLs\":[\"/api\",\"/api/*\",\"/apis\",\"/apis/*\",\"/healthz\",\"/livez\",\"/"
-		 "openapi\","
-		 "\"/openapi/*\",\"/readyz\",\"/version\",\"/version/\"],\"verbs\":[\"get\"]}]",
-		 API_AUTHENTICATED},
-	};
-	int rc = 0;
-	for (size_t i = 0; i < ARRAY_LEN(roles) && rc == 0; i++) {
-		JSON_AUTO role =
-			json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:o}", "apiVersion", RBAC "/v1", "kind", "ClusterRole",
-				  "metadata", "name", roles[i].name, "labels", "kubernetes.io/bootstrapping",
-				  "rbac-defaults", "rules", json_loads(roles[i].rules, 0, NULL));
-		JSON_AUTO binding =
-			json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:s, s:s, s:s}, s:[{s:s, s:s, s:s}]}", "apiVersion",
-				  RBAC "/v1", "kind", "ClusterRoleBinding", "metadata", "name", roles[i].name, "labels",
-				  "kubernetes.io/bootstrapping", "rbac-defaults", "roleRef", "apiGroup", RBAC, "kind",
-				  "ClusterRole", "name", roles[i].name, "subjects", "kind", "Group", "apiGroup", RBAC,
-				  "name", roles[i].group);
-		if (role == NULL || binding == NULL)
-			return error_set(err, -ENOMEM, "out of memory");
-		rc = api_create_internal(s, RBAC, "clusterroles", "", role, err);
-		if (rc == 0)
-			rc = api_create_internal(s, RBAC, "clusterrolebindings", "", binding, err);
-	}
+		*ret = list_allows(t->cluster, u, "", a) ||
+		       (a->ns[0] != '\0' && list_allows(map_get(t->spaces, a->ns), u, a->ns, a));
 	return rc;
 }

@@ -34,5 +34,7 @@ bool api_rules_allow(const json_t *rules, const struct api_access *a);
 /** Both in one. */
 int api_rbac_allowed(struct api_server *s, const struct api_user *u, const struct api_access *a, bool *ret,
 		     struct error *err);
-/** The roles and bindings that every cluster has. */
+/** Make the roles and bindings that every cluster has (api_rbac_roles.c). */
 int api_rbac_bootstrap(struct api_server *s, struct error *err);
+/** Gather the rules of ClusterRoles with an aggregationRule from the roles they select. */
+int api_rbac_aggregate(struct api_server *s, struct error *err);

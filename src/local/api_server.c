@@ -11,6 +11,7 @@
 #include "local/api_internal.h"
 #include "local/api_logs.h"
 #include "local/api_pki.h"
+#include "local/api_rbac_cache.h"
 #include "local/api_token.h"
 #include "net/http_server.h"
 #include "json/json.h"
@@ -181,7 +182,8 @@ static int make_parts(struct api_server *s, const struct api_server_options *o, 
 	s->hub = api_hub_new();
 	s->docs = api_docs_new();
 	s->admission = api_admission_new();
-	if (s->registry == NULL || s->hub == NULL || s->docs == NULL || s->admission == NULL)
+	s->rbac = api_rbac_new();
+	if (s->registry == NULL || s->hub == NULL || s->docs == NULL || s->admission == NULL || s->rbac == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	s->logs = api_logs_new(o->data_dir, err);
 	if (s->logs == NULL)
@@ -275,6 +277,7 @@ void api_server_free(struct api_server *s)
 	api_docs_free(s->docs);
 	api_tokens_free(s->tokens);
 	api_admission_free(s->admission);
+	api_rbac_free(s->rbac);
 	api_registry_free(s->registry);
 	free(s);
 }

@@ -42,15 +42,36 @@ static void check_rule(const json_t *rule, size_t i, bool namespaced, struct vio
 		require(vs, i, "resources", "resource rules must supply at least one resource");
 }
 
+/** Who has rules gathered may get any: only who may do everything asks for that. */
+static int check_aggregation(struct api_request *r, const json_t *obj)
+{
+	if (json_object_get(obj, "aggregationRule") == NULL)
+		return 0;
+	JSON_AUTO all = json_pack("[{s:[s], s:[s], s:[s]}, {s:[s], s:[s]}]", "verbs", "*", "apiGroups", "*",
+				  "resources", "*", "verbs", "*", "nonResourceURLs", "*");
+	int rc = all != NULL ? api_check_grant(r, "escalate", r->plural, json_str(obj, "metadata.name", ""), all)
+			     : api_fail_memory(r);
+	return rc == API_FAILED && r->status == 403
+		       ? api_fail(
+				 r, 403, "Forbidden", api_details(r, json_str(obj, "metadata.name", "")),
+				 "%s \"%s\" is forbidden: must have cluster-admin privileges to use an aggregationRule",
+				 api_resource_name(r), json_str(obj, "metadata.name", ""))
+		       : rc;
+}
+
 static int role_create(struct api_request *r, json_t *obj)
 {
+	if (check_aggregation(r, obj) < 0)
+		return API_FAILED;
 	return api_check_grant(r, "escalate", r->plural, json_str(obj, "metadata.name", ""),
 			       json_object_get(obj, "rules"));
 }
 
 static int role_update(struct api_request *r, const json_t *old, json_t *obj)
 {
-	bool same = json_same(json_object_get(old, "rules"), json_object_get(obj, "rules"));
+	const json_t *before = json_object_get(old, "aggregationRule"), *now = json_object_get(obj, "aggregationRule");
+	bool same = json_same(json_object_get(old, "rules"), json_object_get(obj, "rules")) &&
+		    (now == NULL || (before != NULL && json_same(before, now)));
 	return same ? 0 : role_create(r, obj);
 }
 
@@ -62,9 +83,11 @@ static void role_validate(const json_t *old, const json_t *obj, struct violation
 	json_t *rule;
 	json_array_foreach (json_object_get(obj, "rules"), i, rule)
 		check_rule(rule, i, namespaced, vs);
-	if (json_object_get(obj, "aggregationRule") != NULL)
-		violation_add(vs, "aggregationRule", "FieldValueForbidden",
-			      "Forbidden: rules gathered from other roles are not served here; list them in rules");
+	const json_t *aggregation = json_object_get(obj, "aggregationRule");
+	if (aggregation != NULL && json_array_size(json_object_get(aggregation, "clusterRoleSelectors")) == 0)
+		violation_add(
+			vs, "aggregationRule.clusterRoleSelectors", "FieldValueRequired",
+			"Required value: at least one clusterRoleSelector required if aggregationRule is non-nil");
 }
 
 /* ---- bindings ---- */
