@@ -129,6 +129,18 @@ void strbuf_add_json(struct strbuf *b, const char *s, size_t n)
 	strbuf_addc(b, '"');
 }
 
+void strbuf_add_url(struct strbuf *b, const char *s, const char *keep)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	for (; *s != '\0'; s++) {
+		const unsigned char ch = (unsigned char)*s;
+		const bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+				   strchr("-._~", ch) != NULL || strchr(keep, ch) != NULL;
+		const char coded[] = {'%', hex[ch >> 4], hex[ch & 15]};
+		strbuf_add(b, plain ? s : coded, plain ? 1 : sizeof coded);
+	}
+}
+
 void strbuf_consume(struct strbuf *b, size_t n)
 {
 	if (b->p == NULL)

@@ -24,6 +24,8 @@ void strbuf_addc(struct strbuf *b, char c);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Append @s as a JSON string with its quotes. */
 void strbuf_add_json(struct strbuf *b, const char *s, size_t n);
+/** Append @s percent-encoded as RFC 3986 has it: unreserved characters and those of @keep stay. */
+void strbuf_add_url(struct strbuf *b, const char *s, const char *keep);
 /** Drop the first @n bytes (all, if there are fewer). */
 void strbuf_consume(struct strbuf *b, size_t n);
 /** Forget the contents, keep the memory and clear `failed`. */

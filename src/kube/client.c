@@ -92,18 +92,6 @@ int kube_client_new(const struct kube_config *cfg, const char *user_agent, struc
 
 /* --- paths --- */
 
-static void add_escaped(struct strbuf *b, const char *s)
-{
-	for (; *s != '\0'; s++) {
-		const unsigned char ch = (unsigned char)*s;
-		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-		    strchr("-._~", ch) != NULL)
-			strbuf_addc(b, (char)ch);
-		else
-			strbuf_addf(b, "%%%02X", ch);
-	}
-}
-
 static void add_query(struct strbuf *b, char *sep, const char *key, const char *value)
 {
 	if (value == NULL || value[0] == '\0')
@@ -111,7 +99,7 @@ static void add_query(struct strbuf *b, char *sep, const char *key, const char *
 	strbuf_addc(b, *sep);
 	*sep = '&';
 	strbuf_addf(b, "%s=", key);
-	add_escaped(b, value);
+	strbuf_add_url(b, value, "");
 }
 
 /* "/api/v1/namespaces/ns/pods[/name[/sub]]" */
@@ -123,12 +111,12 @@ static void add_path(struct strbuf *b, const struct kube_resource *r, const char
 		strbuf_addf(b, "/apis/%s/%s", r->group, r->version);
 	if (r->namespaced && ns != NULL && ns[0] != '\0') {
 		strbuf_adds(b, "/namespaces/");
-		add_escaped(b, ns);
+		strbuf_add_url(b, ns, "");
 	}
 	strbuf_addf(b, "/%s", r->plural);
 	if (name != NULL) {
 		strbuf_addc(b, '/');
-		add_escaped(b, name);
+		strbuf_add_url(b, name, "");
 	}
 	if (sub != NULL && sub[0] != '\0')
 		strbuf_addf(b, "/%s", sub);

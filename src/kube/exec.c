@@ -53,36 +53,24 @@ static int no_memory(struct error *err)
 
 /* --- the request --- */
 
-static void add_escaped(struct strbuf *b, const char *s)
-{
-	for (; *s != '\0'; s++) {
-		const unsigned char ch = (unsigned char)*s;
-		if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-		    strchr("-._~", ch) != NULL)
-			strbuf_addc(b, (char)ch);
-		else
-			strbuf_addf(b, "%%%02X", ch);
-	}
-}
-
 static int make_url(const struct kube_client *c, const struct kube_exec_options *o, char **ret, struct error *err)
 {
 	CLEANUP(strbuf_clear) struct strbuf b = STRBUF_INIT(PATH_LONGEST);
 	if (o->argv == NULL || o->argv[0] == NULL)
 		return error_set(err, -EINVAL, "exec: there is no command");
 	strbuf_addf(&b, "%s/api/v1/namespaces/", c->server);
-	add_escaped(&b, o->ns);
+	strbuf_add_url(&b, o->ns, "");
 	strbuf_adds(&b, "/pods/");
-	add_escaped(&b, o->pod);
+	strbuf_add_url(&b, o->pod, "");
 	strbuf_addf(&b, "/exec?stdout=true&stderr=true&stdin=%s", o->in != NULL ? "true" : "false");
 	if (o->container != NULL) {
 		strbuf_adds(&b, "&container=");
-		add_escaped(&b, o->container);
+		strbuf_add_url(&b, o->container, "");
 	}
 	size_t n = 0;
 	for (; o->argv[n] != NULL && n < ARGS_MAX; n++) {
 		strbuf_adds(&b, "&command=");
-		add_escaped(&b, o->argv[n]);
+		strbuf_add_url(&b, o->argv[n], "");
 	}
 	if (o->argv[n] != NULL || b.too_big)
 		return error_set(err, -E2BIG, "exec: the command is too long; give what is long by stdin");

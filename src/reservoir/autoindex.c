@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "base/strbuf.h"
 
 #define NAME_MAX_BYTES 255
 
@@ -271,24 +272,10 @@ int autoindex_parse(const char *page, size_t n, size_t max_entries,
 
 char *url_encode_path(const char *path)
 {
-	static const char hex[] = "0123456789ABCDEF";
-	const size_t n = strlen(path);
-	char *out = malloc(3 * n + 1);
-	if (out == NULL)
-		return NULL;
-	size_t k = 0;
-	for (size_t i = 0; i < n; i++) {
-		const unsigned char c = (unsigned char)path[i];
-		if (isalnum(c) || strchr("-._~/", c) != NULL) {
-			out[k++] = (char)c;
-			continue;
-		}
-		out[k++] = '%';
-		out[k++] = hex[c >> 4];
-		out[k++] = hex[c & 15];
-	}
-	out[k] = '\0';
-	return out;
+	struct strbuf b = STRBUF_INIT(3 * strlen(path) + 1);
+	char *out = NULL;
+	strbuf_add_url(&b, path, "/");
+	return strbuf_take(&b, &out) == 0 ? out : NULL;
 }
 
 int http_date_parse(const char *s, int64_t *ret_s)

@@ -230,7 +230,7 @@ static int connect_mounts(struct catalog *c, struct error *err)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < c->config->n_mounts; i++) {
 		const struct mount_config *m = &c->config->mounts[i];
-		int r = source_new(m->source, c->config->fetch_timeout_ns, &c->mounts[i].source, err);
+		int r = source_new(m->source, &m->s3, c->config->fetch_timeout_ns, &c->mounts[i].source, err);
 		if (r < 0)
 			return r;
 		c->n_mounts++;

@@ -52,6 +52,30 @@ static int collect(void *ctx, const struct source_entry *e)
 	return 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct listed_entry *x = a, *y = b;
+	const int order = strcmp(x->name, y->name);
+	return order != 0 ? order : (y->st.type == SOURCE_DIR) - (x->st.type == SOURCE_DIR);
+}
+
+/* One entry a name. Where a source has both (keys "a" and "a/b" of a bucket) the directory stays: it leads to more. */
+static void drop_doubles(struct listed *l)
+{
+	size_t n = 0;
+	if (l->n > 0)
+		qsort(l->items, l->n, sizeof *l->items, by_name);
+	for (size_t i = 0; i < l->n; i++) {
+		if (n > 0 && strcmp(l->items[n - 1].name, l->items[i].name) == 0) {
+			free(l->items[i].name);
+			free(l->items[i].link);
+		} else {
+			l->items[n++] = l->items[i];
+		}
+	}
+	l->n = n;
+}
+
 int64_t catalog_fresh_since(const struct catalog *c)
 {
 	const int64_t now = clock_wall_ns();
@@ -97,6 +121,7 @@ static int ask_listing(struct catalog *c, struct source *source, const char *pat
 		pthread_mutex_unlock(&c->lock);
 		listed_clear(l);
 		const int r = source_list(source, path, collect, l, err);
+		drop_doubles(l);
 		pthread_mutex_lock(&c->lock);
 		if (r == 0 || !source_may_retry(r) || c->stop || attempt >= QUICK_RETRIES ||
 		    attempt >= c->config->fetch_retries)

@@ -79,6 +79,32 @@ static bool mount_path_ok(const char *p)
 	return true;
 }
 
+/* How an s3:// source is reached; other sources have no options. */
+static int parse_options(struct reservoir_config *c, const json_t *o, struct mount_config *m, struct error *err)
+{
+	const bool s3 = str_has_prefix(m->source, "s3://");
+	if (o == NULL || json_is_null(o))
+		return 0;
+	if (!s3 && json_is_object(o) && json_object_size(o) > 0)
+		return error_set(err, -EINVAL, "options: '%.100s' is no option of this source (it has none)",
+				 json_object_iter_key(json_object_iter((json_t *)o)));
+	int r = check_fields(o, "options", "endpoint region virtualHost accessKeyFile secretKeyFile sessionTokenFile",
+			     err);
+	if (r < 0 || (r = take_string(c, o, "endpoint", false, &m->s3.endpoint, err)) < 0 ||
+	    (r = take_string(c, o, "region", false, &m->s3.region, err)) < 0 ||
+	    (r = take_string(c, o, "accessKeyFile", false, &m->s3.access_key_file, err)) < 0 ||
+	    (r = take_string(c, o, "secretKeyFile", false, &m->s3.secret_key_file, err)) < 0 ||
+	    (r = take_string(c, o, "sessionTokenFile", false, &m->s3.session_token_file, err)) < 0)
+		return r;
+	const json_t *virtual_host = json_object_get(o, "virtualHost");
+	if (virtual_host != NULL && !json_is_boolean(virtual_host))
+		return bad(err, "options.virtualHost", "must be true or false");
+	m->s3.virtual_host = json_is_true(virtual_host);
+	if ((m->s3.access_key_file == NULL) != (m->s3.secret_key_file == NULL))
+		return bad(err, "options", "accessKeyFile and secretKeyFile go together");
+	return 0;
+}
+
 static int parse_mount(struct reservoir_config *c, const json_t *o, struct mount_config *m, struct error *err)
 {
 	int r = check_fields(o, "mount", "path name source options readOnly", err);
@@ -91,15 +117,10 @@ static int parse_mount(struct reservoir_config *c, const json_t *o, struct mount
 	if (!mount_path_ok(m->path))
 		return error_set(err, -EINVAL, "path: '%.200s' must be \"/\" or \"/name\"", m->path);
 	if (!str_has_prefix(m->source, "http://") && !str_has_prefix(m->source, "https://") &&
-	    !str_has_prefix(m->source, "file:///"))
-		return error_set(err, -EINVAL, "source: '%.200s' is none of http://, https://, file:///", m->source);
-	const json_t *options = json_object_get(o, "options");
-	if (options != NULL && !json_is_null(options) && (!json_is_object(options) || json_object_size(options) > 0)) {
-		const char *key = json_object_iter_key(json_object_iter((json_t *)options));
-		return error_set(err, -EINVAL, "options: '%.100s' is no option of this source (there are none yet)",
-				 key != NULL ? key : "?");
-	}
-	return 0;
+	    !str_has_prefix(m->source, "file:///") && !str_has_prefix(m->source, "s3://"))
+		return error_set(err, -EINVAL, "source: '%.200s' is none of http://, https://, s3://, file:///",
+				 m->source);
+	return parse_options(c, json_object_get(o, "options"), m, err);
 }
 
 static int parse_mounts(struct reservoir_config *c, const json_t *list, struct error *err)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "reservoir/s3.h"
 
 struct error;
 
@@ -14,7 +15,8 @@ enum freshness_mode { FRESHNESS_NEVER, FRESHNESS_TTL, FRESHNESS_ON_OPEN, FRESHNE
 struct mount_config {
 	const char *path; /* where the source appears: "/", or "/name" with plain components */
 	const char *name;
-	const char *source; /* "file:///dir", "http://host/dir", "https://..." */
+	const char *source; /* "file:///dir", "http://host/dir", "https://...", "s3://bucket/prefix" */
+	struct s3_options s3;
 };
 
 struct tier_config {

@@ -4,10 +4,12 @@
 #include "base/str.h"
 #include "reservoir/source_internal.h"
 
-int source_new(const char *url, int64_t timeout_ns, struct source **ret, struct error *err)
+int source_new(const char *url, const struct s3_options *s3, int64_t timeout_ns, struct source **ret, struct error *err)
 {
 	struct source *s = NULL;
-	const int r = str_has_prefix(url, "file://") ? source_file_new(url, &s, err) : source_http_new(url, &s, err);
+	const int r = str_has_prefix(url, "file://") ? source_file_new(url, &s, err)
+		      : str_has_prefix(url, "s3://") ? source_s3_new(url, s3, &s, err)
+						     : source_http_new(url, &s, err);
 	if (r < 0)
 		return r;
 	s->timeout_ns = timeout_ns;

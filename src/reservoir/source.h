@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct error;
+struct s3_options;
 struct source;
 
 #define SOURCE_ETAG_SIZE 128
@@ -35,8 +36,12 @@ struct source_entry {
 	struct source_stat st;
 };
 
-/** A connector for @url ("file:///dir", "http://...", "https://..."). Nothing is asked of the source yet. */
-int source_new(const char *url, int64_t timeout_ns, struct source **ret, struct error *err);
+/**
+ * A connector for @url ("file:///dir", "http://...", "https://...", "s3://bucket/prefix"). @s3 (reservoir/s3.h; borrowed) is for the last.
+ * Nothing is asked of the source yet.
+ */
+int source_new(const char *url, const struct s3_options *s3, int64_t timeout_ns, struct source **ret,
+	       struct error *err);
 /** All calls must have ended. Accepts NULL. */
 void source_free(struct source *s);
 /** As configured; names the source in messages and in the store's keys. */

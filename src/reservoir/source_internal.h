@@ -21,3 +21,4 @@ struct source {
 
 int source_file_new(const char *url, struct source **ret, struct error *err);
 int source_http_new(const char *url, struct source **ret, struct error *err);
+int source_s3_new(const char *url, const struct s3_options *o, struct source **ret, struct error *err);

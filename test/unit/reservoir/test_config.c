@@ -66,8 +66,19 @@ static void test_mistakes(void **state)
 		{"{" MOUNTS "," TIERS "," REST "}", "dataset: must be an object"},
 		{"{" DATASET "," MOUNTS "," TIERS "," REST ",\"blocksize\":1}", "unknown field 'blocksize'"},
 		{"{" DATASET ",\"mounts\":[]," TIERS "," REST "}", "mounts: must be a list of 1 to 256"},
-		{"{" DATASET ",\"mounts\":[{\"path\":\"/\",\"source\":\"s3://b\"}]," TIERS "," REST "}",
-		 "mounts[0]: source: 's3://b'"},
+		{"{" DATASET ",\"mounts\":[{\"path\":\"/\",\"source\":\"ftp://b\"}]," TIERS "," REST "}",
+		 "mounts[0]: source: 'ftp://b'"},
+		{"{" DATASET ",\"mounts\":[{\"path\":\"/\",\"source\":\"s3://b\",\"options\":{\"user\":\"x\"}}]," TIERS
+		 "," REST "}",
+		 "options: unknown field 'user' (known: endpoint region"},
+		{"{" DATASET
+		 ",\"mounts\":[{\"path\":\"/\",\"source\":\"s3://b\",\"options\":{\"virtualHost\":\"yes\"}}]," TIERS
+		 "," REST "}",
+		 "options.virtualHost: must be true or false"},
+		{"{" DATASET
+		 ",\"mounts\":[{\"path\":\"/\",\"source\":\"s3://b\",\"options\":{\"accessKeyFile\":\"/k\"}}]," TIERS
+		 "," REST "}",
+		 "accessKeyFile and secretKeyFile go together"},
 		{"{" DATASET ",\"mounts\":[{\"path\":\"/../x\",\"source\":\"file:///s\"}]," TIERS "," REST "}",
 		 "mounts[0]: path: '/../x'"},
 		{"{" DATASET ",\"mounts\":[{\"path\":\"/a//b\",\"source\":\"file:///s\"}]," TIERS "," REST "}",

@@ -109,7 +109,7 @@ static struct source *connect_to(const char *path, int64_t timeout)
 	char url[128];
 	struct source *s = NULL;
 	(void)snprintf(url, sizeof url, "http://127.0.0.1:%u%s", server.port, path);
-	assert_int_equal(source_new(url, timeout, &s, NULL), 0);
+	assert_int_equal(source_new(url, NULL, timeout, &s, NULL), 0);
 	return s;
 }
 
@@ -210,7 +210,7 @@ static void test_url_is_checked(void **state)
 	(void)state;
 	struct source *s = NULL;
 	struct error err = {0};
-	assert_int_equal(source_new("http://h/a?b", NSEC_PER_SEC, &s, &err), -EINVAL);
+	assert_int_equal(source_new("http://h/a?b", NULL, NSEC_PER_SEC, &s, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "no query"));
 }
 
@@ -368,7 +368,7 @@ static void test_file(void **state)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	(void)snprintf(url, sizeof url, "file://%s/", dir);
 	struct source *s = NULL;
-	assert_int_equal(source_new(url, NSEC_PER_SEC, &s, NULL), 0);
+	assert_int_equal(source_new(url, NULL, NSEC_PER_SEC, &s, NULL), 0);
 	struct strbuf b = STRBUF_INIT(4096);
 	assert_int_equal(source_list(s, "", list_into, &b, NULL), 0);
 	assert_non_null(strstr(b.p, "a 1000!;"));
