@@ -33,8 +33,10 @@ static int native_place(const json_t *mount, const char *path, size_t i, char **
 	const char *below = strcmp(path, "/") == 0 ? json_str(mount, "name", "") : path;
 	while (*below == '/')
 		below++;
+	if (*below == '\0')
+		below = "root"; /* the whole of the dataset, and no name was given */
 	struct str rest = str_from(below), part;
-	bool bad = *below == '\0';
+	bool bad = false;
 	while (str_split_next(&rest, '/', &part))
 		bad = bad || str_eq(part, ".") || str_eq(part, "..");
 	if (bad)

@@ -10,29 +10,56 @@
 #include "json/json.h"
 #include "json/quantity.h"
 
-static json_t *config_mount(const struct mount *m)
+/* How a bucket is reached (other sources have no options, and shared ones are not theirs): what stands in the open as it is, secrets as the files that the pods have. */
+static json_t *config_options(const json_t *mount)
 {
-	CLEANUP(free_p) char *at = reservoir_mount_path(m);
-	CLEANUP(free_p) char *local = reservoir_local_name(m);
-	if (at == NULL || local == NULL)
-		return NULL;
+	static const struct {
+		const char *secret, *field;
+	} files[] = {{"accessKeyId", "accessKeyFile"},
+		     {"secretAccessKey", "secretKeyFile"},
+		     {"sessionToken", "sessionTokenFile"}};
+	JSON_AUTO options = json_object();
+	const char *key;
+	json_t *v;
+	if (!str_has_prefix(json_str(mount, "mountPoint", ""), "s3://"))
+		return TAKE(options);
+	json_object_foreach (json_object_get(mount, "options"), key, v) {
+		const bool flag = strcmp(key, "virtualHost") == 0;
+		if (json_object_set_new(options, key,
+					flag ? json_boolean(str_same(json_string_value(v), "true")) : json_incref(v)) <
+		    0)
+			return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		const json_t *secret = json_object_get(json_object_get(mount, "secrets"), files[i].secret);
+		if (secret != NULL && json_object_set(options, files[i].field, json_object_get(secret, "file")) < 0)
+			return NULL;
+	}
+	return TAKE(options);
+}
+
+static json_t *config_mount(const json_t *mount)
+{
+	const char *name = json_str(mount, "name", ""), *at = json_str(mount, "at", NULL);
 	CLEANUP(free_p)
-	char *source = reservoir_local_dir(m) != NULL ? str_printf("file://%s/%s", RESERVOIR_UFS_ROOT, local)
-						      : strdup(m->mount_point);
-	if (source == NULL)
+	char *source = at != NULL ? str_printf("file://%s", at) : strdup(json_str(mount, "mountPoint", ""));
+	JSON_AUTO options = config_options(mount);
+	if (source == NULL || options == NULL)
 		return NULL;
-	JSON_AUTO j = json_pack("{s:s,s:s,s:{},s:b}", "path", at, "source", source, "options", "readOnly", 1);
-	if (j != NULL && m->name != NULL && *m->name != '\0' &&
-	    json_object_set_new(j, "name", json_string(m->name)) < 0)
+	JSON_AUTO j = json_pack("{s:s,s:s,s:O,s:b}", "path", json_str(mount, "path", ""), "source", source, "options",
+				options, "readOnly", 1);
+	if (j != NULL && *name != '\0' && json_object_set_new(j, "name", json_string(name)) < 0)
 		return NULL;
 	return TAKE(j);
 }
 
-static json_t *config_mounts(const mount_list *mounts)
+static json_t *config_mounts(const json_t *mounts)
 {
 	JSON_AUTO list = json_array();
-	for (size_t i = 0; i < mounts->n; i++)
-		if (json_array_append_new(list, config_mount(&mounts->v[i])) < 0)
+	size_t i;
+	json_t *m;
+	json_array_foreach (mounts, i, m)
+		if (json_array_append_new(list, config_mount(m)) < 0)
 			return NULL;
 	return TAKE(list);
 }
@@ -70,7 +97,11 @@ int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_spe
 		     struct error *err)
 {
 	const struct reservoir_runtime_spec *r = &s->runtime.spec;
-	JSON_AUTO mounts = config_mounts(&s->dataset.spec.mounts);
+	JSON_AUTO resolved = NULL;
+	const int rc = reservoir_mounts(ctx, &resolved, err);
+	if (rc < 0)
+		return rc;
+	JSON_AUTO mounts = config_mounts(resolved);
 	JSON_AUTO tiers = config_tiers(ctx, &s->tiers);
 	char listen[32];
 	(void)snprintf(listen, sizeof listen, "127.0.0.1:%d", port); /* a port has at most 5 digits */

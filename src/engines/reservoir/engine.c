@@ -78,23 +78,22 @@ static int reservoir_update_on_ufs_change(struct engine *e, struct reconcile_ctx
 					  struct error *err)
 {
 	(void)e, (void)change;
-	struct reservoir_specs s;
-	int rc = reservoir_specs_load(ctx, &s, err);
+	JSON_AUTO want = NULL;
+	int rc = reservoir_mounts(ctx, &want, err);
 	if (rc < 0)
 		return rc;
-	const mount_list *want = &s.dataset.spec.mounts;
 	const struct engine_figures *f = ctx->figures;
-	bool served = f != NULL && f->ready && f->n_mounts == want->n;
-	for (size_t i = 0; served && i < want->n; i++) {
-		CLEANUP(free_p) char *at = reservoir_mount_path(&want->v[i]);
+	bool served = f != NULL && f->ready && f->n_mounts == json_array_size(want);
+	size_t i;
+	json_t *m;
+	json_array_foreach (want, i, m) {
 		bool found = false;
-		for (size_t k = 0; k < f->n_mounts && at != NULL; k++)
-			found = found || (strcmp(f->mounts[k].path, at) == 0 &&
-					  (reservoir_local_dir(&want->v[i]) != NULL ||
-					   str_same(f->mounts[k].source, want->v[i].mount_point)));
-		served = found;
+		for (size_t k = 0; served && k < f->n_mounts; k++)
+			found = found || (strcmp(f->mounts[k].path, json_str(m, "path", "")) == 0 &&
+					  (json_bool(m, "native", false) ||
+					   str_same(f->mounts[k].source, json_str(m, "mountPoint", ""))));
+		served = served && found;
 	}
-	reservoir_specs_clear(&s);
 	return served;
 }
 

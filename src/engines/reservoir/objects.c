@@ -61,22 +61,14 @@ static int shared_volumes(const struct build *b, json_t *pod, json_t *container)
 	return 0;
 }
 
-static int local_directories(const struct build *b, json_t *pod, json_t *container)
+/* Directories, claims and secrets of the sources: the worker alone reads them. */
+static int source_volumes(const struct build *b, json_t *pod, json_t *container)
 {
-	const mount_list *mounts = &b->s->dataset.spec.mounts;
-	for (size_t i = 0; i < mounts->n; i++) {
-		const char *dir = reservoir_local_dir(&mounts->v[i]);
-		if (dir == NULL)
-			continue;
-		char volume[40];
-		(void)snprintf(volume, sizeof volume, "source-%zu", i); /* at most 27 characters */
-		CLEANUP(free_p) char *name = reservoir_local_name(&mounts->v[i]);
-		CLEANUP(free_p) char *at = name != NULL ? str_printf("%s/%s", RESERVOIR_UFS_ROOT, name) : NULL;
-		if (at == NULL || pod_host_path(pod, volume, dir, "Directory") < 0 ||
-		    container_mount(container, volume, at, true, "HostToContainer") < 0)
-			return -ENOMEM;
-	}
-	return 0;
+	JSON_AUTO mounts = NULL;
+	int rc = reservoir_mounts(b->ctx, &mounts, NULL);
+	if (rc == 0)
+		rc = mounts_native_volumes(mounts, pod, container);
+	return rc == 0 ? mounts_secret_volumes(mounts, "reservoir-secret-", pod, container) : rc;
 }
 
 static int put_json(json_t *obj, const char *path, const json_t *value)
@@ -170,7 +162,7 @@ static int make_worker(const struct build *b, json_t **ret, struct error *err)
 	    json_put_str(sts, "spec.serviceName", name) < 0 ||
 	    json_put_int(sts, "spec.replicas", b->s->runtime.spec.replicas) < 0 ||
 	    put_worker_placement(b, sts, pod) < 0 || put_port(b, pod, container) < 0 ||
-	    local_directories(b, pod, container) < 0 ||
+	    source_volumes(b, pod, container) < 0 ||
 	    json_object_set_new(json_at(pod, "metadata.annotations"), ANNOTATION_CONFIG, json_string(b->config_hash)) <
 		    0)
 		return no_memory(err, "StatefulSet");

@@ -7,13 +7,13 @@
 #include "api/dataset.h"
 #include "api/reservoir_runtime.h"
 #include "base/arena.h"
+#include "runtime/mounts.h"
 #include "runtime/nodes.h"
 #include "sluice/engine.h"
 
 #define RESERVOIR_IMAGE      "sluice.local/host"
 #define RESERVOIR_CONFIG_DIR "/etc/sluice"
 #define RESERVOIR_RUN_DIR    "/run/reservoir"
-#define RESERVOIR_UFS_ROOT   "/underFSStorage"
 
 /** The specs of a pass, decoded. Cleared by reservoir_specs_clear(). */
 struct reservoir_specs {
@@ -30,13 +30,8 @@ void reservoir_specs_clear(struct reservoir_specs *s);
 /** What cannot take effect, or is not allowed, is refused: -EINVAL, -EACCES or -EOPNOTSUPP, the field's path first. */
 int reservoir_check(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err);
 
-/** Where a mount appears: its absolute path, else "/<name>". malloc'ed. */
-char *reservoir_mount_path(const struct mount *m);
-/** Name below RESERVOIR_UFS_ROOT of a local:// mount: its path, or its name when that is "/". malloc'ed. */
-char *reservoir_local_name(const struct mount *m);
-/** The directory of a "local://" mount point, or NULL for another scheme. Borrowed. */
-const char *reservoir_local_dir(const struct mount *m);
-
+/** The Dataset's mounts as mounts_resolve() has them, all read-only as a Reservoir's are. New array. */
+int reservoir_mounts(const struct reconcile_ctx *ctx, json_t **ret, struct error *err);
 /** reservoir.json for workers listening on @port. New tree. */
 int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, int port, json_t **ret,
 		     struct error *err);

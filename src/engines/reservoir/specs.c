@@ -37,29 +37,19 @@ int reservoir_specs_load(const struct reconcile_ctx *ctx, struct reservoir_specs
 	return rc;
 }
 
-const char *reservoir_local_dir(const struct mount *m)
+int reservoir_mounts(const struct reconcile_ctx *ctx, json_t **ret, struct error *err)
 {
-	return str_has_prefix(m->mount_point, "local://") ? m->mount_point + strlen("local://") : NULL;
-}
-
-char *reservoir_mount_path(const struct mount *m)
-{
-	if (m->path != NULL && *m->path == '/')
-		return strdup(m->path);
-	const char *name = m->name != NULL ? m->name : "";
-	while (*name == '/')
-		name++;
-	return str_printf("/%s", name);
-}
-
-char *reservoir_local_name(const struct mount *m)
-{
-	CLEANUP(free_p) char *path = reservoir_mount_path(m);
-	if (path == NULL)
-		return NULL;
-	if (strcmp(path, "/") != 0)
-		return strdup(path + 1);
-	return strdup(m->name != NULL && *m->name != '\0' ? m->name : "root");
+	JSON_AUTO mounts = NULL;
+	const int rc = mounts_resolve(ctx, &mounts, err);
+	if (rc < 0)
+		return rc;
+	size_t i;
+	json_t *m;
+	json_array_foreach (mounts, i, m)
+		if (json_object_set_new(m, "readOnly", json_true()) < 0)
+			return error_set(err, -ENOMEM, "spec.mounts: out of memory");
+	*ret = TAKE(mounts);
+	return 0;
 }
 
 /* "/" or plain parts: it becomes a directory in our own namespace. */
@@ -76,39 +66,108 @@ static bool path_is_plain(const char *path)
 	return true;
 }
 
-static int check_scheme(const struct reconcile_ctx *ctx, const struct mount *m, const char *path, struct error *err)
+#define S3 "s3://"
+
+static bool is_s3(const json_t *m)
 {
-	const char *dir = reservoir_local_dir(m);
-	if (dir != NULL) {
-		char field[64];
-		(void)snprintf(field, sizeof field, "%s.mountPoint", path); /* paths are short */
-		return guard_host_path(ctx->limits, field, dir, err);
-	}
-	if (str_has_prefix(m->mount_point, "http://") || str_has_prefix(m->mount_point, "https://"))
-		return 0;
-	return error_set(err, -EOPNOTSUPP,
-			 "%s.mountPoint: '%s': ReservoirRuntime reads local://, http:// and https:// only", path,
-			 m->mount_point);
+	return str_has_prefix(json_str(m, "mountPoint", ""), S3);
 }
 
-static int check_mount(const struct reconcile_ctx *ctx, const struct mount *m, size_t i, struct error *err)
+/* "NAME[/SUBPATH]"; that the claim exists is for the pod to find out. */
+static bool claim_is_plain(const char *claim)
+{
+	const size_t n = strcspn(claim, "/");
+	return n > 0 && n <= 253 && claim[0] != '.' && claim[n - 1] != '.' &&
+	       strspn(claim, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n &&
+	       (claim[n] == '\0' || claim[n + 1] == '\0' || path_is_plain(claim + n));
+}
+
+static int check_scheme(const struct reconcile_ctx *ctx, const json_t *m, const char *path, struct error *err)
+{
+	const char *point = json_str(m, "mountPoint", "");
+	if (str_has_prefix(point, "local://")) {
+		char field[64];
+		(void)snprintf(field, sizeof field, "%s.mountPoint", path); /* paths are short */
+		return guard_host_path(ctx->limits, field, point + strlen("local://"), err);
+	}
+	if (str_has_prefix(point, "pvc://")) {
+		if (claim_is_plain(point + strlen("pvc://")))
+			return 0;
+		return error_set(err, -EINVAL, "%s.mountPoint: '%s' is no pvc://CLAIM[/PATH]", path, point);
+	}
+	if (is_s3(m) || str_has_prefix(point, "http://") || str_has_prefix(point, "https://"))
+		return 0;
+	return error_set(
+		err, -EOPNOTSUPP,
+		"%s.mountPoint: '%s': ReservoirRuntime reads local://, pvc://, http://, https:// and s3:// only", path,
+		point);
+}
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (strcmp(*list, word) == 0)
+			return true;
+	return false;
+}
+
+static int no_option(const char *path, const char *list, const char *key, struct error *err)
+{
+	return error_set(err, -EOPNOTSUPP,
+			 "%s.%s.%s: is no option of this source; s3:// has endpoint, region and virtualHost, and "
+			 "as encryptOptions accessKeyId, secretAccessKey and sessionToken",
+			 path, list, key);
+}
+
+/* What a bucket's mount has of its own and of the shared ones. */
+static int check_bucket(const json_t *m, const char *path, struct error *err)
+{
+	static const char *const open[] = {"endpoint", "region", "virtualHost", NULL}, *const secret[] = {
+											       "accessKeyId",
+											       "secretAccessKey",
+											       "sessionToken", NULL};
+	const json_t *options = json_object_get(m, "options"), *secrets = json_object_get(m, "secrets");
+	const char *key;
+	json_t *v;
+	json_object_foreach ((json_t *)options, key, v) {
+		if (!is_one_of(key, open))
+			return no_option(path, "options", key, err);
+		if (strcmp(key, "virtualHost") == 0 && !str_same(json_string_value(v), "true") &&
+		    !str_same(json_string_value(v), "false"))
+			return error_set(err, -EINVAL, "%s.options.virtualHost: must be \"true\" or \"false\"", path);
+	}
+	json_object_foreach ((json_t *)secrets, key, v)
+		if (!is_one_of(key, secret))
+			return no_option(path, "encryptOptions", key, err);
+	if ((json_object_get(secrets, "accessKeyId") == NULL) != (json_object_get(secrets, "secretAccessKey") == NULL))
+		return error_set(err, -EINVAL, "%s.encryptOptions: accessKeyId and secretAccessKey go together", path);
+	return 0;
+}
+
+/* Other sources have no options; shared ones are for the buckets beside them. */
+static int check_options(const json_t *m, const struct mount *own, const char *path, struct error *err)
+{
+	if (is_s3(m))
+		return check_bucket(m, path, err);
+	if (own->options.n > 0)
+		return no_option(path, "options", own->options.v[0].key, err);
+	if (own->encrypt_options.n > 0)
+		return no_option(path, "encryptOptions", own->encrypt_options.v[0].name, err);
+	return 0;
+}
+
+static int check_mount(const struct reconcile_ctx *ctx, const json_t *m, const struct mount *own, size_t i,
+		       struct error *err)
 {
 	char path[48];
 	(void)snprintf(path, sizeof path, "spec.mounts[%zu]", i); /* at most 34 characters */
 	int rc = check_scheme(ctx, m, path, err);
+	if (rc == 0)
+		rc = check_options(m, own, path, err);
 	if (rc < 0)
 		return rc;
-	if (m->options.n > 0)
-		return error_set(err, -EOPNOTSUPP,
-				 "%s.options.%s: is no option of this source; ReservoirRuntime has none yet", path,
-				 m->options.v[0].key);
-	if (m->encrypt_options.n > 0)
-		return error_set(err, -EOPNOTSUPP, "%s.encryptOptions: no source of ReservoirRuntime takes secrets yet",
-				 path);
-	CLEANUP(free_p) char *at = reservoir_mount_path(m);
-	if (at == NULL)
-		return error_set(err, -ENOMEM, "%s: out of memory", path);
-	if (!path_is_plain(at) || (m->name != NULL && strchr(m->name, '/') != NULL))
+	const char *at = json_str(m, "path", "");
+	if (!path_is_plain(at) || strchr(json_str(m, "name", ""), '/') != NULL)
 		return error_set(err, -EINVAL,
 				 "%s.path: '%s' must be '/' or plain names between slashes (name: without slashes)",
 				 path, at);
@@ -117,24 +176,27 @@ static int check_mount(const struct reconcile_ctx *ctx, const struct mount *m, s
 
 static int check_mounts(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
 {
-	const mount_list *mounts = &s->dataset.spec.mounts;
-	if (mounts->n == 0)
+	const size_t n = s->dataset.spec.mounts.n;
+	if (n == 0)
 		return error_set(err, -EINVAL, "spec.mounts: ReservoirRuntime needs at least one source");
-	if (mounts->n > ENGINE_MAX_MOUNTS)
+	if (n > ENGINE_MAX_MOUNTS)
 		return error_set(err, -EINVAL, "spec.mounts: more than %d", ENGINE_MAX_MOUNTS);
-	for (size_t i = 0; i < mounts->n; i++) {
-		int rc = check_mount(ctx, &mounts->v[i], i, err);
-		if (rc < 0)
+	JSON_AUTO mounts = NULL;
+	int rc = reservoir_mounts(ctx, &mounts, err);
+	size_t i;
+	json_t *m;
+	bool bucket = false;
+	json_array_foreach (rc == 0 ? mounts : NULL, i, m) {
+		if ((rc = check_mount(ctx, m, &s->dataset.spec.mounts.v[i], i, err)) < 0)
 			return rc;
-		CLEANUP(free_p) char *at = reservoir_mount_path(&mounts->v[i]);
-		for (size_t k = 0; k < i; k++) {
-			CLEANUP(free_p) char *other = reservoir_mount_path(&mounts->v[k]);
-			if (str_same(at, other))
-				return error_set(err, -EINVAL,
-						 "spec.mounts[%zu].path: '%s' is taken by spec.mounts[%zu]", i, at, k);
-		}
+		bucket = bucket || is_s3(m);
 	}
-	return 0;
+	const struct dataset_spec *d = &s->dataset.spec;
+	if (rc == 0 && !bucket && d->shared_options.n > 0)
+		return no_option("spec", "sharedOptions", d->shared_options.v[0].key, err);
+	if (rc == 0 && !bucket && d->shared_encrypt_options.n > 0)
+		return no_option("spec", "sharedEncryptOptions", d->shared_encrypt_options.v[0].name, err);
+	return rc;
 }
 
 static int check_dataset(const struct reservoir_specs *s, struct error *err)
@@ -146,13 +208,6 @@ static int check_dataset(const struct reservoir_specs *s, struct error *err)
 				err, -EOPNOTSUPP,
 				"spec.accessModes[%zu]: '%s': mounts of ReservoirRuntime are read-only (ReadOnlyMany)",
 				i, d->access_modes.v[i]);
-	if (d->shared_options.n > 0)
-		return error_set(err, -EOPNOTSUPP,
-				 "spec.sharedOptions.%s: is no option of these sources; ReservoirRuntime has none yet",
-				 d->shared_options.v[0].key);
-	if (d->shared_encrypt_options.n > 0)
-		return error_set(err, -EOPNOTSUPP,
-				 "spec.sharedEncryptOptions: no source of ReservoirRuntime takes secrets yet");
 	if (d->owner != NULL)
 		return error_set(err, -EOPNOTSUPP,
 				 "spec.owner: files of ReservoirRuntime belong to root and everybody may read them");

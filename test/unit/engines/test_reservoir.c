@@ -216,11 +216,11 @@ static void test_change_of_mounts(void **state)
 static void test_refused_spec_stands_until_it_changes(void **state)
 {
 	struct fixture *x = *state;
-	put_dataset(x, "{'mounts':[{'mountPoint':'s3://bucket/','name':'b'}]}");
+	put_dataset(x, "{'mounts':[{'mountPoint':'ftp://bucket/','name':'b'}]}");
 	put_runtime(x, SPEC_MEM);
 	(void)settle(x);
 	assert_non_null(
-		strstr(fake_condition(dataset(x), "NotReady", "True"), "spec.mounts[0].mountPoint: 's3://bucket/'"));
+		strstr(fake_condition(dataset(x), "NotReady", "True"), "spec.mounts[0].mountPoint: 'ftp://bucket/'"));
 	assert_true(fake_has_event(x->api, "Warning ErrorValidateSpecFields on ReservoirRuntime"));
 	assert_null(worker(x));
 	fake_set(x->api, dataset(x), "spec.mounts[0].mountPoint", json_string("https://example.org/"));

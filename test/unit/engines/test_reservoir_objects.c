@@ -80,11 +80,17 @@ static void test_everything(void **state)
 	compare(*state, "everything");
 }
 
+static void test_s3(void **state)
+{
+	compare(*state, "s3");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_http, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_everything, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_s3, fixture_setup, fixture_teardown),
 	};
 	return cmocka_run_group_tests_name("engines/reservoir_objects", tests, NULL, NULL);
 }

@@ -26,7 +26,11 @@ static int validate(struct fixture *x, struct error *err)
 	return rc;
 }
 
-#define WEB "'mounts':[{'mountPoint':'https://example.org/','name':'w'}]"
+#define WEB    "'mounts':[{'mountPoint':'https://example.org/','name':'w'}]"
+#define BUCKET "'mounts':[{'mountPoint':'s3://bucket/x','name':'w',"
+#define KEYS                                                                                                           \
+	"'encryptOptions':[{'name':'accessKeyId','valueFrom':{'secretKeyRef':{'name':'s','key':'id'}}},"               \
+	"{'name':'secretAccessKey','valueFrom':{'secretKeyRef':{'name':'s','key':'secret'}}}]"
 #define MEM "'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c','quota':'1Gi'}]}"
 
 static void test_refusals(void **state)
@@ -47,8 +51,26 @@ static void test_refusals(void **state)
 		{"{" WEB ",'owner':{'uid':1,'gid':1,'user':'u','group':'g'}}", "{" MEM "}", -EOPNOTSUPP, "spec.owner:"},
 		{"{" WEB ",'dataRestoreLocation':{'path':'local:///x'}}", "{" MEM "}", -EOPNOTSUPP,
 		 "spec.dataRestoreLocation:"},
-		{"{'mounts':[{'mountPoint':'s3://bucket/x','name':'w'}]}", "{" MEM "}", -EOPNOTSUPP,
-		 "spec.mounts[0].mountPoint: 's3://bucket/x'"},
+		{"{'mounts':[{'mountPoint':'ftp://host/x','name':'w'}]}", "{" MEM "}", -EOPNOTSUPP,
+		 "spec.mounts[0].mountPoint: 'ftp://host/x'"},
+		{"{'mounts':[{'mountPoint':'pvc://claim/sub','name':'w'}]}", "{" MEM "}", 0, ""},
+		{"{'mounts':[{'mountPoint':'pvc://../x','name':'w'}]}", "{" MEM "}", -EINVAL,
+		 "spec.mounts[0].mountPoint: 'pvc://../x' is no pvc://CLAIM[/PATH]"},
+		{"{'mounts':[{'mountPoint':'pvc://claim/../x','name':'w'}]}", "{" MEM "}", -EINVAL,
+		 "is no pvc://CLAIM[/PATH]"},
+		{"{" BUCKET "'options':{'region':'eu-west-1','virtualHost':'true'}," KEYS "}]}", "{" MEM "}", 0, ""},
+		{"{" BUCKET "'options':{'endpoint':'http://minio:9000'}}],'sharedOptions':{'region':'r'}}", "{" MEM "}",
+		 0, ""},
+		{"{" BUCKET "'options':{'virtualHost':'yes'}}]}", "{" MEM "}", -EINVAL,
+		 "spec.mounts[0].options.virtualHost: must be"},
+		{"{" BUCKET "'options':{'accessKeyId':'AK'}}]}", "{" MEM "}", -EOPNOTSUPP,
+		 "options.accessKeyId: is no option"},
+		{"{" BUCKET
+		 "'encryptOptions':[{'name':'accessKeyId','valueFrom':{'secretKeyRef':{'name':'s','key':'k'}}}]}]}",
+		 "{" MEM "}", -EINVAL, "accessKeyId and secretAccessKey go together"},
+		{"{" BUCKET
+		 "'encryptOptions':[{'name':'password','valueFrom':{'secretKeyRef':{'name':'s','key':'k'}}}]}]}",
+		 "{" MEM "}", -EOPNOTSUPP, "encryptOptions.password: is no option"},
 		{"{'mounts':[{'mountPoint':'local:///etc','name':'w'}]}", "{" MEM "}", -EACCES,
 		 "spec.mounts[0].mountPoint: directory '/etc' of the host may not be used"},
 		{"{'mounts':[{'mountPoint':'local:///data/../etc','name':'w'}]}", "{" MEM "}", -EINVAL,
@@ -60,14 +82,14 @@ static void test_refusals(void **state)
 		{"{'mounts':[{'mountPoint':'https://example.org/"
 		 "','name':'w','encryptOptions':[{'name':'k','valueFrom':{'secretKeyRef':"
 		 "{'name':'s','key':'k'}}}]}]}",
-		 "{" MEM "}", -EOPNOTSUPP, "spec.mounts[0].encryptOptions:"},
+		 "{" MEM "}", -EOPNOTSUPP, "spec.mounts[0].encryptOptions.k: is no option"},
 		{"{'mounts':[{'mountPoint':'https://example.org/','path':'/a/../b'}]}", "{" MEM "}", -EINVAL,
 		 "spec.mounts[0].path: '/a/../b'"},
 		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a/b'}]}", "{" MEM "}", -EINVAL,
 		 "spec.mounts[0].path: '/a/b'"},
 		{"{'mounts':[{'mountPoint':'https://example.org/','name':'a'},{'mountPoint':'https://example.org/"
 		 "','path':'/a'}]}",
-		 "{" MEM "}", -EINVAL, "spec.mounts[1].path: '/a' is taken by spec.mounts[0]"},
+		 "{" MEM "}", -EINVAL, "spec.mounts[1].path: '/a' is spec.mounts[0]'s too"},
 		{"{" WEB "}", "{}", -EINVAL, "spec.tieredstore.levels: the cache needs a directory and a quota"},
 		{"{" WEB "}", "{'tieredstore':{'levels':[{'mediumtype':'SSD','path':'/data/c'}]}}", -EINVAL,
 		 "spec.tieredstore.levels[0]: either quota or quotaList must be set"},

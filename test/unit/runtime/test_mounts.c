@@ -81,8 +81,8 @@ static void test_refused(void **state)
 		 "spec.mounts[0].encryptOptions[0].valueFrom.secretKeyRef: name and key of a secret are needed"},
 		{"{'mounts':[{'mountPoint':'local:///data','path':'/a/../../etc'}]}",
 		 "spec.mounts[0].path: 'a/../../etc' cannot be a directory below /underFSStorage"},
-		{"{'mounts':[{'mountPoint':'pvc://c','path':'/'}]}",
-		 "spec.mounts[0].name: '' cannot be a directory below /underFSStorage"},
+		{"{'mounts':[{'mountPoint':'pvc://c','path':'/','name':'..'}]}",
+		 "spec.mounts[0].name: '..' cannot be a directory below /underFSStorage"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct error err = {0};
