@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "kube/permission.h"
 #include "sluice/engine.h"
 
 struct reconciler;
@@ -47,11 +48,6 @@ RUNTIME_STEPS(RUNTIME_STEP_PROTOTYPE_, runtime_default)
 #define RUNTIME_STEP_DEFAULT(X, step)                                                                                  \
 	extern __typeof__(runtime_default_##step) X##_##step __asm__("runtime_default_" #step)
 
-/** A rule of the ClusterRole that the controller needs. Lists are comma separated. */
-struct runtime_permission {
-	const char *group, *resources, *verbs;
-};
-
 struct runtime_controller {
 	const struct kube_resource *resource; /* of the Runtime kind */
 	const char *name;                     /* "reservoirruntime": in logs, and component of Events */
@@ -61,7 +57,10 @@ struct runtime_controller {
 	const char *default_engine; /* name in @engines */
 	const struct engine_factory *engines; /* ends with .name == NULL */
 	const struct kube_resource *const
-		*kinds; /* of the objects that its engines make, watched for it; ends with NULL */
-	const struct runtime_permission *permissions; /* ends with .resources == NULL */
+		*kinds; /* of the objects that its engines make, watched for it, made and deleted; ends with NULL */
+	/**
+	 * What its engines need beside that: what they apply needs create and patch, pods/exec get and create.
+	 */
+	const struct permission *permissions;
 	const struct runtime_steps *steps;
 };

@@ -8,10 +8,8 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "cli/command.h"
+#include "cli/print.h"
 #include "json/json.h"
-#include "json/yaml.h"
-
-enum format { FORMAT_YAML, FORMAT_JSON, FORMAT_MARKDOWN };
 
 static bool is_named(const struct kind *k, const char *name)
 {
@@ -24,37 +22,27 @@ static bool is_named(const struct kind *k, const char *name)
 	return false;
 }
 
-static int print_definition(const struct kind *k, enum format format, bool first)
+static bool print_definition(const struct kind *k, enum print_format format, bool first)
 {
 	JSON_AUTO crd = kind_to_crd(k);
-	CLEANUP(free_p)
-	char *text = crd == NULL ? NULL : format == FORMAT_JSON ? json_to_text_indent(crd, 4) : yaml_to_text(crd);
-	if (text == NULL)
-		return -1;
-	const size_t n = strlen(text);
-	return printf("%s%s%s", format == FORMAT_YAML && !first ? "---\n" : "", text,
-		      n > 0 && text[n - 1] == '\n' ? "" : "\n") < 0
-		       ? -1
-		       : 0;
+	return print_object(crd, format, first);
 }
 
-static int print_page(const struct kind *k, bool first)
+static bool print_page(const struct kind *k, bool first)
 {
 	struct strbuf page = STRBUF_INIT(1u << 20);
-	int rc = kind_to_markdown(k, &page);
-	if (rc == 0 && printf("%s%s", first ? "" : "\n", page.p) < 0)
-		rc = -1;
+	const bool done = kind_to_markdown(k, &page) == 0 && printf("%s%s", first ? "" : "\n", page.p) >= 0;
 	strbuf_clear(&page);
-	return rc;
+	return done;
 }
 
-static int print_kinds(const char *name, enum format format)
+static int print_kinds(const char *name, enum print_format format)
 {
 	bool found = false;
 	for (const struct kind *const *k = sluice_kinds; *k != NULL; k++) {
 		if (name != NULL && !is_named(*k, name))
 			continue;
-		if ((format == FORMAT_MARKDOWN ? print_page(*k, !found) : print_definition(*k, format, !found)) != 0) {
+		if (!(format == PRINT_MARKDOWN ? print_page(*k, !found) : print_definition(*k, format, !found))) {
 			(void)fprintf(stderr, "sluice crds: cannot write %s: out of memory or output closed\n",
 				      (*k)->resource.kind);
 			return 1;
@@ -78,17 +66,13 @@ static int crds_run(int argc, char **argv)
 	const int rc = options_parse(&cmd_crds, argc, argv, specs, &words);
 	if (rc != 0)
 		return rc > 0 ? 0 : 2;
-	static const char *const names[] = {
-		[FORMAT_YAML] = "yaml", [FORMAT_JSON] = "json", [FORMAT_MARKDOWN] = "markdown"};
-	size_t format = 0;
-	while (format < ARRAY_LEN(names) && strcmp(names[format], output) != 0)
-		format++;
-	if (format == ARRAY_LEN(names) || words > 1) {
+	const int format = print_format_find(output, PRINT_MARKDOWN + 1);
+	if (format < 0 || words > 1) {
 		(void)fprintf(stderr, "sluice crds: %s; see sluice help crds\n",
 			      words > 1 ? "one kind at most can be named" : "-o takes yaml, json or markdown");
 		return 2;
 	}
-	return print_kinds(words == 1 ? argv[1] : NULL, (enum format)format);
+	return print_kinds(words == 1 ? argv[1] : NULL, (enum print_format)format);
 }
 
 const struct command cmd_crds = {

@@ -76,6 +76,7 @@ static int csi_run(int argc, char **argv)
 		{"nodeid", OPT_STRING, &node_id},
 		{"kubeconfig", OPT_STRING, &kubeconfig},
 		{"kubelet-root", OPT_STRING, &o.kubelet_root},
+		{"registration-dir", OPT_STRING, &o.registration_dir},
 		{0},
 	};
 	const int rc = options_parse(&cmd_csi, argc, argv, specs, &words);
@@ -117,6 +118,9 @@ const struct command cmd_csi = {
 		"service account)\n"
 		"  --kubelet-root DIR       the kubelet's directory (default: $KUBELET_ROOTDIR or " DEFAULT_KUBELET_ROOT
 		")\n"
+		"  --registration-dir DIR   where a kubelet looks for plug-ins, usually plugins_registry below its own; the "
+		"node\n"
+		"                           agent of `sluice up` needs none\n"
 		"\n"
 		"Environment: MOUNT_ROOT, the directory below which fuse pods mount (default " DEFAULT_MOUNT_ROOT ");\n"
 		"NODEPUBLISH_METHOD, bindMount (default) or symlink, for volumes that do not choose.\n",

@@ -21,6 +21,13 @@ struct dataset_controller {
 	struct controller *controller;
 };
 
+const struct permission dataset_controller_permissions[] = {
+	{SLUICE_GROUP, "datasets", "list,watch,patch"},
+	{SLUICE_GROUP, "datasets/status", "patch"},
+	{"", "pods,persistentvolumeclaims", "list,watch"},
+	{.resources = NULL},
+};
+
 int dataset_controller_new(const struct dataset_controller_options *o, struct dataset_controller **ret,
 			   struct error *err)
 {

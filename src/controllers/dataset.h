@@ -7,9 +7,12 @@
 #pragma once
 
 #include "kube/manager.h"
+#include "kube/permission.h"
 #include "sluice/engine.h"
 
 struct dataset_controller;
+
+extern const struct permission dataset_controller_permissions[];
 
 struct dataset_controller_options {
 	const struct engine_api *api;

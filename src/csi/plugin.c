@@ -102,6 +102,7 @@ void csi_plugin_free(struct csi_plugin *p)
 {
 	if (p == NULL)
 		return;
+	grpc_server_free(p->registration);
 	grpc_server_free(p->server);
 	busy_clear(&p->volumes);
 	busy_clear(&p->targets);
@@ -137,6 +138,8 @@ int csi_plugin_new(const struct csi_options *o, struct csi_plugin **ret, struct 
 	int rc = configure(p, o, err);
 	if (rc == 0)
 		rc = grpc_server_new(p->socket, csi_methods, csi_n_methods, p, &p->server, err);
+	if (rc == 0 && o->registration_dir != NULL)
+		rc = csi_registration_begin(p, o->registration_dir, err);
 	if (rc < 0) {
 		csi_plugin_free(p);
 		return error_wrap(err, rc, "CSI plug-in");

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "csi/volume.h"
+#include "kube/permission.h"
 
 #define CSI_DRIVER_NAME "fuse.csi.fluid.io"
 
@@ -16,6 +17,8 @@ struct csi_plugin;
 struct error;
 struct kube_client;
 struct kube_resource;
+
+extern const struct permission csi_permissions[];
 
 /** What the plug-in needs of Kubernetes; tests give their own. Called from any thread; -ENOENT: no such object. */
 struct csi_api {
@@ -31,6 +34,7 @@ struct csi_api csi_api_of(struct kube_client *client);
 
 struct csi_options {
 	const char *endpoint;               /* "unix:///path/csi.sock" */
+	const char *registration_dir;       /* where the kubelet looks for plug-ins; NULL: nobody looks */
 	const char *node_id;                /* the Node's name */
 	const char *kubelet_root;           /* target paths lie below */
 	const char *mount_root;             /* fuse mounts lie below */

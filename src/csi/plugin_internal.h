@@ -26,6 +26,7 @@ struct csi_plugin {
 	struct csi_api api;
 	struct busy_set volumes, targets;
 	struct grpc_server *server;
+	struct grpc_server *registration; /* NULL: nobody looks */
 };
 
 /** Pack @message (a ProtobufCMessage) as the answer. */
@@ -46,6 +47,12 @@ int csi_publish(struct csi_plugin *p, const struct Csi__V1__NodePublishVolumeReq
 		struct error *err);
 int csi_unpublish(struct csi_plugin *p, const struct Csi__V1__NodeUnpublishVolumeRequest *r, int64_t deadline,
 		  struct error *err);
+
+/** Answer that the request makes no sense. */
+void csi_reply_malformed(struct grpc_reply *reply);
+
+/** Make the plug-in, which listens by now, known in @dir. */
+int csi_registration_begin(struct csi_plugin *p, const char *dir, struct error *err);
 
 /** The methods, for grpc_server_new(). */
 extern const struct grpc_method csi_methods[];

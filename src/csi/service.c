@@ -52,7 +52,7 @@ void csi_reply_error(struct grpc_reply *reply, int rc, const struct error *err)
 	(void)str_copy(reply->message, sizeof reply->message, err->msg); /* cut is better than none */
 }
 
-static void malformed(struct grpc_reply *reply)
+void csi_reply_malformed(struct grpc_reply *reply)
 {
 	reply->code = GRPC_INVALID_ARGUMENT;
 	(void)str_copy(reply->message, sizeof reply->message, "the request is not a message of this method"); /* fits */
@@ -87,7 +87,7 @@ static void finish(const char *method, const char *volume, int rc, const struct 
 		struct error err = {0};                                                                                \
 		Csi__V1__##Type_##Request *r = csi__v1__##type_##_request__unpack(NULL, n, in);                        \
 		if (r == NULL) {                                                                                       \
-			malformed(reply);                                                                              \
+			csi_reply_malformed(reply);                                                                    \
 			return;                                                                                        \
 		}                                                                                                      \
 		const Csi__V1__##Type_##Response answer = CSI__V1__##verb_##__INIT;                                    \

@@ -31,6 +31,18 @@ static const struct {
 	{"vineyard", {DATA_GROUP, DATA_VERSION, "VineyardRuntime", "vineyardruntimes", true}},
 };
 
+const struct permission csi_permissions[] = {
+	{"", "persistentvolumes", "get"},
+	{"", "nodes", "patch"},
+	{DATA_GROUP, "datasets", "get"},
+	/* all of the table above: the clean policy is theirs */
+	{DATA_GROUP,
+	 "alluxioruntimes,cacheruntimes,efcruntimes,jindoruntimes,juicefsruntimes,reservoirruntimes,thinruntimes,"
+	 "vineyardruntimes",
+	 "get"},
+	{.resources = NULL},
+};
+
 /* --- the label --- */
 
 static int set_label(struct csi_plugin *p, const char *key, bool on, struct error *err)

@@ -361,3 +361,8 @@ void event_recorder_free(struct event_recorder *r)
 	(void)pthread_join(r->thread, NULL); /* cannot fail: we own it and it was not joined */
 	recorder_destroy(r);
 }
+
+const struct permission event_permissions[] = {
+	{"", "events", "create,patch"},
+	{.resources = NULL},
+};

@@ -6,9 +6,14 @@
 
 #include <jansson.h>
 
+#include "kube/permission.h"
+
 struct error;
 struct event_recorder;
 struct kube_client;
+
+/** What a recorder does. */
+extern const struct permission event_permissions[];
 
 int event_recorder_new(struct kube_client *c, const char *component, struct event_recorder **ret, struct error *err);
 /** @type is "Normal" or "Warning". @obj gives apiVersion, kind, namespace, name, uid. Never blocks on the network. Message is cut at 1,024 bytes. */

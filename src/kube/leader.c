@@ -405,3 +405,8 @@ void leader_free(struct leader *l)
 	leader_stop(l);
 	leader_clear(l);
 }
+
+const struct permission leader_permissions[] = {
+	{"coordination.k8s.io", "leases", "get,create,update"},
+	{.resources = NULL},
+};

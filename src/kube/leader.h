@@ -15,10 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kube/permission.h"
+
 struct error;
 struct kube_client;
 struct leader;
 struct logger;
+
+/** What a leader does, in the Lease's namespace. */
+extern const struct permission leader_permissions[];
 
 struct leader_options {
 	struct kube_client *client; /* borrowed; must outlive the leader */

@@ -265,6 +265,18 @@ static int add_informer(struct runtime_api *a, const struct kube_resource *r, st
 	return 0;
 }
 
+const struct permission runtime_api_permissions[] = {
+	/* what runtime_api_new() keeps copies of; what engines make is watched beside that */
+	{"", "pods,nodes,persistentvolumes,persistentvolumeclaims", "list,watch"},
+	{"apps", "statefulsets", "list,watch"},
+	{SLUICE_GROUP, "datasets", "list,watch"},
+	/* what volumes, node labels and status write */
+	{"", "persistentvolumes,persistentvolumeclaims", "create,patch,delete"},
+	{"", "nodes", "patch"},
+	{SLUICE_GROUP, "datasets,datasets/status", "patch"},
+	{.resources = NULL},
+};
+
 /* What a StatefulSet of a Dataset uses, told to the one who gives ports out. */
 static void stateful_set_seen(void *ctx, enum informer_event ev, const json_t *old, const json_t *sts)
 {

@@ -1,6 +1,7 @@
 /* The API as the framework uses it, for real: the manager's informers for reading, the client for writing. */
 #pragma once
 
+#include "kube/permission.h"
 #include "sluice/engine.h"
 
 struct event_recorder;
@@ -8,6 +9,9 @@ struct manager;
 struct ports;
 struct runtime_api;
 struct runtime_controller;
+
+/** What these functions and the framework behind them do, whatever the engine. */
+extern const struct permission runtime_api_permissions[];
 
 /**
  * Make (or share) the informers of everything the framework reads, with transforms that drop the rest. Before manager_start().

@@ -180,14 +180,9 @@ static const struct engine_factory reservoir_engines[] = {ENGINE_FACTORY(reservo
 static const struct kube_resource *const reservoir_kinds[] = {&KUBE_CONFIGMAP, &KUBE_STATEFULSET, &KUBE_DAEMONSET,
 							      NULL};
 
-static const struct runtime_permission reservoir_permissions[] = {
-	{"data.fluid.io", "reservoirruntimes,reservoirruntimes/status,datasets,datasets/status",
-	 "get,list,watch,update,patch"},
-	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
-	{"", "configmaps,persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
-	{"", "pods", "get,list,watch,create,patch,delete"},
-	{"", "nodes", "get,list,watch,patch"},
-	{"", "events", "create,patch"},
+/* The pods that clean what is left on a node's disks. */
+static const struct permission reservoir_permissions[] = {
+	{"", "pods", "create,patch,delete"},
 	{.resources = NULL},
 };
 

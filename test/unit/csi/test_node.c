@@ -24,6 +24,7 @@
 #include "kube/client.h"
 #include "net/grpc.h"
 #include "net/proto/csi.pb-c.h"
+#include "net/proto/registration.pb-c.h"
 #include "json/json.h"
 
 struct fixture {
@@ -88,6 +89,7 @@ static int setup(void **state)
 	/* A slash too many: the roots are what a person may have typed. */
 	CLEANUP(free_p) char *kubelet = str_printf("%s/", f->kubelet);
 	const struct csi_options o = {.endpoint = endpoint,
+				      .registration_dir = f->dir,
 				      .node_id = "n1",
 				      .kubelet_root = kubelet,
 				      .mount_root = f->mounts,
@@ -571,6 +573,37 @@ static void test_unstage(void **state)
 	}
 }
 
+/* A kubelet is told where the plug-in's socket is, and may say how it went. */
+static void test_registration(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(free_p) char *socket = str_printf("%s/fuse.csi.fluid.io-reg.sock", f->dir);
+	CLEANUP(free_p) uint8_t *out = NULL;
+	size_t n = 0;
+	struct error err = {0};
+	assert_int_equal(
+		grpc_call(socket, "/pluginregistration.Registration/GetInfo", NULL, 0, NSEC_PER_SEC, &out, &n, &err),
+		0);
+	Pluginregistration__PluginInfo *info = pluginregistration__plugin_info__unpack(NULL, n, out);
+	assert_non_null(info);
+	assert_string_equal(info->type, "CSIPlugin");
+	assert_string_equal(info->name, "fuse.csi.fluid.io");
+	assert_string_equal(info->endpoint, csi_plugin_socket(f->plugin));
+	assert_int_equal(info->n_supported_versions, 1);
+	assert_string_equal(info->supported_versions[0], "1.0.0");
+	pluginregistration__plugin_info__free_unpacked(info, NULL);
+
+	const char *const path = "/pluginregistration.Registration/NotifyRegistrationStatus";
+	static const uint8_t registered[] = {0x08, 0x01}, refused[] = {0x12, 0x02, 'n', 'o'}, nonsense[] = {0xff};
+	CLEANUP(free_p) uint8_t *a = NULL;
+	CLEANUP(free_p) uint8_t *b = NULL;
+	assert_int_equal(grpc_call(socket, path, registered, sizeof registered, NSEC_PER_SEC, &a, &n, &err), 0);
+	assert_int_equal(grpc_call(socket, path, refused, sizeof refused, NSEC_PER_SEC, &b, &n, &err), 0);
+	uint8_t *none = NULL;
+	assert_int_equal(grpc_call(socket, path, nonsense, sizeof nonsense, NSEC_PER_SEC, &none, &n, &err), -EREMOTEIO);
+	assert_int_equal(err.status, GRPC_INVALID_ARGUMENT);
+}
+
 static void test_options(void **state)
 {
 	struct fixture *f = *state;
@@ -609,7 +642,7 @@ int main(void)
 		TEST(test_identity),        TEST(test_publish),       TEST(test_publish_link),
 		TEST(test_publish_refused), TEST(test_publish_waits), TEST(test_fuse_hangs_and_dies),
 		TEST(test_unpublish),       TEST(test_stage),         TEST(test_unstage),
-		TEST(test_options),
+		TEST(test_options),         TEST(test_registration),
 	};
 	if (geteuid() != 0)
 		return 77; /* meson: skipped */
