@@ -79,17 +79,19 @@ int cluster_role_add_runtime(json_t *verbs, const struct runtime_controller *rt,
 
 static json_t *verb_names(json_int_t bits)
 {
-	json_t *names = json_array();
+	JSON_AUTO names = json_array();
 	for (size_t i = 0; i < ARRAY_LEN(all_verbs); i++)
-		if ((bits >> i & 1) != 0)
-			(void)json_array_append_new(names, json_string(all_verbs[i]));
-	return names;
+		if ((bits >> i & 1) != 0 && json_array_append_new(names, json_string(all_verbs[i])) < 0)
+			return NULL;
+	return TAKE(names);
 }
 
 /* The rule of @rules for that group with those verbs, made when there is none. Borrowed. */
 static json_t *rule_for(json_t *rules, const char *group, json_int_t bits)
 {
 	JSON_AUTO names = verb_names(bits);
+	if (names == NULL)
+		return NULL;
 	size_t i;
 	json_t *rule;
 	json_array_foreach (rules, i, rule)

@@ -100,23 +100,17 @@ static int controller_verbs(const struct options *o, json_t *verbs, struct error
 
 static json_t *role(const char *kind, const char *name, const char *ns, const json_t *verbs)
 {
-	json_t *r = json_pack("{s:s,s:s,s:{s:s},s:o}", "apiVersion", "rbac.authorization.k8s.io/v1", "kind", kind,
-			      "metadata", "name", name, "rules", cluster_role_rules(verbs));
-	if (ns != NULL)
-		(void)json_object_set_new(json_object_get(r, "metadata"), "namespace", json_string(ns));
-	return r;
+	return json_pack("{s:s,s:s,s:{s:s,s:s*},s:o}", "apiVersion", "rbac.authorization.k8s.io/v1", "kind", kind,
+			 "metadata", "name", name, "namespace", ns, "rules", cluster_role_rules(verbs));
 }
 
 /* Of the role @kind/@name to the ServiceAccount of that name. */
 static json_t *binding(const char *kind, const char *name, const char *account_ns, const char *ns)
 {
-	json_t *b = json_pack("{s:s,s:s+,s:{s:s},s:{s:s,s:s,s:s},s:[{s:s,s:s,s:s}]}", "apiVersion",
-			      "rbac.authorization.k8s.io/v1", "kind", kind, "Binding", "metadata", "name", name,
-			      "roleRef", "apiGroup", "rbac.authorization.k8s.io", "kind", kind, "name", name,
-			      "subjects", "kind", "ServiceAccount", "name", name, "namespace", account_ns);
-	if (ns != NULL)
-		(void)json_object_set_new(json_object_get(b, "metadata"), "namespace", json_string(ns));
-	return b;
+	return json_pack("{s:s,s:s+,s:{s:s,s:s*},s:{s:s,s:s,s:s},s:[{s:s,s:s,s:s}]}", "apiVersion",
+			 "rbac.authorization.k8s.io/v1", "kind", kind, "Binding", "metadata", "name", name, "namespace",
+			 ns, "roleRef", "apiGroup", "rbac.authorization.k8s.io", "kind", kind, "name", name, "subjects",
+			 "kind", "ServiceAccount", "name", name, "namespace", account_ns);
 }
 
 static json_t *account(const char *name, const char *ns)
@@ -151,21 +145,42 @@ static int put_rbac(struct out *out, struct error *err)
 
 /* --- what runs ------------------------------------------------------------------------------------------------------------------ */
 
+/* -ENOMEM, or 0. */
+static int put_arg(json_t *container, const char *option, const char *value)
+{
+	CLEANUP(free_p) char *arg = str_printf("--%s=%s", option, value);
+	return arg == NULL || json_array_append_new(json_object_get(container, "args"), json_string(arg)) < 0 ? -ENOMEM
+													      : 0;
+}
+
+static int overlay(const struct options *o, json_t *obj)
+{
+	const char *kind = json_str(obj, "kind", "");
+	json_t *container = json_at(obj, "spec.template.spec.containers[0]");
+	if (strcmp(kind, "Namespace") == 0)
+		return json_put_str(obj, "metadata.name", o->ns);
+	int rc = 0;
+	if (container != NULL)
+		rc = json_put_str(obj, "metadata.namespace", o->ns);
+	if (rc == 0 && container != NULL)
+		rc = json_put_str(container, "image", o->image);
+	if (rc == 0 && strcmp(kind, "Deployment") == 0)
+		rc = put_arg(container, "leader-election-namespace", o->ns);
+	if (rc == 0 && strcmp(kind, "Deployment") == 0 && o->runtimes != NULL)
+		rc = put_arg(container, "runtimes", o->runtimes);
+	return rc;
+}
+
 static int put_skeleton(struct out *out, const char *name, struct error *err)
 {
-	json_t *obj = NULL;
-	const int rc = skeleton_load(name, &obj, err);
+	JSON_AUTO obj = NULL;
+	int rc = skeleton_load(name, &obj, err);
 	if (rc < 0)
 		return rc;
-	json_t *metadata = json_object_get(obj, "metadata");
-	json_t *container = json_at(obj, "spec.template.spec.containers[0]");
-	if (strcmp(json_str(obj, "kind", ""), "Namespace") == 0)
-		(void)json_object_set_new(metadata, "name", json_string(out->o->ns));
-	if (container != NULL) {
-		(void)json_object_set_new(metadata, "namespace", json_string(out->o->ns));
-		(void)json_object_set_new(container, "image", json_string(out->o->image));
-	}
-	put(out, obj);
+	rc = overlay(out->o, obj);
+	if (rc < 0)
+		return error_set(err, rc, "manifests/%s: out of memory", name);
+	put(out, TAKE(obj));
 	return 0;
 }
 

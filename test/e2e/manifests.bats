@@ -108,6 +108,8 @@ pods_end_and_is_gone() {
 	[ "$(grep -c -v ' unchanged$' <<<"$output")" -eq 0 ]
 	run -0 "$KUBECTL" -n elsewhere get deployment,daemonset -o 'jsonpath={.items[*].spec.template.spec.containers[*].image}'
 	[ "$output" = "registry.example.org/sluice:1 registry.example.org/sluice:1" ]
+	run -0 "$KUBECTL" -n elsewhere get deployment sluice-controller -o 'jsonpath={.spec.template.spec.containers[0].args}'
+	[[ $output == *--leader-election-namespace=elsewhere* ]]
 	"$KUBECTL" delete -f "$BATS_TEST_TMPDIR/all.yaml" --wait=false
 	until_true 20 is_gone crd reservoirruntimes.data.fluid.io
 }
@@ -119,7 +121,7 @@ pods_end_and_is_gone() {
 	account_config sluice-controller "$BATS_TEST_TMPDIR/account"
 	# What a cluster has anyway runs as the administrator, without any Runtime.
 	start cluster --kubeconfig "$KUBECONFIG" --workloads --runtimes ''
-	start sluice --kubeconfig "$BATS_TEST_TMPDIR/account" --allowed-host-paths /
+	start sluice --kubeconfig "$BATS_TEST_TMPDIR/account" --allowed-host-paths / --leader-elect
 
 	flow '{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}}}' |
 		"$KUBECTL" apply -f -

@@ -154,7 +154,7 @@ static const struct engine_factory plug_engines[] = {{.name = PLUG, .ops = PLUG_
 
 static const struct kube_resource *const plug_kinds[] = {NULL};
 
-static const struct runtime_permission plug_permissions[] = {
+static const struct permission plug_permissions[] = {
 	{SLUICE_GROUP, PLUG_PLURAL, "get,list,watch,patch"},
 	{SLUICE_GROUP, PLUG_PLURAL "/status", "get,patch"},
 	{.resources = NULL},

@@ -1,7 +1,7 @@
 /*
  * Our CRDs are Fluid's in everything a client can tell. fluid/<plural>.txt has the facts of each of its CRDs, one a line: names, scope,
- * columns, subresources, and of each field the path ("*": required), the type and all rules. Of Kubernetes' own types inside only the
- * field itself is compared: Fluid's have an older Kubernetes' members.
+ * columns, subresources, and of each field the path ("*": required), the type and all rules; a line with a "+" before it is ours alone.
+ * Of Kubernetes' own types inside only the field itself is compared: Fluid's have an older Kubernetes' members.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,6 +131,8 @@ static void check_kind(const struct kind *k)
 	facts(crd, &ours);
 	struct str rest = {.p = text, .n = n}, want;
 	while (str_split_next(&rest, '\n', &want) && want.n > 0) {
+		if (want.p[0] == '+')
+			want = (struct str){.p = want.p + 1, .n = want.n - 1};
 		if (line == ours.n || strlen(ours.v[line]) != want.n || memcmp(ours.v[line], want.p, want.n) != 0)
 			fail_msg("%s: Fluid has\n  %.*s\nand here is\n  %s", k->resource.kind, (int)want.n, want.p,
 				 line == ours.n ? "nothing more" : ours.v[line]);
