@@ -48,31 +48,36 @@ static int default_names(json_t *crd)
 	return rc == 0 ? 0 : -ENOMEM;
 }
 
-static int put_condition(json_t *crd, const char *type, const char *status, const char *reason, const char *message)
+int api_crd_put_condition(json_t *crd, const char *type, bool status, const char *reason, const char *message)
 {
+	const char *word = status ? "True" : "False";
 	char now[32];
 	api_now(now);
 	json_t *list = json_at(crd, "status.conditions"), *c;
 	size_t i;
-	json_array_foreach (list, i, c)
-		if (strcmp(json_str(c, "type", ""), type) == 0 && strcmp(json_str(c, "status", ""), status) == 0)
+	json_array_foreach (list, i, c) {
+		if (strcmp(json_str(c, "type", ""), type) != 0)
+			continue;
+		if (strcmp(json_str(c, "status", ""), word) == 0 && strcmp(json_str(c, "reason", ""), reason) == 0)
 			return 0; /* it holds since it was set */
-	json_t *fresh = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "lastTransitionTime",
-				  now, "reason", reason, "message", message);
-	json_array_foreach (list, i, c)
-		if (strcmp(json_str(c, "type", ""), type) == 0)
-			return json_array_set_new(list, i, fresh);
-	return json_push(crd, "status.conditions", fresh);
+		return json_array_set_new(list, i,
+					  json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", word,
+						    "lastTransitionTime", now, "reason", reason, "message", message));
+	}
+	return json_push(crd, "status.conditions",
+			 json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", word, "lastTransitionTime", now,
+				   "reason", reason, "message", message));
 }
 
-/** Established at once: the kinds are served before the answer is sent. */
-static int fill_status(json_t *crd)
+/** Established at once, unless a name is taken: the kinds are served before the answer is sent. */
+static int fill_status(struct api_request *r, json_t *crd)
 {
 	if (!json_is_object(json_object_get(crd, "status")) && json_object_set_new(crd, "status", json_object()) < 0)
-		return -ENOMEM;
-	int rc = json_put(crd, "status.acceptedNames", json_deep_copy(json_at(crd, "spec.names")));
-	rc |= put_condition(crd, "NamesAccepted", "True", "NoConflicts", "no conflicts found");
-	rc |= put_condition(crd, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted");
+		return api_fail_memory(r);
+	struct error err = {0};
+	int rc = api_crd_accept_names(r->server, crd, &err);
+	if (rc < 0)
+		return api_fail_internal(r, &err);
 	size_t i;
 	json_t *v;
 	json_array_foreach (json_at(crd, "spec.versions"), i, v) {
@@ -87,7 +92,7 @@ static int fill_status(json_t *crd)
 		if (!known)
 			rc |= json_push(crd, "status.storedVersions", json_string(name));
 	}
-	return rc == 0 ? 0 : -ENOMEM;
+	return rc == 0 ? 0 : api_fail_memory(r);
 }
 
 static int check_versions(struct api_request *r, const json_t *crd)
@@ -157,7 +162,7 @@ int api_crd_prepare(struct api_request *r, json_t *crd, const json_t *old)
 		return api_fail_internal(r, &err);
 	if (old == NULL && json_push(crd, "metadata.finalizers", json_string(CLEANUP_FINALIZER)) < 0)
 		return api_fail_memory(r);
-	return fill_status(crd) < 0 ? api_fail_memory(r) : 0;
+	return fill_status(r, crd);
 }
 
 void api_crd_changed(struct api_server *s, const json_t *crd, bool removed)
@@ -166,7 +171,7 @@ void api_crd_changed(struct api_server *s, const json_t *crd, bool removed)
 	if (removed)
 		api_registry_remove_crd(s->registry, json_str(crd, "spec.group", ""),
 					json_str(crd, "spec.names.plural", ""));
-	else if (api_registry_add_crd(s->registry, crd, &err) < 0)
+	else if (api_crd_established(crd) && api_registry_add_crd(s->registry, crd, &err) < 0)
 		LOG(NULL, LOG_LVL_ERROR, "custom kind is not served",
 		    LOG_STR("name", json_str(crd, "metadata.name", "")), LOG_STR("err", err.msg));
 }

@@ -168,6 +168,13 @@ int api_crd_prepare(struct api_request *r, json_t *crd, const json_t *old);
 int api_crd_load_all(struct api_server *s, struct error *err);
 /** The definition was written or removed: serve it. */
 void api_crd_changed(struct api_server *s, const json_t *crd, bool removed);
+/** Set a condition; its time changes only with its status or reason. 0 or -ENOMEM. */
+int api_crd_put_condition(json_t *crd, const char *type, bool status, const char *reason, const char *message);
+/** Which of its names @crd may have, and whether it is established (api_crd_names.c). */
+int api_crd_accept_names(struct api_server *s, json_t *crd, struct error *err);
+bool api_crd_established(const json_t *crd);
+/** Look again at those whose names were taken. */
+int api_crd_settle_names(struct api_server *s, struct error *err);
 int api_janitor_start(struct api_server *s, struct error *err);
 void api_janitor_stop(struct api_server *s);
 /** After the store was closed. Accepts NULL. */

@@ -263,6 +263,8 @@ static int keep_order(struct api_janitor *j, struct error *err)
 {
 	int rc = clean_definitions(j->server, err);
 	if (rc == 0)
+		rc = api_crd_settle_names(j->server, err);
+	if (rc == 0)
 		rc = keep_accounts(j->server, err);
 	if (rc == 0)
 		rc = api_rbac_aggregate(j->server, err);
