@@ -1,7 +1,9 @@
 #!/bin/sh
-# Everything that the verbs of each day leave out because it takes long: static analysis of every file, clang's warnings, data races,
-# and the unit tests (with those that make allocations fail) under valgrind. usage: check-all.sh BUILD-PREFIX
-# Prints one line a step; the outputs are kept as BUILD-PREFIX-*/check.log. Ends with 1 when a step failed, after all were done.
+# Everything that the verbs of each day leave out because it takes long: static analysis of every file, clang's warnings, and the unit
+# tests under ASan and UBSan, under ThreadSanitizer and under valgrind. Among them are those that make each allocation (*_fault) and each
+# call to the kernel (*_io) fail in turn; they are counted as a step of their own. usage: check-all.sh BUILD-PREFIX
+# Prints one line a step; the outputs are kept as BUILD-PREFIX-*/check.log. Ends with 1 when a step failed, after all were done. A step
+# that passed is not done again while the sources are the same, so that a run that was interrupted goes on; FRESH=1 does all of them.
 set -u
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -9,6 +11,8 @@ prefix=$1
 jobs=${JOBS:-2}
 failed=
 started=$(date +%s)
+# What the sources are: the commit and what differs from it.
+tree=$(cd "$here" && { git rev-parse HEAD && git diff HEAD && git ls-files --others --exclude-standard | xargs -r cat; } | sha256sum)
 
 # step NAME COMMAND...: run it with its output in a log; on failure show the log's end.
 step() {
@@ -16,9 +20,13 @@ step() {
 	shift
 	mkdir -p "$prefix-$name"
 	log=$prefix-$name/check.log
+	passed=$prefix-$name/check.passed
 	printf '== %s ... ' "$name"
-	if "$@" >"$log" 2>&1; then
+	if [ -z "${FRESH:-}" ] && [ "$(cat "$passed" 2>/dev/null)" = "$tree" ]; then
+		echo "ok, as before"
+	elif "$@" >"$log" 2>&1; then
 		echo "ok ($(($(date +%s) - started)) s so far)"
+		echo "$tree" >"$passed"
 	else
 		echo "FAILED; the whole output is in $log"
 		grep -E 'error:|warning:|ERROR|WARNING: ThreadSanitizer|SUMMARY|FAIL|TIMEOUT' "$log" | head -n 60
@@ -37,26 +45,50 @@ clang_build() {
 	CC=clang configure "$prefix-clang" --werror && ninja -C "$prefix-clang" -j "$jobs"
 }
 
-# Race detection slows programs down about ten times, so does valgrind: their limits of time are longer.
+# unit DIRECTORY FACTOR [OPTION...]: the unit tests of a build, with more time than they usually have.
+unit() {
+	dir=$1
+	factor=$2
+	shift 2
+	ninja -C "$dir" -j "$jobs" && meson test -C "$dir" --no-rebuild --num-processes "$jobs" -t "$factor" --print-errorlogs "$@"
+}
+
+asan() {
+	configure "$prefix-asan" -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
+}
+
+addresses() {
+	asan && ASAN_OPTIONS="${ASAN_OPTIONS:-exitcode=99}" UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}" \
+		unit "$prefix-asan" 2
+}
+
+# The tests that make things fail, by name, so that a test that is no longer among them is missed.
+faults() {
+	asan || return 1
+	tests=$(meson test -C "$prefix-asan" --list | sed 's/.* //' | grep -E '_(fault|faults|io)$')
+	echo "$tests"
+	[ "$(echo "$tests" | wc -l)" -ge 6 ] || { echo "ERROR: the tests that make allocations fail are not all there"; return 1; }
+	# shellcheck disable=SC2086 # a list of words
+	unit "$prefix-asan" 2 $tests
+}
+
 threads() {
 	configure "$prefix-tsan" -Doptimization=1 -Db_sanitize=thread -Db_lundef=false &&
-		ninja -C "$prefix-tsan" -j "$jobs" &&
-		TSAN_OPTIONS="${TSAN_OPTIONS:-exitcode=66 second_deadlock_stack=1}" \
-			meson test -C "$prefix-tsan" --no-rebuild --num-processes "$jobs" -t 4 --print-errorlogs
+		TSAN_OPTIONS="${TSAN_OPTIONS:-exitcode=66 second_deadlock_stack=1}" unit "$prefix-tsan" 4
 }
 
 # Whole leaks only: what a library keeps until the end is reachable. Children are other programs.
 memory() {
-	configure "$prefix-valgrind" -Doptimization=1 &&
-		ninja -C "$prefix-valgrind" -j "$jobs" &&
-		meson test -C "$prefix-valgrind" --no-rebuild --num-processes "$jobs" -t 10 --print-errorlogs \
-			--wrap 'valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=no'
+	configure "$prefix-valgrind" -Doptimization=1 && unit "$prefix-valgrind" 10 \
+		--wrap 'valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=no'
 }
 
 step static "$here/build-aux/check.sh" --all "$prefix-static"
 step clang clang_build
-step tsan threads
-step valgrind memory
+step addresses addresses
+step faults faults
+step threads threads
+step memory memory
 
 if [ -n "$failed" ]; then
 	echo "check-all: failed:$failed"

@@ -33,7 +33,10 @@ mkdir -p "$build/findings"
 # The targets end by time, or at their first finding; -timeout is for one input, in seconds.
 one() {
 	mkdir -p "$build/corpus/$1"
-	if "$build/test/fuzz/fuzz_$1" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
+	dict=
+	[ ! -f "$here/test/fuzz/dict/$1" ] || dict=-dict=$here/test/fuzz/dict/$1
+	# shellcheck disable=SC2086 # an option or nothing
+	if "$build/test/fuzz/fuzz_$1" $dict -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
 		-artifact_prefix="$build/findings/$1-" "$build/corpus/$1" "$here/test/fuzz/corpus/$1" >"$build/corpus/$1.log" 2>&1; then
 		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$build/corpus/$1.log")
 		echo "fuzz $1: ok, $runs runs, $(find "$build/corpus/$1" -type f | wc -l) new inputs kept"

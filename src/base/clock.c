@@ -156,9 +156,9 @@ int clock_parse_rfc3339(const char *s, int64_t *ret_wall_ns)
 	if (s == NULL || !parse_date(&s, &days) || (!skip(&s, 'T') && !skip(&s, 't')) || !parse_time(&s, &sec, &frac) ||
 	    !parse_zone(&s, &offset) || *s != '\0')
 		return -EINVAL;
-	if (__builtin_mul_overflow(days * 86400 + sec - offset, NSEC_PER_SEC, &ns) ||
-	    __builtin_add_overflow(ns, frac, &ns))
-		return -EINVAL;
-	*ret_wall_ns = ns;
+	const int64_t second = days * 86400 + sec - offset;
+	if (__builtin_mul_overflow(second, NSEC_PER_SEC, &ns) || __builtin_add_overflow(ns, frac, &ns))
+		ns = second < 0 ? INT64_MIN : INT64_MAX;
+	*ret_wall_ns = ns < -INT64_MAX / 2 ? -INT64_MAX / 2 : ns > INT64_MAX / 2 ? INT64_MAX / 2 : ns;
 	return 0;
 }

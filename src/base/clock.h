@@ -18,5 +18,8 @@ void clock_replace(int64_t (*mono)(void), int64_t (*wall)(void));
 void clock_format_rfc3339(int64_t wall_ns, char out[static 32]);
 /** The same with microseconds ("…05.000006Z"), as metav1.MicroTime prints it. */
 void clock_format_rfc3339_micro(int64_t wall_ns, char out[static 40]);
-/** Parse RFC 3339 with any zone and fraction. 0 or -EINVAL. */
+/**
+ * Parse RFC 3339 with any zone and fraction. 0 or -EINVAL. What lies before 1823 or after 2116 becomes the first or last time that there
+ * is, so the difference of any two times fits.
+ */
 int clock_parse_rfc3339(const char *s, int64_t *ret_wall_ns);

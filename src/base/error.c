@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set /* the analyzer's */
+#undef error_wrap
+
 int error_set(struct error *err, int code, const char *fmt, ...)
 {
 	if (err == NULL)

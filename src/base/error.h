@@ -18,3 +18,15 @@ int error_set(struct error *err, int code, const char *fmt, ...) __attribute__((
 
 /** Put "context: " in front of the message already in @err; returns @code unchanged. Keeps status and reason. */
 int error_wrap(struct error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#ifdef __clang_analyzer__ /* it sees one file at a time, so it is told what both return */
+#define error_returned_(code)                                                                                          \
+	({                                                                                                             \
+		const int c_ = (code);                                                                                 \
+		if (c_ >= 0)                                                                                           \
+			__builtin_unreachable();                                                                       \
+		c_;                                                                                                    \
+	})
+#define error_set(err, code, ...)  ((void)(error_set)((err), -1, __VA_ARGS__), error_returned_(code))
+#define error_wrap(err, code, ...) ((void)(error_wrap)((err), -1, __VA_ARGS__), error_returned_(code))
+#endif

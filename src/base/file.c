@@ -172,8 +172,9 @@ int file_mkdir_all(const char *path, mode_t mode, struct error *err)
 		const char c = p[i];
 		p[i] = '\0';
 		struct stat st;
-		if (mkdir(p, mode) < 0 && errno != EEXIST && !(stat(p, &st) == 0 && S_ISDIR(st.st_mode)))
-			return error_set(err, -errno, "create directory '%s': %s", p, strerror(errno));
+		const int code = mkdir(p, mode) < 0 ? errno : 0;
+		if (code != 0 && code != EEXIST && !(stat(p, &st) == 0 && S_ISDIR(st.st_mode)))
+			return error_set(err, -code, "create directory '%s': %s", p, strerror(code));
 		p[i] = c;
 	}
 	struct stat st;

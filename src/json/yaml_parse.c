@@ -87,13 +87,18 @@ static int read_alias(struct reader *r, int depth, json_t **ret)
 	const json_t *v = map_get(r->anchors, (const char *)r->event.data.alias.anchor);
 	if (v == NULL)
 		return fail(r, -EINVAL, "alias of an unknown anchor");
-	const int rc = count(r, json_count_nodes(v));
+	int rc = count(r, json_count_nodes(v));
 	if (rc < 0)
 		return rc;
 	if ((size_t)depth + json_depth(v) > YAML_MAX_DEPTH)
 		return fail(r, -E2BIG, "nested too deep");
-	*ret = json_deep_copy(v);
-	return *ret == NULL ? no_memory(r) : next(r);
+	JSON_AUTO copy = json_deep_copy(v);
+	if (copy == NULL)
+		return no_memory(r);
+	rc = next(r);
+	if (rc == 0)
+		*ret = TAKE(copy);
+	return rc;
 }
 
 static bool tag_is(const char *tag, const char *name)

@@ -162,7 +162,7 @@ static int exchange(struct call *c, int64_t deadline)
 		if (rc == -EPIPE || rc == -ECONNRESET)
 			rc = c->closed ? 0 : -ECONNRESET;
 		if (rc < 0)
-			return rc;
+			return c->body.failed ? -ENOMEM : rc; /* which the session takes for a violation */
 	}
 	return 0;
 }

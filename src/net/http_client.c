@@ -48,7 +48,7 @@ struct transfer {
 	struct http_header *headers;
 	size_t n_headers, header_text;
 	int status;
-	bool head_told;
+	bool head_ended, head_told;
 	struct strbuf body;
 	int rc; /* why we end it ourselves; 0: we do not */
 	curl_off_t moved;
@@ -234,13 +234,17 @@ static bool has_header(const struct transfer *t, const char *name)
 	return false;
 }
 
+static int tell_head(struct transfer *t)
+{
+	t->head_told = true;
+	return t->call->on_head == NULL ? 0 : t->call->on_head(t->call->ctx, t->status, t->headers, t->n_headers);
+}
+
 static int head_done(struct transfer *t)
 {
 	const bool redirect = t->call->follow_redirects && t->status / 100 == 3 && has_header(t, "location");
-	if (t->status < 200 || redirect || t->head_told)
-		return 0;
-	t->head_told = true;
-	return t->call->on_head == NULL ? 0 : t->call->on_head(t->call->ctx, t->status, t->headers, t->n_headers);
+	t->head_ended = true;
+	return t->status < 200 || redirect || t->head_told ? 0 : tell_head(t);
 }
 
 static size_t on_header_line(char *line, size_t size, size_t count, void *arg)
@@ -251,6 +255,7 @@ static size_t on_header_line(char *line, size_t size, size_t count, void *arg)
 	if (n >= 5 && memcmp(line, "HTTP/", 5) == 0) {
 		clear_headers(t->headers, t->n_headers);
 		t->n_headers = t->header_text = 0;
+		t->head_ended = false;
 		long status = 0;
 		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status); /* already parsed from this line */
 		t->status = (int)status;
@@ -464,60 +469,6 @@ static int make_headers(const struct http_call *call, struct curl_slist **ret)
 
 /* --- errors --- */
 
-static int connect_code(CURL *easy)
-{
-	long os = 0;
-	(void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os); /* stays 0 when unknown */
-	switch (os) {
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EADDRNOTAVAIL:
-		return -EHOSTUNREACH;
-	case ETIMEDOUT:
-		return -ETIMEDOUT;
-	default:
-		return -ECONNREFUSED;
-	}
-}
-
-int http_client_errno(CURL *easy, CURLcode code)
-{
-	switch (code) {
-	case CURLE_COULDNT_CONNECT:
-		return connect_code(easy);
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_RESOLVE_PROXY:
-		return -EHOSTUNREACH;
-	case CURLE_OPERATION_TIMEDOUT:
-		return -ETIMEDOUT;
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-	case CURLE_GOT_NOTHING:
-	case CURLE_PARTIAL_FILE:
-		return -ECONNRESET;
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CIPHER:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_INVALIDCERTSTATUS:
-		return -EKEYREJECTED;
-	case CURLE_UNSUPPORTED_PROTOCOL:
-	case CURLE_TOO_MANY_REDIRECTS:
-	case CURLE_WEIRD_SERVER_REPLY:
-	case CURLE_BAD_CONTENT_ENCODING:
-	case CURLE_WRITE_ERROR:
-		return -EPROTO;
-	case CURLE_URL_MALFORMAT:
-		return -EINVAL;
-	case CURLE_OUT_OF_MEMORY:
-		return -ENOMEM;
-	default:
-		return -EIO;
-	}
-}
-
 static const char *own_reason(const struct transfer *t, char *buf, size_t size)
 {
 	switch (t->rc) {
@@ -534,21 +485,10 @@ static const char *own_reason(const struct transfer *t, char *buf, size_t size)
 	}
 }
 
-/* Without user and password, and without the query, which may be signed. */
-static void url_for_message(const char *url, char *out, size_t size)
-{
-	const char *host = strstr(url, "://");
-	host = host == NULL ? url : host + 3;
-	const size_t authority_n = strcspn(host, "/?#");
-	const char *at = memrchr(host, '@', authority_n);
-	const char *rest = at == NULL ? host : at + 1;
-	(void)snprintf(out, size, "%.*s%.*s", (int)(host - url), url, (int)strcspn(rest, "?#"), rest);
-}
-
 static int transfer_failed(struct transfer *t, CURLcode code, struct error *err)
 {
 	char url[256], buf[64];
-	url_for_message(t->call->url, url, sizeof url);
+	http_client_url_text(t->call->url, url, sizeof url);
 	if (t->rc < 0)
 		return error_set(err, t->rc, "%s %s: %s", t->call->method, url, own_reason(t, buf, sizeof buf));
 	const char *reason = t->curl_error[0] != '\0' ? t->curl_error : curl_easy_strerror(code);
@@ -573,6 +513,24 @@ static int transfer_result(struct transfer *t, struct http_answer *ret)
 	t->n_headers = 0;
 	*ret = a;
 	return 0;
+}
+
+/* curl has nothing to say against the answer: is it one? */
+static int transfer_done(struct transfer *t, struct http_answer *ret, struct error *err)
+{
+	if (!t->head_ended || t->status < 200) { /* curl takes an end within the head for the head's */
+		char url[256];
+		http_client_url_text(t->call->url, url, sizeof url);
+		return error_set(err, -ECONNRESET, "%s %s: the connection ended before the answer began",
+				 t->call->method, url);
+	}
+	int rc = t->head_told ? 0 : tell_head(t); /* a redirect that leads nowhere is an answer like others */
+	if (rc < 0) {
+		t->rc = rc;
+		return transfer_failed(t, CURLE_WRITE_ERROR, err);
+	}
+	rc = transfer_result(t, ret);
+	return rc == 0 ? 0 : error_set(err, rc, "%s: out of memory", t->call->method);
 }
 
 /* As curl_easy_perform(), but http_client_interrupt() makes it look at the call's cancel flag at once. */
@@ -625,9 +583,7 @@ static int perform(struct http_client *c, struct transfer *t, struct http_answer
 		SET(t->easy, CURLOPT_CONNECT_TO, to);
 	t->moved_ns = clock_mono_ns();
 	const CURLcode code = run_transfer(t->handle);
-	rc = code == CURLE_OK ? transfer_result(t, ret) : transfer_failed(t, code, err);
-	if (code == CURLE_OK && rc < 0)
-		(void)error_set(err, rc, "%s: out of memory", t->call->method);
+	rc = code == CURLE_OK ? transfer_done(t, ret, err) : transfer_failed(t, code, err);
 	free_list(list);
 	curl_slist_free_all(to);
 	return rc;

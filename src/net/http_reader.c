@@ -120,10 +120,14 @@ int http_percent_decode(const char *s, size_t n, bool plus, char *out)
 	return 0;
 }
 
-static char *decode(struct arena *a, const char *s, size_t n, bool plus)
+/* @s decoded, or NULL after the request is refused; @wrong says why, where the text is wrong. */
+static char *decode(struct http_reader *r, const char *s, size_t n, bool plus, const char *wrong)
 {
-	char *out = arena_alloc(a, n + 1);
-	return out != NULL && http_percent_decode(s, n, plus, out) == 0 && str_is_utf8(out, strlen(out)) ? out : NULL;
+	char *out = arena_alloc(&r->parsed.arena, n + 1);
+	if (out != NULL && http_percent_decode(s, n, plus, out) == 0 && str_is_utf8(out, strlen(out)))
+		return out;
+	(void)refuse(r, out == NULL ? 500 : 400, out == NULL ? "out of memory" : wrong);
+	return NULL;
 }
 
 /* "/path?query", or "http://host/path?query" as a proxy's client says it. */
@@ -141,9 +145,9 @@ static int parse_target(struct http_reader *r)
 	}
 	const size_t n = strcspn(s, "?#");
 	const char *query = s[n] == '?' ? s + n + 1 : "";
-	q->req.path = decode(&q->arena, s, n, false);
+	q->req.path = decode(r, s, n, false, "path has a bad percent-escape, or is no UTF-8");
 	if (q->req.path == NULL)
-		return refuse(r, 400, "path has a bad percent-escape, or is no UTF-8");
+		return -1;
 	q->req.raw_query = arena_strndup(&q->arena, query, strcspn(query, "#"));
 	return q->req.raw_query == NULL ? refuse(r, 500, "out of memory") : 0;
 }
@@ -163,11 +167,14 @@ static int parse_query(struct http_reader *r)
 			continue;
 		const char *eq = memchr(pair.p, '=', pair.n);
 		const size_t key_n = eq == NULL ? pair.n : (size_t)(eq - pair.p);
-		char *name = decode(&q->arena, pair.p, key_n, true);
-		char *value =
-			eq == NULL ? arena_strdup(&q->arena, "") : decode(&q->arena, eq + 1, pair.n - key_n - 1, true);
-		if (name == NULL || value == NULL)
-			return refuse(r, 400, "query has a bad percent-escape, or is no UTF-8");
+		const char *value = eq == NULL ? "" : eq + 1;
+		const size_t value_n = eq == NULL ? 0 : pair.n - key_n - 1;
+		const char *name = decode(r, pair.p, key_n, true, "query has a bad percent-escape, or is no UTF-8");
+		value = name == NULL
+				? NULL
+				: decode(r, value, value_n, true, "query has a bad percent-escape, or is no UTF-8");
+		if (value == NULL)
+			return -1;
 		q->params[q->n_params++] = (struct http_header){name, value};
 	}
 	return 0;

@@ -80,8 +80,11 @@ int listen_unix(const char *path, struct error *err)
 		return rc;
 	CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Nobody can connect between bind and listen, so the mode is right before the first peer comes. */
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&sa, sizeof sa) < 0 || chmod(path, 0600) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		return error_set(err, -errno, "listen on '%s': %s", path, strerror(errno));
-	return TAKE_FD(fd);
+	const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof sa) == 0;
+	if (bound && chmod(path, 0600) == 0 && listen(fd, BACKLOG) == 0)
+		return TAKE_FD(fd);
+	const int code = errno;
+	if (bound)
+		(void)unlink(path); /* the first error is the one to tell */
+	return error_set(err, -code, "listen on '%s': %s", path, strerror(code));
 }

@@ -213,8 +213,10 @@ int websocket_peer_send(struct websocket_peer *p, bool text, const void *data, s
 {
 	pthread_mutex_lock(&p->lock);
 	int rc = p->ended || p->stream == NULL ? -EPIPE : websocket_send(p->ws, text, data, n);
-	if (rc == 0)
-		rc = flush_locked(p);
+	if (rc == -ENOMEM)
+		p->failed = true; /* a peer must not go on with a message missing */
+	const int flushed = rc == 0 || rc == -ENOMEM ? flush_locked(p) : 0;
+	rc = rc == 0 ? flushed : rc;
 	pthread_mutex_unlock(&p->lock);
 	return rc;
 }

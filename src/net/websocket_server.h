@@ -30,7 +30,7 @@ int websocket_accept(struct http_exchange *x, const struct websocket_accept_opti
 		     struct error *err);
 /** The protocol agreed on, "" for none. Borrowed. */
 const char *websocket_peer_protocol(const struct websocket_peer *p);
-/** Queue a message. 0, -EPIPE when the peer is gone or closing, -ENOBUFS when it does not read (it is then cut off), -ENOMEM. */
+/** Queue a message. 0, -EPIPE when the peer is gone or closing; -ENOBUFS when it does not read, -ENOMEM: it is then cut off. */
 int websocket_peer_send(struct websocket_peer *p, bool text, const void *data, size_t n);
 /** Keep the connection alive through proxies that cut idle ones. As above. */
 int websocket_peer_ping(struct websocket_peer *p);

@@ -1,8 +1,9 @@
-/* Quantities and durations: what is printed of a value reads back as that value. */
+/* Quantities, durations and times: what is printed of a value reads back as that value. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "json/quantity.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -29,6 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		duration_format(v, out);
 		if (duration_parse(out, &again, NULL) < 0 || again != v)
 			abort();
+	}
+	if (clock_parse_rfc3339(text, &v) == 0) {
+		char time[40];
+		clock_format_rfc3339_micro(v, time);
+		if (clock_parse_rfc3339(time, &again) < 0 || again > v || v - again >= 1000)
+			abort(); /* cut to microseconds */
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -124,11 +125,28 @@ static void logs_and_metrics(void **state)
 	}
 }
 
+static void encodings(void **state)
+{
+	(void)state;
+	FAULT_LOOP
+	{
+		char *text = base64_encode("\0\xff!", 3), *back = NULL;
+		size_t n = 0;
+		const int rc = text != NULL ? base64_decode(text, &back, &n) : -ENOMEM;
+		FAULT_END;
+		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
+		assert_true(rc == 0 ? n == 3 && memcmp(back, "\0\xff!", 4) == 0 : back == NULL);
+		free(text);
+		free(back);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(buffers), cmocka_unit_test(maps),      cmocka_unit_test(arenas),
-		cmocka_unit_test(files),   cmocka_unit_test(processes), cmocka_unit_test(logs_and_metrics),
+		cmocka_unit_test(buffers),   cmocka_unit_test(maps),      cmocka_unit_test(arenas),
+		cmocka_unit_test(files),     cmocka_unit_test(processes), cmocka_unit_test(logs_and_metrics),
+		cmocka_unit_test(encodings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,9 @@
 #include "net/http_reader.h"
 #include "net/http_server.h"
 #include "net/tls.h"
+#include "net/websocket.h"
+#include "net/websocket_client.h"
+#include "net/websocket_server.h"
 
 static void certificates(void **state)
 {
@@ -199,10 +202,266 @@ static void grpc(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* --- whole exchanges: first the client's allocations fail, then the server's --- */
+
+static void echo_message(void *ctx, struct websocket_peer *p, bool text, const void *data, size_t n)
+{
+	(void)ctx;
+	(void)websocket_peer_send(p, text, data, n); /* a peer that is cut off shows at the other end */
+}
+
+static void peer_closed(void *ctx, struct websocket_peer *p, uint16_t code)
+{
+	(void)ctx;
+	(void)p;
+	(void)code;
+}
+
+/** "/ws": a websocket that echoes; "/stream": three chunks; else the request's body. */
+static void answer(void *ctx, struct http_exchange *x)
+{
+	static const char *const protocols[] = {"echo", NULL};
+	const struct http_request *r = http_exchange_request(x);
+	(void)ctx;
+	if (strcmp(r->path, "/ws") == 0) {
+		const struct websocket_accept_options o = {
+			.protocols = protocols, .on_message = echo_message, .on_close = peer_closed};
+		struct websocket_peer *p = NULL;
+		const int rc = websocket_accept(x, &o, &p, NULL);
+		if (rc < 0 && rc != -ENOMEM)
+			http_reply(x, 400, "text/plain", "no", 2);
+		websocket_peer_unref(p);
+		return;
+	}
+	if (strcmp(r->path, "/stream") == 0) {
+		struct http_stream *s = http_stream_begin(x, 200, "text/plain", NULL, NULL);
+		if (s == NULL)
+			return;
+		bool whole = true;
+		for (int i = 0; i < 3; i++)
+			whole = whole && http_stream_write(s, "tick", 4) == 0;
+		http_stream_end(s); /* one that could not be written whole is cut */
+		return;
+	}
+	http_exchange_add_header(x, "X-Query", http_exchange_query(x, "q") != NULL ? http_exchange_query(x, "q") : "-");
+	http_reply(x, 200, "text/plain", r->body, r->body_n);
+}
+
+static int count(void *ctx, const void *data, size_t n)
+{
+	(void)data;
+	*(size_t *)ctx += n;
+	return 0;
+}
+
+/** One call with a client of its own. 0: the answer was right; -EBADMSG: it was another, 500 and above excepted; else what failed. */
+static int one_call(const char *base, const char *path)
+{
+	static const struct http_header headers[] = {{"Accept", "a"}, {"X-Empty", ""}};
+	struct http_client *c = NULL;
+	struct http_answer a = {0};
+	const bool streams = strcmp(path, "/stream") == 0;
+	char url[128];
+	size_t streamed = 0;
+	(void)snprintf(url, sizeof url, "%s%s", base, path);
+	int rc = http_client_new(&(struct http_client_options){.user_agent = "u", .no_proxy = true}, &c, NULL);
+	const struct http_call call = {.method = "POST",
+				       .url = url,
+				       .headers = headers,
+				       .n_headers = 2,
+				       .body = "body",
+				       .body_n = 4,
+				       .bearer = "t",
+				       .on_data = streams ? count : NULL,
+				       .ctx = &streamed,
+				       .timeout_ns = 20 * NSEC_PER_SEC};
+	if (rc == 0)
+		rc = http_client_do(c, &call, &a, NULL);
+	if (rc == 0 && (a.status != 200 || (streams ? streamed != 12 : a.body_n != 4)))
+		rc = a.status >= 500 ? -EIO : -EBADMSG;
+	if (rc == -EBADMSG)
+		print_message("status %d, %zu bytes, %zu streamed\n", a.status, a.body_n, streamed);
+	http_answer_clear(&a);
+	http_client_free(c);
+	return rc;
+}
+
+struct note {
+	bool got;
+};
+
+static void note_message(void *ctx, bool text, const void *data, size_t n)
+{
+	((struct note *)ctx)->got = text && n == 5 && memcmp(data, "hello", 5) == 0;
+}
+
+/** Open a websocket, have a message echoed, close. As one_call(). */
+static int one_websocket(const char *base, const char *path)
+{
+	static const char *const protocols[] = {"echo", NULL};
+	struct http_client *c = NULL;
+	struct websocket_client *w = NULL;
+	struct note note = {0};
+	char url[128], *body = NULL;
+	(void)snprintf(url, sizeof url, "%s%s", base, path);
+	int rc = http_client_new(&(struct http_client_options){.no_proxy = true}, &c, NULL);
+	const struct websocket_connect_options o = {.url = url,
+						    .protocols = protocols,
+						    .timeout_ns = 20 * NSEC_PER_SEC,
+						    .on_message = note_message,
+						    .ctx = &note};
+	if (rc == 0)
+		rc = websocket_connect(c, &o, &w, &body, NULL);
+	if (rc == 0)
+		rc = websocket_client_send(w, true, "hello", 5);
+	const int64_t deadline = clock_mono_ns() + 20 * NSEC_PER_SEC;
+	while (rc == 0 && !note.got)
+		rc = clock_mono_ns() < deadline ? websocket_client_step(w, NSEC_PER_SEC) : -ETIMEDOUT;
+	if (rc == 0)
+		rc = websocket_client_close(w, WEBSOCKET_NORMAL, "done");
+	while (rc == 0)
+		rc = clock_mono_ns() < deadline ? websocket_client_step(w, NSEC_PER_SEC) : -ETIMEDOUT;
+	if (rc == -EPIPE && note.got)
+		rc = 0; /* closed, as it should */
+	free(body);
+	websocket_client_free(w);
+	http_client_free(c);
+	return rc;
+}
+
+static void exchanges(void **state)
+{
+	static const struct {
+		int (*fn)(const char *base, const char *path);
+		const char *path;
+	} cases[] = {{one_call, "/echo?q=a%20b"}, {one_call, "/stream"}, {one_websocket, "/ws"}};
+	struct http_server *s = NULL;
+	char base[64];
+	(void)state;
+	const struct http_server_options o = {.address = "127.0.0.1", .workers = 1, .handler = answer};
+	assert_int_equal(http_server_new(&o, &s, NULL), 0);
+	(void)snprintf(base, sizeof base, "http://127.0.0.1:%u", http_server_port(s));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		fault_exempt = false;
+		fault_only_this_thread();
+		FAULT_LOOP
+		{
+			const int rc = cases[i].fn(base, cases[i].path);
+			FAULT_END;
+			if (rc != (fault_hit() ? -ENOMEM : 0) && rc != 0)
+				fail_msg("%s, allocation %ld of the client: %d", cases[i].path, fault_n_, rc);
+		}
+		fault_exempt = true; /* from here on, the server's */
+		atomic_store(&fault_one_thread, false);
+		FAULT_LOOP
+		{
+			const int rc = cases[i].fn(base, cases[i].path);
+			FAULT_END;
+			if (rc != 0 && (!fault_hit() || rc == -ETIMEDOUT || rc == -EBADMSG))
+				fail_msg("%s, allocation %ld of the server: %d", cases[i].path, fault_n_, rc);
+			const int again = cases[i].fn(base, cases[i].path);
+			if (again != 0)
+				fail_msg("%s, after allocation %ld of the server: %d", cases[i].path, fault_n_, again);
+		}
+	}
+	http_server_free(s);
+}
+
+static void echo_method(void *ctx, const uint8_t *in, size_t n, int64_t deadline, struct grpc_reply *reply)
+{
+	(void)ctx;
+	(void)deadline;
+	reply->data = malloc(n + 1);
+	if (reply->data == NULL) {
+		reply->code = GRPC_RESOURCE_EXHAUSTED;
+		return;
+	}
+	memcpy(reply->data, in, n);
+	reply->n = n;
+}
+
+static int one_grpc_call(const char *path)
+{
+	uint8_t *out = NULL;
+	size_t n = 0;
+	int rc = grpc_call(path, "/a/B", (const uint8_t *)"hello", 5, 20 * NSEC_PER_SEC, &out, &n, NULL);
+	if (rc == 0 && (n != 5 || memcmp(out, "hello", 5) != 0))
+		rc = -EBADMSG;
+	free(out);
+	return rc;
+}
+
+static void grpc_exchanges(void **state)
+{
+	static const struct grpc_method methods[] = {{"/a/B", echo_method}};
+	char dir[] = "/tmp/sluice-fault-XXXXXX";
+	struct grpc_server *s = NULL;
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	CLEANUP(free_p) char *path = str_printf("%s/s", dir);
+	assert_int_equal(grpc_server_new(path, methods, 1, NULL, &s, NULL), 0);
+	fault_exempt = false;
+	fault_only_this_thread();
+	FAULT_LOOP
+	{
+		const int rc = one_grpc_call(path);
+		FAULT_END;
+		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
+	}
+	fault_exempt = true; /* from here on, the server's */
+	atomic_store(&fault_one_thread, false);
+	FAULT_LOOP
+	{
+		const int rc = one_grpc_call(path);
+		FAULT_END;
+		if (rc != 0 && (!fault_hit() || rc == -ETIMEDOUT || rc == -EBADMSG))
+			fail_msg("allocation %ld of the server: %d", fault_n_, rc);
+		assert_int_equal(one_grpc_call(path), 0);
+	}
+	grpc_server_free(s);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* Frames in and out, without a network. */
+static void count_message(void *ctx, bool text, const void *data, size_t n)
+{
+	(void)text;
+	(void)data;
+	*(size_t *)ctx += n;
+}
+
+static void websockets(void **state)
+{
+	(void)state;
+	FAULT_LOOP
+	{
+		struct websocket *w = NULL;
+		size_t got = 0;
+		char out[64];
+		const struct websocket_options o = {.server = true, .on_message = count_message, .ctx = &got};
+		int rc = websocket_new(&o, &w);
+		if (rc == 0)
+			rc = websocket_feed(w, "\x81\x82\0\0\0\0hi\x89\x80\0\0\0\0", 14);
+		if (rc == 0)
+			rc = websocket_send(w, true, "you", 3);
+		if (rc == 0)
+			rc = websocket_ping(w);
+		if (rc == 0)
+			rc = websocket_close(w, WEBSOCKET_NORMAL, "bye");
+		while (w != NULL && websocket_take(w, out, sizeof out) > 0)
+			;
+		FAULT_END;
+		assert_int_equal(rc, fault_hit() ? -ENOMEM : 0);
+		assert_true(fault_hit() || got == 2);
+		websocket_free(w);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(certificates), cmocka_unit_test(requests),
-					   cmocka_unit_test(servers),      cmocka_unit_test(sessions),
-					   cmocka_unit_test(clients),      cmocka_unit_test(grpc)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(certificates), cmocka_unit_test(requests),  cmocka_unit_test(servers),
+		cmocka_unit_test(sessions),     cmocka_unit_test(clients),   cmocka_unit_test(grpc),
+		cmocka_unit_test(websockets),   cmocka_unit_test(exchanges), cmocka_unit_test(grpc_exchanges)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
