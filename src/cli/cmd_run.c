@@ -18,6 +18,7 @@
 
 struct run_arguments {
 	const char *source, *mount, *name, *data_dir, *output;
+	struct run_source_options source_options;
 	int64_t cache;
 	bool exit;
 };
@@ -31,16 +32,17 @@ static const char *speed(uint64_t bytes_per_second, char out[static 32])
 	return out;
 }
 
-static void print_table(const struct run_figures *f, bool http)
+static void print_table(const struct run_figures *f, enum run_source_kind kind)
 {
+	static const char *const sources[] = {[RUN_DIRECTORY] = "source without Sluice (the directory itself)",
+					      [RUN_HTTP] = "source without Sluice (plain GETs)",
+					      [RUN_BUCKET] = "source without Sluice (HEAD and GET of each key)"};
 	char total[32], a[32];
 	bytes_format_fluid(f->bytes, total);
 	const char *dropped = f->page_cache_dropped ? "page cache dropped" : "page cache NOT dropped: no permission";
 	(void)printf("%llu files, %s, read by 4 readers; %s before each reading\n", (unsigned long long)f->files, total,
 		     dropped);
-	(void)printf("  %-46s %s\n",
-		     http ? "source without Sluice (plain GETs)" : "source without Sluice (the directory itself)",
-		     speed(f->source, a));
+	(void)printf("  %-46s %s\n", sources[kind], speed(f->source, a));
 	(void)printf("  %-46s %s\n", "first read through the mount (cache cold)", speed(f->first_read, a));
 	(void)printf("  %-46s %s\n", "second read through the mount (cache warm)", speed(f->second_read, a));
 	(void)printf("  %-46s %s\n", "this machine's disk (plain copies of the files)", speed(f->disk, a));
@@ -79,7 +81,7 @@ static int use_mount(const struct run_arguments *a, const struct run_options *o,
 	char phase[32];
 	run_objects_phase(ro, phase);
 	if (a->output == NULL)
-		print_table(&f, o->source->http);
+		print_table(&f, o->source->kind);
 	if (!a->exit) {
 		if (isatty(STDERR_FILENO))
 			(void)fprintf(stderr, "The data is at %s. Ctrl-C ends it and cleans up.\n", o->mount_dir);
@@ -196,7 +198,7 @@ static int run_checked(const struct run_arguments *a, struct error *err)
 	if (signal_fd < 0)
 		return error_set(err, signal_fd, "signalfd: %s", strerror(-signal_fd));
 	struct run_source source = {0};
-	rc = run_source_open(a->source, &source, err);
+	rc = run_source_open(a->source, &a->source_options, &source, err);
 	if (rc == 0)
 		rc = run_with_source(a, &source, signal_fd, err);
 	run_source_clear(&source);
@@ -211,6 +213,8 @@ static int run_run(int argc, char **argv)
 		{"cache", OPT_QUANTITY, &a.cache},
 		{"name", OPT_STRING, &a.name},
 		{"data-dir", OPT_STRING, &a.data_dir},
+		{"endpoint", OPT_STRING, &a.source_options.endpoint},
+		{"region", OPT_STRING, &a.source_options.region},
 		{"exit", OPT_FLAG, &a.exit},
 		{"o", OPT_STRING, &a.output},
 		{0},
@@ -239,15 +243,20 @@ const struct command cmd_run = {
 	.name = "run",
 	.summary = "Mount a source as a cached directory and measure it",
 	.usage =
-		"Usage: sluice run SOURCE [--mount DIR] [--cache SIZE] [--name N] [--data-dir DIR] [--exit] [-o json]\n\n"
-		"Mounts SOURCE, a directory or an http(s) URL with index pages, at DIR, with a cache in front of it; reads\n"
-		"everything twice and prints the speeds. Stays until Ctrl-C, which cleans everything up. Needs root.\n\n"
+		"Usage: sluice run SOURCE [--mount DIR] [--cache SIZE] [--name N] [--data-dir DIR] [--endpoint URL]\n"
+		"                  [--region NAME] [--exit] [-o json]\n\n"
+		"Mounts SOURCE, a directory, an http(s) URL with index pages or s3://BUCKET/PREFIX, at DIR, with a cache in\n"
+		"front of it; reads everything twice and prints the speeds. Stays until Ctrl-C, which cleans everything up.\n"
+		"Needs root.\n\n"
 		"  --mount DIR       where the data appears (default /mnt/sluice/NAME)\n"
 		"  --cache SIZE      how much of it is kept on this machine's disk, 10Gi say (default: half of what is free)\n"
 		"  --name N          name of the Dataset (default: from the source)\n"
 		"  --data-dir DIR    where cluster and cache are kept (default " MACHINE_DATA_DIR ")\n"
+		"  --endpoint URL    where the bucket is served, http(s)://HOST[:PORT] (default: $AWS_ENDPOINT_URL, Amazon's)\n"
+		"  --region NAME     of the bucket (default: $AWS_REGION, us-east-1)\n"
 		"  --exit            clean up and end after measuring\n"
 		"  -o json           print one JSON object at the end instead of the table\n\n"
+		"Keys to a bucket are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else those of ~/.aws/credentials.\n"
 		"Joins the cluster that serves the data directory, or starts one; the last run to leave ends it.\n"
 		"Exit status: 0 done, 1 failed (the message says what to do), 2 wrong usage, 130 interrupted.\n",
 	.run = run_run,

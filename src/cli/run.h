@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/run_bucket.h"
+
 struct error;
 struct informer;
 struct kube_client;
@@ -20,18 +22,26 @@ void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** End a rewritten line, so that other output starts on one of its own. */
 void progress_end(void);
 
+enum run_source_kind { RUN_DIRECTORY, RUN_HTTP, RUN_BUCKET };
+
 /** Where the data is. */
 struct run_source {
-	bool http;
-	char *mount_point; /* of the Dataset: "http://.../" or "local:///dir" */
+	enum run_source_kind kind;
+	char *mount_point; /* of the Dataset: "http://.../", "s3://bucket/prefix" or "local:///dir" */
 	char *location;    /* the URL, ending in '/', or the absolute directory */
+	struct run_bucket bucket;
+};
+
+/** What the command line says of a bucket; NULL: nothing. */
+struct run_source_options {
+	const char *endpoint, *region;
 };
 
 /**
- * Understand @text (a directory or an http(s) URL) and look whether it is there, so that a mistake is told before anything is started.
- * Errors name what is wrong and what to do.
+ * Understand @text (a directory, an http(s) URL or s3://bucket/prefix) and look whether it is there, so that a mistake is told before
+ * anything is started. Errors name what is wrong and what to do.
  */
-int run_source_open(const char *text, struct run_source *ret, struct error *err);
+int run_source_open(const char *text, const struct run_source_options *o, struct run_source *ret, struct error *err);
 void run_source_clear(struct run_source *s);
 /** A Dataset's name (RFC 1035 label) made from the last part of the source; malloc'ed, NULL on no memory. */
 char *run_source_name(const struct run_source *s);

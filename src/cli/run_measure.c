@@ -22,6 +22,7 @@
 #include "base/strbuf.h"
 #include "cli/run.h"
 #include "net/http_client.h"
+#include "reservoir/source.h"
 
 #define READERS      4
 #define BUFFER       (1 << 20)
@@ -105,6 +106,7 @@ struct reading {
 	int root;   /* directory, or -1: over HTTP */
 	const char *url;
 	struct http_client *http;
+	struct source *bucket; /* instead of both */
 	atomic_size_t next;
 	atomic_uint_fast64_t bytes; /* read so far */
 	atomic_bool stop;
@@ -149,14 +151,7 @@ static int get_file(struct reading *r, const char *path, struct error *err)
 {
 	struct strbuf url = STRBUF_INIT(1 << 20);
 	strbuf_adds(&url, r->url);
-	for (const unsigned char *p = (const unsigned char *)path; *p != '\0'; p++) {
-		const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-				   strchr("-._~/", *p) != NULL;
-		if (plain)
-			strbuf_addc(&url, (char)*p);
-		else
-			strbuf_addf(&url, "%%%02X", *p);
-	}
+	strbuf_add_url(&url, path, "/");
 	CLEANUP(free_p) char *text = NULL;
 	if (strbuf_take(&url, &text) != 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -175,6 +170,23 @@ static int get_file(struct reading *r, const char *path, struct error *err)
 	return status == 200 ? 0 : error_set(err, -EIO, "GET %s: %d", text, status);
 }
 
+/* Of a bucket: its version first, as whoever wants all bytes of one must. */
+static int get_object(struct reading *r, const char *path, struct error *err)
+{
+	struct source_stat v;
+	const int rc = source_stat(r->bucket, path, &v, err);
+	return rc == 0 && v.size > 0 ? source_read(r->bucket, path, &v, 0, v.size, count_data, r, err) : rc;
+}
+
+/* The file at @i, wherever it is read from. */
+static int read_one(struct reading *r, size_t i, char *buf, struct error *err)
+{
+	const char *path = r->files->paths[i];
+	if (r->root >= 0)
+		return read_file(r, path, buf, err);
+	return r->bucket != NULL ? get_object(r, path, err) : get_file(r, path, err);
+}
+
 static void *reader(void *arg)
 {
 	struct reading *r = arg;
@@ -185,7 +197,7 @@ static void *reader(void *arg)
 		const size_t i = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
 		if (i >= r->end)
 			break;
-		rc = r->root >= 0 ? read_file(r, r->files->paths[i], buf, &err) : get_file(r, r->files->paths[i], &err);
+		rc = read_one(r, i, buf, &err);
 	}
 	if (rc != 0)
 		reading_fail(r, &err);
@@ -217,6 +229,8 @@ static int await_readers(struct reading *r, const pthread_t *threads, int n, int
 		if (rc == 0 && fds[1].revents != 0) {
 			rc = error_set(err, -EINTR, "interrupted");
 			atomic_store_explicit(&r->stop, true, memory_order_relaxed);
+			if (r->bucket != NULL)
+				source_cancel(r->bucket);
 			give_up = clock_mono_ns() + 2 * NSEC_PER_SEC;
 		}
 		if (rc == 0)
@@ -273,6 +287,9 @@ static int measure(const struct file_list *files, size_t end, const char *dir, c
 	if (dir != NULL) {
 		r->root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		rc = r->root < 0 ? error_set(err, -errno, "open '%s': %s", dir, strerror(errno)) : 0;
+	} else if (source->kind == RUN_BUCKET) {
+		const struct s3_options o = run_bucket_options(&source->bucket);
+		rc = source_new(source->mount_point, &o, 60 * NSEC_PER_SEC, &r->bucket, err);
 	} else {
 		r->url = source->location;
 		rc = http_client_new(&(struct http_client_options){.user_agent = "sluice/" SLUICE_VERSION}, &r->http,
@@ -283,6 +300,7 @@ static int measure(const struct file_list *files, size_t end, const char *dir, c
 	if (atomic_load(&r->running) > 0)
 		return rc; /* a reader hangs in the kernel until the mount is gone: what it uses stays */
 	http_client_free(r->http);
+	source_free(r->bucket);
 	close_fd(&r->root);
 	if (r->done_fd > 0)
 		(void)close(r->done_fd);
@@ -380,8 +398,8 @@ int run_measure(const struct run_options *o, int signal_fd, struct run_figures *
 	f.bytes = l->bytes;
 	f.page_cache_dropped = drop_page_cache();
 	if (rc == 0)
-		rc = measure(l, sample_end(l), o->source->http ? NULL : o->source->location, o->source, signal_fd,
-			     "reading the source without Sluice", &f.source, err);
+		rc = measure(l, sample_end(l), o->source->kind != RUN_DIRECTORY ? NULL : o->source->location, o->source,
+			     signal_fd, "reading the source without Sluice", &f.source, err);
 	if (rc == 0) {
 		(void)drop_page_cache();
 		rc = measure(l, l->n, o->mount_dir, NULL, signal_fd, "first read", &f.first_read, err);

@@ -29,7 +29,7 @@ enum { WATCH_DATASET, WATCH_RUNTIME, WATCH_PODS, WATCHES };
 
 struct run_objects {
 	struct kube_client *client;
-	char *name, *pod, *mount_dir;
+	char *name, *pod, *secret, *mount_dir;
 	bool made_mount_dir;
 	int changed; /* eventfd: an informer saw something */
 	struct informer *watch[WATCHES];
@@ -125,15 +125,28 @@ static json_t *labels_of_run(void)
 	return json_pack("{s:s}", RUN_LABEL, identity);
 }
 
-static json_t *dataset_object(const struct run_options *o)
+static json_t *dataset_object(const struct run_objects *ro, const struct run_options *o)
 {
+	const struct run_source *source = o->source;
+	JSON_AUTO mount = source->kind == RUN_BUCKET ? run_bucket_mount(&source->bucket, ro->secret) : json_object();
+	JSON_AUTO common = json_pack("{s:s, s:s, s:s, s:b}", "mountPoint", source->mount_point, "name", o->name, "path",
+				     "/", "readOnly", 1);
+	if (mount == NULL || common == NULL || json_object_update(mount, common) != 0)
+		return NULL;
 	/* clang-format off */
-	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:{s:s, s:[s], s:[{s:s, s:s, s:s, s:b}]}}",
+	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:{s:s, s:[s], s:[O]}}",
 			 "apiVersion", "data.fluid.io/v1alpha1", "kind", "Dataset",
 			 "metadata", "name", o->name, "namespace", RUN_NAMESPACE, "labels", labels_of_run(),
-			 "spec", "placement", "Shared", "accessModes", "ReadOnlyMany",
-			 "mounts", "mountPoint", o->source->mount_point, "name", o->name, "path", "/", "readOnly", 1);
+			 "spec", "placement", "Shared", "accessModes", "ReadOnlyMany", "mounts", mount);
 	/* clang-format on */
+}
+
+/* What opens the bucket: the worker's pod has it as files. */
+static json_t *secret_object(const struct run_objects *ro, const struct run_options *o)
+{
+	return json_pack("{s:s, s:s, s:{s:s, s:s, s:o}, s:o}", "apiVersion", "v1", "kind", "Secret", "metadata", "name",
+			 ro->secret, "namespace", RUN_NAMESPACE, "labels", labels_of_run(), "stringData",
+			 run_bucket_secret_data(&o->source->bucket));
 }
 
 static json_t *runtime_object(const struct run_options *o)
@@ -322,13 +335,17 @@ static void run_objects_free(struct run_objects *ro)
 	close_fd(&ro->changed);
 	free(ro->name);
 	free(ro->pod);
+	free(ro->secret);
 	free(ro->mount_dir);
 	free(ro);
 }
 
 static int create_all(struct run_objects *ro, const struct run_options *o, int signal_fd, struct error *err)
 {
-	int rc = create_object(ro, &dataset_kind.resource, dataset_object(o), err);
+	const bool keys = o->source->kind == RUN_BUCKET && run_bucket_has_secrets(&o->source->bucket);
+	int rc = keys ? create_object(ro, &KUBE_SECRET, secret_object(ro, o), err) : 0;
+	if (rc == 0)
+		rc = create_object(ro, &dataset_kind.resource, dataset_object(ro, o), err);
 	if (rc == 0)
 		rc = create_object(ro, &reservoir_runtime_kind.resource, runtime_object(o), err);
 	if (rc == 0)
@@ -355,9 +372,10 @@ int run_objects_create(struct kube_client *c, const struct run_options *o, int s
 	ro->client = c;
 	ro->name = strdup(o->name);
 	ro->pod = str_printf("%s-mount", o->name);
+	ro->secret = str_printf("%s-keys", o->name);
 	ro->mount_dir = strdup(o->mount_dir);
 	ro->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int rc = ro->name == NULL || ro->pod == NULL || ro->mount_dir == NULL || ro->changed < 0
+	int rc = ro->name == NULL || ro->pod == NULL || ro->secret == NULL || ro->mount_dir == NULL || ro->changed < 0
 			 ? error_set(err, -ENOMEM, "out of memory or descriptors")
 			 : 0;
 	if (rc == 0)
@@ -433,28 +451,30 @@ static void detach_mounts(const char *dir)
 		continue;
 }
 
-static int delete_if_ours(struct run_objects *ro, int which, const char *name, struct error *err)
+static int delete_if_ours(struct run_objects *ro, const struct kube_resource *r, const char *name, struct error *err)
 {
 	JSON_AUTO obj = NULL;
-	const int rc = kube_get(ro->client, watched(which), RUN_NAMESPACE, name, &obj, err);
+	const int rc = kube_get(ro->client, r, RUN_NAMESPACE, name, &obj, err);
 	if (rc != 0)
 		return rc == -ENOENT ? 0 : rc;
-	return is_ours(obj) ? delete_object(ro->client, watched(which), name, err) : 0;
+	return is_ours(obj) ? delete_object(ro->client, r, name, err) : 0;
 }
 
 int run_objects_delete(struct run_objects *ro, int signal_fd, struct error *err)
 {
 	if (ro == NULL)
 		return 0;
-	int rc = delete_if_ours(ro, WATCH_PODS, ro->pod, err);
+	int rc = delete_if_ours(ro, &KUBE_POD, ro->pod, err);
 	if (rc == 0)
 		rc = wait_until(ro, signal_fd, DELETE_TIMEOUT_NS, pod_gone, "the mounting pod does not end", err);
 	if (rc == 0)
-		rc = delete_if_ours(ro, WATCH_RUNTIME, ro->name, err);
+		rc = delete_if_ours(ro, &reservoir_runtime_kind.resource, ro->name, err);
 	if (rc == 0)
-		rc = delete_if_ours(ro, WATCH_DATASET, ro->name, err);
+		rc = delete_if_ours(ro, &dataset_kind.resource, ro->name, err);
 	if (rc == 0)
 		rc = wait_until(ro, signal_fd, DELETE_TIMEOUT_NS, all_gone, "the dataset does not go away", err);
+	if (rc == 0)
+		rc = delete_if_ours(ro, &KUBE_SECRET, ro->secret, err);
 	detach_mounts(ro->mount_dir);
 	if (ro->made_mount_dir)
 		(void)rmdir(ro->mount_dir); /* somebody may have put something into it */
@@ -490,7 +510,7 @@ int run_objects_clear_orphans(struct kube_client *c, int signal_fd, struct error
 	for (;;) {
 		size_t left = 0;
 		const struct kube_resource *const order[] = {&KUBE_POD, &reservoir_runtime_kind.resource,
-							     &dataset_kind.resource};
+							     &dataset_kind.resource, &KUBE_SECRET};
 		for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 			const int rc = delete_orphans_of(c, order[i], &left, err);
 			if (rc != 0)

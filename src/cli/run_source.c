@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "cli/run.h"
 #include "net/http_client.h"
+#include "reservoir/source.h"
 
 #define LOOK_TIMEOUT_NS (10 * NSEC_PER_SEC)
 
@@ -75,7 +76,7 @@ static int open_url(const char *text, struct run_source *ret, struct error *err)
 	const int rc = look_at_url(url, err);
 	if (rc != 0)
 		return rc;
-	*ret = (struct run_source){.http = true, .mount_point = TAKE(url), .location = TAKE(copy)};
+	*ret = (struct run_source){.kind = RUN_HTTP, .mount_point = TAKE(url), .location = TAKE(copy)};
 	return 0;
 }
 
@@ -86,8 +87,9 @@ static int open_directory(const char *text, struct run_source *ret, struct error
 		return error_set(err, -errno, "the source '%s': %s", text, strerror(errno));
 	DIR *d = opendir(path);
 	if (d == NULL)
-		return error_set(err, -errno, "the source '%s': %s; a directory or an http(s) URL is wanted", text,
-				 strerror(errno));
+		return error_set(err, -errno,
+				 "the source '%s': %s; a directory, an http(s) URL or s3://BUCKET/PREFIX is wanted",
+				 text, strerror(errno));
 	(void)closedir(d);
 	CLEANUP(free_p) char *mount_point = str_printf("local://%s", path);
 	if (mount_point == NULL)
@@ -96,12 +98,57 @@ static int open_directory(const char *text, struct run_source *ret, struct error
 	return 0;
 }
 
-int run_source_open(const char *text, struct run_source *ret, struct error *err)
+static int see_nothing(void *ctx, const struct source_entry *e)
 {
+	(void)ctx, (void)e;
+	return 0;
+}
+
+static int look_at_bucket(const char *url, const struct run_bucket *b, struct error *err)
+{
+	const struct s3_options o = run_bucket_options(b);
+	struct source *s = NULL;
+	int rc = source_new(url, &o, LOOK_TIMEOUT_NS, &s, err);
+	if (rc != 0)
+		return rc;
+	rc = source_list(s, "", see_nothing, NULL, err);
+	source_free(s);
+	if (rc == -EACCES)
+		return error_wrap(
+			err, rc,
+			run_bucket_has_secrets(b)
+				? "the bucket refuses the credentials"
+				: "the bucket wants credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+	return rc == 0 ? 0 : error_wrap(err, rc, "the bucket cannot be listed: are its name and --endpoint right?");
+}
+
+static int open_bucket(const char *text, const struct run_source_options *o, struct run_source *ret, struct error *err)
+{
+	struct run_source s = {.kind = RUN_BUCKET, .mount_point = strdup(text), .location = strdup(text)};
+	int rc = s.mount_point == NULL || s.location == NULL ? error_set(err, -ENOMEM, "out of memory") : 0;
+	if (rc == 0)
+		rc = run_bucket_open(o->endpoint, o->region, &s.bucket, err);
+	if (rc == 0)
+		rc = look_at_bucket(text, &s.bucket, err);
+	if (rc != 0)
+		run_source_clear(&s);
+	else
+		*ret = s;
+	return rc;
+}
+
+int run_source_open(const char *text, const struct run_source_options *o, struct run_source *ret, struct error *err)
+{
+	const bool bucket = str_has_prefix(text, "s3://");
+	if (!bucket && (o->endpoint != NULL || o->region != NULL))
+		return error_set(err, -EINVAL, "--endpoint and --region are for s3:// sources");
+	if (bucket)
+		return open_bucket(text, o, ret, err);
 	if (str_has_prefix(text, "http://") || str_has_prefix(text, "https://"))
 		return open_url(text, ret, err);
 	if (strstr(text, "://") != NULL)
-		return error_set(err, -EOPNOTSUPP, "the source '%s': only directories and http(s) URLs can be run yet",
+		return error_set(err, -EOPNOTSUPP,
+				 "the source '%s': only directories, http(s) URLs and s3://BUCKET/PREFIX can be run",
 				 text);
 	return open_directory(text, ret, err);
 }
@@ -110,6 +157,7 @@ void run_source_clear(struct run_source *s)
 {
 	free(s->mount_point);
 	free(s->location);
+	run_bucket_clear(&s->bucket);
 	*s = (struct run_source){0};
 }
 
@@ -134,6 +182,8 @@ char *run_source_name(const struct run_source *s)
 	while (n > 0 && name[n - 1] == '-')
 		n--;
 	name[n] = '\0';
-	return strdup(n == 0 || (s->http && strchr(s->location + strlen("https://"), '/') == s->location + end) ? "data"
-														: name);
+	return strdup(
+		n == 0 || (s->kind == RUN_HTTP && strchr(s->location + strlen("https://"), '/') == s->location + end)
+			? "data"
+			: name);
 }

@@ -149,3 +149,23 @@ says_forbidden() {
 	until_true 120 bound
 	kubectl delete dataset,reservoirruntime photos
 }
+
+@test "sluice run s3://: mounted, equal, measured, its Secret gone with it; wrong keys are told before anything starts" {
+	run -1 env AWS_ACCESS_KEY_ID=AKtest AWS_SECRET_ACCESS_KEY=SKwrong "$SLUICE" run s3://photos/2026 --endpoint "$ENDPOINT" --data-dir "$DATA"
+	[[ $output == *"the bucket refuses the credentials: "*"SignatureDoesNotMatch"* ]]
+	run -1 env -u HOME "$SLUICE" run s3://photos/2026 --endpoint "$ENDPOINT" --data-dir "$DATA"
+	[[ $output == *"the bucket wants credentials: set AWS_ACCESS_KEY_ID"* ]]
+	run -1 "$SLUICE" run /usr/share --endpoint "$ENDPOINT" --data-dir "$DATA"
+	[[ $output == *"--endpoint and --region are for s3:// sources"* ]]
+
+	mkdir -p "$WORK/home/.aws"
+	printf '[other]\naws_access_key_id = no\n[default]\naws_access_key_id = AKtest\naws_secret_access_key=SKtest\n' >"$WORK/home/.aws/credentials"
+	HOME=$WORK/home start_run s3://photos/2026 --endpoint "$ENDPOINT" --mount "$MNT" --cache 1Gi
+	await_mounted
+	[ "$(sums "$WORK/gw/photos/2026")" = "$(sums "$MNT")" ]
+	await_measured
+	grep -q 'HEAD and GET of each key' "$WORK/out"
+	[ "$(kubectl get secrets -o name)" = "secret/data-keys" ]
+	end_run
+	[ -z "$(kubectl get secrets,datasets,pods -o name)" ]
+}
