@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := all
-.PHONY: all run test bench storm check check-all fuzz coverage install clean help build-packages
+.PHONY: all run test conformance conformance-real bench storm check check-all fuzz coverage install clean help build-packages
 
 help: ## say what each verb does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,11 +22,22 @@ run: all ## the main job on real input: a mounted, cached dataset and its speeds
 	@build-aux/install-packages.sh run
 	@examples/demo/run.sh $(BUILD)/sluice
 
-test: build-packages ## unit, conformance and end-to-end tests with ASan and UBSan
+$(TEST_BUILD)/build.ninja: | build-packages
 	@build-aux/install-packages.sh run test
-	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
+	@meson setup $(TEST_BUILD) -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
+
+test: $(TEST_BUILD)/build.ninja ## unit, conformance and end-to-end tests with ASan and UBSan
+	@build-aux/install-packages.sh run test
 	@ninja -C $(TEST_BUILD)
 	@test/run.sh $(TEST_BUILD)
+
+conformance: $(TEST_BUILD)/build.ninja ## the API suite alone; KUBECONFIG=FILE: against that cluster
+	@ninja -C $(TEST_BUILD) sluice test/conformance/client/conformance
+	@test/conformance/run.sh $(TEST_BUILD)
+
+conformance-real: $(TEST_BUILD)/build.ninja ## the API suite against real API servers that it starts (test/kubernetes/build.sh first)
+	@ninja -C $(TEST_BUILD) sluice test/conformance/client/conformance
+	@test/kubernetes/run.sh $(TEST_BUILD)
 
 bench: all ## measure the main job against the disk and curl, and write its section of docs/benchmarks.md
 	@build-aux/install-packages.sh run test

@@ -112,12 +112,6 @@ void api_check_same(const json_t *old, const json_t *obj, const char *path, stru
 		      text != NULL ? text : "null");
 }
 
-static void secret_validate(const json_t *old, const json_t *obj, struct violations *vs)
-{
-	config_validate(old, obj, vs);
-	api_check_same(old, obj, "type", vs);
-}
-
 /* ---- namespaces and nodes ---- */
 
 static int namespace_create(struct api_request *r, json_t *obj)
@@ -321,7 +315,7 @@ static int pod_fill(json_t *pod, const json_t *old)
 
 static const struct api_strategy own[] = {
 	{"", "configmaps", NULL, NULL, NULL, NULL, config_validate},
-	{"", "secrets", NULL, NULL, NULL, secret_fill, secret_validate},
+	{"", "secrets", NULL, NULL, NULL, secret_fill, config_validate},
 	{"", "namespaces", "{\"phase\":\"Active\"}", namespace_create, namespace_update, NULL, NULL},
 	{"", "nodes",
 	 "{\"daemonEndpoints\":{\"kubeletEndpoint\":{\"Port\":0}},\"nodeInfo\":{\"machineID\":\"\",\"systemUUID\":\"\","
@@ -337,8 +331,12 @@ static const struct api_strategy own[] = {
 	{NULL},
 };
 
-static const struct api_strategy *const strategies[] = {own, api_workload_strategies, api_job_strategies,
-							api_policy_strategies, api_admission_strategies, api_event_strategies};
+static const struct api_strategy *const strategies[] = {own,
+							api_workload_strategies,
+							api_job_strategies,
+							api_policy_strategies,
+							api_admission_strategies,
+							api_event_strategies};
 
 static const struct api_strategy *find(const struct api_request *r)
 {

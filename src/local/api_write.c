@@ -302,9 +302,22 @@ static bool has_generation(const struct api_request *r)
 	return r->kind->custom || strcmp(r->plural, "pods") == 0;
 }
 
+/** Of metadata nothing is kept empty. */
+static void drop_empty(json_t *meta)
+{
+	static const char *const members[] = {"labels", "annotations", "finalizers", "ownerReferences",
+					      "managedFields"};
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		json_t *v = json_object_get(meta, members[i]);
+		if ((json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0))
+			(void)json_object_del(meta, members[i]);
+	}
+}
+
 /** Fill in what nobody said. */
 static int fill_defaults(struct api_request *r, json_t *obj, const json_t *old)
 {
+	drop_empty(json_object_get(obj, "metadata"));
 	api_drop_nulls(r->kind->k->schema, obj);
 	if (schema_default(r->kind->k->schema, obj) < 0 || api_strategy_default(r, obj, old) < 0)
 		return api_fail_memory(r);
@@ -474,6 +487,10 @@ static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 				api_resource_name(r), r->name, uid, json_str(before, "uid", ""));
 	if (rv[0] != '\0' && strcmp(rv, "0") != 0 && strcmp(rv, json_str(before, "resourceVersion", "")) != 0)
 		return api_fail_conflict(r, r->name);
+	const char *end = json_str(meta, "deletionTimestamp", "");
+	if (end[0] != '\0' && strcmp(end, json_str(before, "deletionTimestamp", "")) != 0)
+		return api_fail_one(r, r->kind->k->resource.kind, r->group, r->name, "metadata.deletionTimestamp",
+				    "FieldValueInvalid", "Invalid value: \"%s\": field is immutable", end);
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		json_t *v = json_object_get(before, kept[i]);
 		if (v == NULL)

@@ -419,6 +419,30 @@ const struct column csi_node_columns[] = {
 	COLUMN_END,
 };
 
+RENDER_STRING(attachment_attacher, "spec.attacher", "")
+RENDER_STRING(attachment_volume, "spec.source.persistentVolumeName", "")
+RENDER_STRING(attachment_node, "spec.nodeName", "")
+
+RENDER(attachment_attached)
+{
+	(void)now;
+	return json_boolean(json_bool(obj, "status.attached", false));
+}
+
+const struct column volume_attachment_columns[] = {
+	COLUMN_NAME,
+	{.name = "Attacher",
+	 .type = "string",
+	 .format = "name",
+	 .doc = "The storage plug-in that must do it.",
+	 .render = attachment_attacher},
+	COLUMN("PV", "string", attachment_volume, "The volume to attach."),
+	COLUMN("Node", "string", attachment_node, "Where it is attached."),
+	COLUMN("Attached", "boolean", attachment_attached, "Whether it is attached."),
+	COLUMN_AGE,
+	COLUMN_END,
+};
+
 RENDER_STRING(lease_holder, "spec.holderIdentity", "")
 
 const struct column lease_columns[] = {

@@ -55,6 +55,9 @@ KIND(csi_driver_kind, "storage.k8s.io", "CSIDriver", "csidrivers", false, "csidr
      .verbs = VERBS_ALL, .columns = csi_driver_columns, .doc = "What the cluster must know of a storage plug-in.");
 KIND(csi_node_kind, "storage.k8s.io", "CSINode", "csinodes", false, "csinode", storage_v1_csi_node, .verbs = VERBS_ALL,
      .columns = csi_node_columns, .doc = "The storage plug-ins of a node.");
+KIND(volume_attachment_kind, "storage.k8s.io", "VolumeAttachment", "volumeattachments", false, "volumeattachment",
+     storage_v1_volume_attachment, .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = volume_attachment_columns,
+     .doc = "The wish that a volume be attached to a node.");
 KIND(lease_kind, "coordination.k8s.io", "Lease", "leases", true, "lease", coordination_v1_lease,
      .verbs = VERBS_ALL, .columns = lease_columns, .doc = "A lock with a holder and a time.");
 
@@ -163,6 +166,7 @@ const struct kind *const kubernetes_kinds[] = {
 	&storage_class_kind,
 	&csi_driver_kind,
 	&csi_node_kind,
+	&volume_attachment_kind,
 	&lease_kind,
 	&cluster_role_kind,
 	&cluster_role_binding_kind,

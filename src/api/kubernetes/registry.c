@@ -326,6 +326,11 @@ static const struct schema *const types[] = {
 	&storage_v1_csi_node_spec,
 	&storage_v1_storage_class,
 	&storage_v1_token_request,
+	&storage_v1_volume_attachment,
+	&storage_v1_volume_attachment_source,
+	&storage_v1_volume_attachment_spec,
+	&storage_v1_volume_attachment_status,
+	&storage_v1_volume_error,
 	&storage_v1_volume_node_resources,
 };
 

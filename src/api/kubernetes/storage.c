@@ -1,4 +1,4 @@
-/* StorageClass, CSIDriver, CSINode. */
+/* StorageClass, CSIDriver, CSINode, VolumeAttachment. */
 #include "api/kubernetes/table.h"
 
 /* One field a line. */
@@ -72,6 +72,47 @@ static const struct field storage_v1_token_request_fields[] = {
 	FIELD_END,
 };
 TYPE(storage_v1_token_request, "storage.v1.TokenRequest");
+
+static const struct field storage_v1_volume_attachment_fields[] = {
+	TYPE_META,
+	OBJ("metadata", 1, object_meta_schema, DOC("Names, labels, owners and more.")),
+	OBJ("spec", 2, storage_v1_volume_attachment_spec, REQUIRED, IMMUTABLE, DOC("What the object should be.")),
+	OBJ("status", 3, storage_v1_volume_attachment_status, DOC("What is known of the object.")),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_attachment, "storage.v1.VolumeAttachment", .doc = "The wish that a volume be attached to a node.");
+
+static const struct field storage_v1_volume_attachment_source_fields[] = {
+	STRING("persistentVolumeName", 1, OPTIONAL, DOC("The volume to attach.")),
+	OBJ("inlineVolumeSpec", 2, core_v1_persistent_volume_spec),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_attachment_source, "storage.v1.VolumeAttachmentSource");
+
+static const struct field storage_v1_volume_attachment_spec_fields[] = {
+	STRING("attacher", 1, REQUIRED, .min_length = 1, DOC("The storage plug-in that must do it.")),
+	OBJ("source", 2, storage_v1_volume_attachment_source, REQUIRED, DOC("What is attached.")),
+	STRING("nodeName", 3, REQUIRED, .min_length = 1, DOC("Where it is attached.")),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_attachment_spec, "storage.v1.VolumeAttachmentSpec");
+
+static const struct field storage_v1_volume_attachment_status_fields[] = {
+	BOOL("attached", 1, REQUIRED, DEFAULT("false"), DOC("Whether it is attached.")),
+	STRING_MAP("attachmentMetadata", 2, DOC("What the plug-in must know at mounting.")),
+	OBJ("attachError", 3, storage_v1_volume_error, DOC("The last failure of attaching.")),
+	OBJ("detachError", 4, storage_v1_volume_error, DOC("The last failure of detaching.")),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_attachment_status, "storage.v1.VolumeAttachmentStatus");
+
+static const struct field storage_v1_volume_error_fields[] = {
+	TIME("time", 1),
+	STRING("message", 2),
+	INT32("errorCode", 3, OPTIONAL),
+	FIELD_END,
+};
+TYPE(storage_v1_volume_error, "storage.v1.VolumeError");
 
 static const struct field storage_v1_volume_node_resources_fields[] = {
 	INT32("count", 1, OPTIONAL),

@@ -106,4 +106,6 @@ extern const struct schema admissionregistration_v1_match_condition, admissionre
 	rbac_v1_aggregation_rule, rbac_v1_cluster_role, rbac_v1_cluster_role_binding, rbac_v1_policy_rule, rbac_v1_role,
 	rbac_v1_role_binding, rbac_v1_role_ref, rbac_v1_subject, scheduling_v1_priority_class, storage_v1_csi_driver,
 	storage_v1_csi_driver_spec, storage_v1_csi_node, storage_v1_csi_node_driver, storage_v1_csi_node_spec,
-	storage_v1_storage_class, storage_v1_token_request, storage_v1_volume_node_resources;
+	storage_v1_storage_class, storage_v1_token_request, storage_v1_volume_attachment,
+	storage_v1_volume_attachment_source, storage_v1_volume_attachment_spec, storage_v1_volume_attachment_status,
+	storage_v1_volume_error, storage_v1_volume_node_resources;

@@ -106,6 +106,10 @@ static void test_rows(void **state)
 		{"csidrivers",
 		 "{" META ",\"spec\":{\"attachRequired\":false,\"volumeLifecycleModes\":[\"Persistent\"]}}",
 		 "x|false|false|Persistent|4m5s"},
+		{"volumeattachments",
+		 "{" META
+		 ",\"spec\":{\"attacher\":\"a\",\"nodeName\":\"n\",\"source\":{\"persistentVolumeName\":\"v\"}}}",
+		 "x|a|v|n|false|4m5s"},
 		{"csinodes", "{" META ",\"spec\":{\"drivers\":[{}]}}", "x|1|4m5s"},
 		{"leases", "{" META ",\"spec\":{\"holderIdentity\":\"me\"}}", "x|me|4m5s"},
 		{"customresourcedefinitions", "{" META "}", "x|2026-01-02T03:00:00Z"},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What survives: kill -9, a second server on the same directory, credentials. Only for a server of our own.
 
-load helpers
+load ../helpers
 
 setup() {
 	: "${SLUICE:?the binary to test}"
