@@ -79,10 +79,12 @@ static json_t *make_claims(const struct api_request *r, const json_t *account, j
 			 json_sprintf("system:serviceaccount:%s:%s", r->ns, r->name));
 }
 
-static int fail_spec(struct api_request *r, const char *message)
+/* Kubernetes names no object here. */
+static int fail_seconds(struct api_request *r, int64_t seconds, const char *why)
 {
-	return api_fail(r, 422, "Invalid", NULL, "TokenRequest.authentication.k8s.io \"%s\" is invalid: %s", r->name,
-			message);
+	return api_fail_one(r, "TokenRequest", "authentication.k8s.io", "", "spec.expirationSeconds",
+			    "FieldValueInvalid", "Invalid value: %lld: may not specify a duration %s",
+			    (long long)seconds, why);
 }
 
 static int read_request(struct api_request *r, json_t **ret)
@@ -102,11 +104,9 @@ static int read_request(struct api_request *r, json_t **ret)
 	json_t *seconds = json_at(obj, "spec.expirationSeconds"), *audiences = json_at(obj, "spec.audiences");
 	int64_t n = json_is_integer(seconds) ? json_integer_value(seconds) : SECONDS_DEFAULT;
 	if (n < SECONDS_MIN)
-		return fail_spec(r, "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 "
-				    "minutes");
+		return fail_seconds(r, n, "less than 10 minutes");
 	if (n > SECONDS_MAX)
-		return fail_spec(r, "spec.expirationSeconds: Too long: may not specify a duration larger than 2^32 "
-				    "seconds");
+		return fail_seconds(r, n, "larger than 2^32 seconds");
 	rc = json_put_int(obj, "spec.expirationSeconds", n);
 	if (json_array_size(audiences) == 0)
 		rc |= json_put(obj, "spec.audiences", json_pack("[s]", API_TOKEN_ISSUER));

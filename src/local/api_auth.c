@@ -4,12 +4,14 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "base/strbuf.h"
 #include "local/api_internal.h"
 #include "local/api_rbac.h"
 #include "local/api_token.h"
 #include "json/json.h"
 
-#define GROUPS_MAX 64
+#define GROUPS_MAX     64
+#define GRANT_TEXT_MAX (64u << 10)
 
 static bool is_probe(const char *path)
 {
@@ -203,21 +205,58 @@ static int covers_verb(struct api_request *r, const json_t *held, const json_t *
 	return 0;
 }
 
-static int covers(struct api_request *r, const json_t *held, const json_t *rules, bool *ret)
+/** One list of a rule as Go prints it: Resources:["pods"]. */
+static void add_list(struct strbuf *b, const json_t *rule, const char *member, const char *title)
+{
+	const json_t *list = json_object_get(rule, member);
+	if (json_array_size(list) == 0)
+		return;
+	strbuf_addf(b, "%s%s:[", b->p[b->n - 1] == '{' ? "" : ", ", title);
+	for (size_t i = 0; i < json_array_size(list); i++)
+		strbuf_addf(b, "%s\"%s\"", i > 0 ? " " : "", text(list, i));
+	strbuf_addc(b, ']');
+}
+
+static void add_rule(struct strbuf *b, const json_t *rule)
+{
+	static const char *const members[][2] = {{"apiGroups", "APIGroups"},
+						 {"resources", "Resources"},
+						 {"resourceNames", "ResourceNames"},
+						 {"nonResourceURLs", "NonResourceURLs"},
+						 {"verbs", "Verbs"}};
+	strbuf_adds(b, "\n{");
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		add_list(b, rule, members[i][0], members[i][1]);
+	strbuf_addc(b, '}');
+}
+
+/** Adds the rules that @held do not cover to @missing. */
+static int covers(struct api_request *r, const json_t *held, const json_t *rules, struct strbuf *missing)
 {
 	size_t i;
 	json_t *rule;
-	*ret = true;
 	json_array_foreach (rules, i, rule) {
 		const json_t *verbs = json_object_get(rule, "verbs");
-		for (size_t v = 0; v < json_array_size(verbs) && *ret; v++)
-			if (covers_verb(r, held, rule, text(verbs, v), ret) < 0)
+		bool all = true;
+		for (size_t v = 0; v < json_array_size(verbs) && all; v++)
+			if (covers_verb(r, held, rule, text(verbs, v), &all) < 0)
 				return API_FAILED;
+		if (!all)
+			add_rule(missing, rule);
 	}
-	return 0;
+	return missing->failed ? api_fail_memory(r) : 0;
 }
 
-int api_check_grant(struct api_request *r, const char *verb, const char *resource, const char *role,
+/** (groups=["a" "b"]), as Go prints a list. */
+static void add_groups(struct strbuf *b, const struct api_user *u)
+{
+	strbuf_adds(b, "(groups=[");
+	for (size_t i = 0; u->groups[i] != NULL; i++)
+		strbuf_addf(b, "%s\"%s\"", i > 0 ? " " : "", u->groups[i]);
+	strbuf_adds(b, "])");
+}
+
+int api_check_grant(struct api_request *r, const json_t *obj, const char *verb, const char *resource, const char *role,
 		    const json_t *rules)
 {
 	if (api_user_in(&r->user, API_MASTERS))
@@ -228,12 +267,18 @@ int api_check_grant(struct api_request *r, const char *verb, const char *resourc
 		.verb = verb, .group = r->group, .resource = resource, .sub = "", .ns = r->ns, .name = role};
 	if (api_rbac_rules(r->server, &r->user, r->ns, &held, &err) < 0)
 		return api_fail_internal(r, &err);
-	bool allowed = api_rules_allow(held, &a);
-	if (!allowed && covers(r, held, rules, &allowed) < 0)
+	if (api_rules_allow(held, &a))
+		return 0;
+	CLEANUP(strbuf_clear) struct strbuf missing = STRBUF_INIT(GRANT_TEXT_MAX);
+	CLEANUP(strbuf_clear) struct strbuf groups = STRBUF_INIT(GRANT_TEXT_MAX);
+	if (covers(r, held, rules, &missing) < 0)
 		return API_FAILED;
-	return allowed ? 0
-		       : api_fail(r, 403, "Forbidden", api_details(r, r->name),
-				  "%s \"%s\" is forbidden: user \"%s\" is attempting to grant RBAC permissions not "
-				  "currently held",
-				  api_resource_name(r), r->name, r->user.name);
+	if (missing.n == 0)
+		return 0;
+	add_groups(&groups, &r->user);
+	const char *name = json_str(obj, "metadata.name", "");
+	return api_fail(r, 403, "Forbidden", api_details(r, name),
+			"%s \"%s\" is forbidden: user \"%s\" %s is attempting to grant RBAC permissions not currently "
+			"held:%s",
+			api_resource_name(r), name, r->user.name, groups.p != NULL ? groups.p : "", missing.p);
 }

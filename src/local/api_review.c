@@ -128,7 +128,7 @@ static int review_token(struct api_request *r, const json_t *spec, json_t **ret)
 	struct error err = {0};
 	int rc = api_token_user(r->server, json_str(spec, "token", ""), audiences, n > 0 ? n : 1, &r->arena, &u, &err);
 	if (rc == -EBADMSG) {
-		*ret = json_pack("{s:b, s:s}", "authenticated", 0, "error", err.msg);
+		*ret = json_pack("{s:{}, s:s}", "user", "error", err.msg);
 		return 0;
 	}
 	if (rc < 0)

@@ -49,7 +49,7 @@ static int check_aggregation(struct api_request *r, const json_t *obj)
 		return 0;
 	JSON_AUTO all = json_pack("[{s:[s], s:[s], s:[s]}, {s:[s], s:[s]}]", "verbs", "*", "apiGroups", "*",
 				  "resources", "*", "verbs", "*", "nonResourceURLs", "*");
-	int rc = all != NULL ? api_check_grant(r, "escalate", r->plural, json_str(obj, "metadata.name", ""), all)
+	int rc = all != NULL ? api_check_grant(r, obj, "escalate", r->plural, json_str(obj, "metadata.name", ""), all)
 			     : api_fail_memory(r);
 	return rc == API_FAILED && r->status == 403
 		       ? api_fail(
@@ -63,7 +63,7 @@ static int role_create(struct api_request *r, json_t *obj)
 {
 	if (check_aggregation(r, obj) < 0)
 		return API_FAILED;
-	return api_check_grant(r, "escalate", r->plural, json_str(obj, "metadata.name", ""),
+	return api_check_grant(r, obj, "escalate", r->plural, json_str(obj, "metadata.name", ""),
 			       json_object_get(obj, "rules"));
 }
 
@@ -106,7 +106,7 @@ static int binding_create(struct api_request *r, json_t *obj)
 	if (role == NULL) /* what it may become is not known: only who may do everything binds it */
 		role = json_pack("{s:[{s:[s], s:[s], s:[s]}]}", "rules", "verbs", "*", "apiGroups", "*", "resources",
 				 "*");
-	return api_check_grant(r, "bind", plural, name, json_object_get(role, "rules"));
+	return api_check_grant(r, obj, "bind", plural, name, json_object_get(role, "rules"));
 }
 
 static int binding_update(struct api_request *r, const json_t *old, json_t *obj)

@@ -63,7 +63,7 @@ static int differs(const struct matcher *m, const char *path, const json_t *want
 {
 	CLEANUP(free_p) char *a = text_of(want);
 	CLEANUP(free_p) char *b = text_of(got);
-	return error_set(m->err, -EINVAL, "%s: want %.180s, got %.260s", path[0] == '\0' ? "." : path, a, b);
+	return error_set(m->err, -EINVAL, "%s: want %.400s, got %.400s", path[0] == '\0' ? "." : path, a, b);
 }
 
 static int compare_pattern(const struct matcher *m, const char *path, const json_t *want, const json_t *got)
