@@ -479,7 +479,11 @@ static int keep_metadata(struct api_request *r, const json_t *old, json_t *obj)
 	const int rc = check_given_version(r, rv);
 	if (rc < 0)
 		return rc;
-	if (uid[0] != '\0' && strcmp(uid, json_str(before, "uid", "")) != 0)
+	const bool other_uid = uid[0] != '\0' && strcmp(uid, json_str(before, "uid", "")) != 0;
+	if (other_uid && strcmp(r->http->method, "PATCH") == 0) /* only a whole object sent back is a precondition */
+		return api_fail_one(r, r->kind->k->resource.kind, r->group, r->name, "metadata.uid",
+				    "FieldValueInvalid", "Invalid value: \"%s\": field is immutable", uid);
+	if (other_uid)
 		return api_fail(r, 409, "Conflict", api_details(r, r->name),
 				"Operation cannot be fulfilled on %s \"%s\": StorageError: invalid object, Code: 4, "
 				"Precondition failed: UID in"
