@@ -55,14 +55,16 @@ static int find_budget(struct api_request *r, const json_t *pod, struct found *f
 				  "not support.");
 }
 
-/** The budget says no; @message is the cause. */
-static int fail_budget(struct api_request *r, const char *message)
+/** The budget says no; @message is the cause. @retry: it will be known in a moment. */
+static int fail_budget(struct api_request *r, const char *message, bool retry)
 {
-	char seconds[8];
-	(void)snprintf(seconds, sizeof seconds, "%d", RETRY_SECONDS);
-	http_exchange_add_header(r->x, "Retry-After", seconds);
-	json_t *details = json_pack("{s:[{s:s, s:s}], s:i}", "causes", "reason", "DisruptionBudget", "message", message,
-				    "retryAfterSeconds", RETRY_SECONDS);
+	json_t *details = json_pack("{s:[{s:s, s:s}]}", "causes", "reason", "DisruptionBudget", "message", message);
+	if (retry) {
+		char seconds[8];
+		(void)snprintf(seconds, sizeof seconds, "%d", RETRY_SECONDS);
+		http_exchange_add_header(r->x, "Retry-After", seconds);
+		(void)json_object_set_new(details, "retryAfterSeconds", json_integer(RETRY_SECONDS));
+	}
 	return api_fail(r, 429, "TooManyRequests", details,
 			"Cannot evict pod as it would violate the pod's disruption budget.");
 }
@@ -83,7 +85,7 @@ static int check_budget(struct api_request *r, const json_t *budget)
 	if (json_int(budget, "status.observedGeneration", 0) < json_int(budget, "metadata.generation", 0)) {
 		(void)snprintf(text, sizeof text, "The disruption budget %s is still being processed by the server.",
 			       name);
-		return fail_budget(r, text);
+		return fail_budget(r, text, true);
 	}
 	if (allowed < 0)
 		return fail_forbidden(r, name, "pdb disruptions allowed is negative");
@@ -95,7 +97,7 @@ static int check_budget(struct api_request *r, const json_t *budget)
 	(void)snprintf(text, sizeof text, "The disruption budget %s needs %lld healthy pods and has %lld currently",
 		       name, (long long)json_int(budget, "status.desiredHealthy", 0),
 		       (long long)json_int(budget, "status.currentHealthy", 0));
-	return fail_budget(r, text);
+	return fail_budget(r, text, false);
 }
 
 /** Write down that one pod less may go. -ESTALE when somebody else was faster. */

@@ -29,7 +29,7 @@ struct workload {
 	struct event_recorder *events;
 	struct logger *log;
 	struct informer *pods, *nodes, *statefulsets, *daemonsets, *services, *endpoints, *pvcs, *pvs, *namespaces,
-		*leases, *jobs, *replicasets, *deployments;
+		*leases, *jobs, *replicasets, *deployments, *budgets;
 	struct graph *graph; /* what the garbage collector and namespace deletion know of all objects */
 	struct served *served;
 	struct controller *gc_queue, *namespace_queue;
@@ -53,3 +53,4 @@ int workload_add_job(struct workload *w, struct error *err);
 int workload_add_replicaset(struct workload *w, struct error *err);
 /** After the ReplicaSet controller. */
 int workload_add_deployment(struct workload *w, struct error *err);
+int workload_add_disruption(struct workload *w, struct error *err);

@@ -1,4 +1,4 @@
-/* Job, ReplicaSet and Deployment on the real API server of this project, with a stand-in for the node agent. */
+/* Job, ReplicaSet, Deployment and PodDisruptionBudget on the real API server of this project, with a stand-in for the node agent. */
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -374,6 +374,44 @@ static void deployment_recreates_and_pauses(void **state)
 	expect(&KUBE_DEPLOYMENT, ns, "d", "status.updatedReplicas", "1");
 }
 
+/* --- PodDisruptionBudget --- */
+
+static const struct kube_resource budgets = {"policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true};
+
+static int evict(const char *ns, const char *name, struct error *err)
+{
+	JSON_AUTO e = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "policy/v1", "kind", "Eviction", "metadata",
+				"name", name);
+	return kube_create_sub(w.c, &KUBE_POD, ns, name, "eviction", e, NULL, err);
+}
+
+static void budgets_are_counted_and_kept(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	struct error err = {0};
+	JSON_AUTO list = NULL;
+	create(&KUBE_REPLICASET, ns, OF_APPS("ReplicaSet", "\"replicas\":3,", "i", "runs"));
+	create(&budgets, ns,
+	       "{\"apiVersion\":\"policy/v1\",\"kind\":\"PodDisruptionBudget\",\"metadata\":{\"name\":\"b\"},"
+	       "\"spec\":{\"maxUnavailable\":\"34%\",\"selector\":{\"matchLabels\":{\"app\":\"a\"}}}}");
+	JSON_AUTO b = await(&budgets, ns, "b", "status.disruptionsAllowed", "2");
+	assert_int_equal(json_int(b, "status.expectedPods", 0), 3);
+	assert_int_equal(json_int(b, "status.desiredHealthy", 0), 1);
+	merge(&budgets, ns, "b", NULL, "{\"spec\":{\"maxUnavailable\":0}}");
+	expect(&budgets, ns, "b", "status.conditions[type=DisruptionAllowed].status", "False");
+	assert_int_equal(kube_list(w.c, &KUBE_POD, ns, NULL, &list, NULL), 0);
+	const char *name = json_str(list, "items[0].metadata.name", "");
+	assert_true(evict(ns, name, &err) < 0);
+	assert_int_equal(err.status, 429);
+	merge(&budgets, ns, "b", NULL, "{\"spec\":{\"maxUnavailable\":1}}");
+	expect(&budgets, ns, "b", "status.disruptionsAllowed", "1");
+	assert_int_equal(evict(ns, name, &err), 0);
+	expect_count(&KUBE_POD, ns, "app=a", 3); /* another one is made */
+	expect(&budgets, ns, "b", "status.disruptionsAllowed", "1");
+	delete (&KUBE_REPLICASET, ns, "d", "Background");
+}
+
 static int world_begin(void **state)
 {
 	(void)state;
@@ -435,6 +473,7 @@ int main(void)
 		cmocka_unit_test(deployment_rolls_out_and_back),
 		cmocka_unit_test(deployment_that_gets_stuck),
 		cmocka_unit_test(deployment_recreates_and_pauses),
+		cmocka_unit_test(budgets_are_counted_and_kept),
 	};
 	return cmocka_run_group_tests_name("workload_crowd", tests, world_begin, world_end);
 }
