@@ -54,7 +54,7 @@ static int check_aggregation(struct api_request *r, const json_t *obj)
 	return rc == API_FAILED && r->status == 403
 		       ? api_fail(
 				 r, 403, "Forbidden", api_details(r, json_str(obj, "metadata.name", "")),
-				 "%s \"%s\" is forbidden: must have cluster-admin privileges to use an aggregationRule",
+				 "%s \"%s\" is forbidden: must have cluster-admin privileges to use the aggregationRule",
 				 api_resource_name(r), json_str(obj, "metadata.name", ""))
 		       : rc;
 }

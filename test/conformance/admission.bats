@@ -76,6 +76,7 @@ warned() {
 }
 
 @test "a webhook that is not there" {
+	needs_server 23
 	PORT=1 hook Validating /x
 	until_true 20 refuses
 	refused 'Internal error occurred: failed calling webhook "hook.example.com": failed to call webhook: Post "https://127.0.0.1:1/x?timeout=10s": dial tcp 127.0.0.1:1: connect: connection refused' k create configmap c --from-literal a=b

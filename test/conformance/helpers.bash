@@ -80,6 +80,13 @@ needs_kubectl() {
 	[ "${minor:-0}" -ge "$1" ] || skip "needs kubectl 1.$1 or newer"
 }
 
+# Skip unless the server is 1.N or newer.
+needs_server() {
+	local minor
+	minor=$("$KUBECTL" get --raw /version | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p')
+	[ "${minor:-0}" -ge "$1" ] || skip "needs a server of 1.$1 or newer"
+}
+
 # equal WANT COMMAND...: the command's output is WANT.
 equal() {
 	local want=$1

@@ -58,6 +58,7 @@ is_refused() {
 }
 
 @test "selectable fields" {
+	needs_server 31
 	crd ones 'kind: One' ', selectableFields: [{jsonPath: .spec.color}]'
 	until_true 20 is_established ones
 	until_true 20 "$KUBECTL" get --raw "/apis/$GROUP/v1/ones"
