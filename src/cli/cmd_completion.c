@@ -27,6 +27,14 @@ static struct str until(const char *p, const char *ends)
 	return (struct str){p, strcspn(p, ends)};
 }
 
+/* Whether @p begins an indented line of @usage, alone or as the second name of an option: "  -n, --namespace". */
+static bool begins_line(const char *usage, const char *p)
+{
+	if (p - usage >= 4 && p[-1] == ' ' && p[-2] == ',' && p[-4] == '-')
+		p -= 4;
+	return p - usage >= 3 && strncmp(p - 3, "\n  ", 3) == 0;
+}
+
 /* The place behind " --NAME" or "[--NAME" in @usage, or NULL. With @line: only where it begins an indented line. */
 static const char *find_option(const char *usage, const struct option_spec *o, bool line)
 {
@@ -36,22 +44,39 @@ static const char *find_option(const char *usage, const struct option_spec *o, b
 	for (const char *p = usage; (p = strstr(p, word)) != NULL; p += n) {
 		const bool begins = p != usage && (p[-1] == ' ' || p[-1] == '[');
 		const bool ends = p[n] != '-' && !isalnum((unsigned char)p[n]);
-		if (begins && ends && (!line || (p - usage >= 3 && strncmp(p - 3, "\n  ", 3) == 0)))
+		if (begins && ends && (!line || begins_line(usage, p)))
 			return p + n;
 	}
 	return NULL;
 }
 
+/* "yaml|json", or the one word of a choice that may grow: lower case throughout, unlike the name of a value (FILE, unix:///PATH). */
+static bool is_choice(struct str value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		if (!islower((unsigned char)value.p[i]) && value.p[i] != '|')
+			return false;
+	}
+	return value.n > 0;
+}
+
 static struct meaning meaning_of(const struct command *cmd, const struct option_spec *o)
 {
 	struct meaning m = {{"", 0}, {"", 0}};
-	const char *p = find_option(cmd->usage, o, true);
-	const char *any = p != NULL ? p : find_option(cmd->usage, o, false);
-	if (o->type != OPT_FLAG && any != NULL && *any == ' ')
-		m.value = until(any + 1, " ]\n");
+	const char *p = find_option(cmd->usage, o, true), *first = find_option(cmd->usage, o, false);
+	if (p != NULL && *p == ',') /* "-n, --namespace NAME": what follows belongs to both */
+		p += 2 + strcspn(p + 2, " \n");
+	if (o->type != OPT_FLAG && p != NULL && *p == ' ')
+		m.value = until(p + 1, " ]\n");
 	if (p != NULL) {
 		p += m.value.n > 0 ? 1 + m.value.n : 0;
 		m.text = until(p + strspn(p, " "), "\n");
+	}
+	/* The usage line may say more of the value: -o yaml|json, where the other is -o FORMAT. */
+	if (o->type != OPT_FLAG && first != NULL && *first == ' ' && !is_choice(m.value)) {
+		const struct str value = until(first + 1, " ]\n");
+		if (m.value.n == 0 || is_choice(value))
+			m.value = value;
 	}
 	return m;
 }
@@ -64,18 +89,8 @@ static struct str argument_of(const struct command *cmd)
 		return (struct str){"", 0};
 	p += strlen(cmd->name);
 	p += strspn(p, " [");
-	const struct str word = until(p, " ]\n");
+	const struct str word = until(p, " [],\n");
 	return p[0] == '-' || memchr(word.p, '.', word.n) != NULL ? (struct str){"", 0} : word;
-}
-
-/* "yaml|json", or the one word of a choice that may grow: lower case throughout, unlike the name of a value (FILE, unix:///PATH). */
-static bool is_choice(struct str value)
-{
-	for (size_t i = 0; i < value.n; i++) {
-		if (!islower((unsigned char)value.p[i]) && value.p[i] != '|')
-			return false;
-	}
-	return value.n > 0;
 }
 
 static void print_command_names(void)

@@ -463,7 +463,7 @@ const struct command cmd_controller = {
 		"  --plugin-timeout DURATION       a plug-in's process whose pass takes longer is ended and started again "
 		"(default 1m)\n"
 		"  --plugin FILE                   run the runtime of this plug-in alone, in this process\n"
-		"  --log-level LEVEL               debug, info, warn or error (default info)\n\n"
+		"  --log-level debug|info|warn|error  how much is logged (default info)\n\n"
 		"Environment: MOUNT_ROOT, the host directory below which mounts appear (default " DEFAULT_ROOT ").\n",
 	.hidden = true,
 	.run = controller_run,

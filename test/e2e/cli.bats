@@ -44,7 +44,7 @@ complete_words() {
 		text=$("$SLUICE" help "$name")
 		for option in $(options "$name"); do
 			echo "sluice $name $option"
-			grep -q -e "[[ ]${option}[] ,]" <<<"$text"
+			grep -q -e "[[ ]${option}[] ,)]" <<<"$text"
 			count=$((count + 1))
 		done
 	done
@@ -105,6 +105,9 @@ complete_words() {
 	[ "$(complete_words run -o = j)" = json ]
 	[ "$(complete_words crds -o m)" = markdown ]
 	[ "$(complete_words crds data)" = dataset ]
+	[ "$(complete_words get reserv)" = reservoirruntime ]
+	[ "$(complete_words get -o na)" = name ]
+	[ "$(complete_words controller --log-level w)" = warn ]
 	[ "$(complete_words completion z)" = zsh ]
 	[ "$(complete_words help vers)" = version ]
 	mkdir "$BATS_TEST_TMPDIR/a b"
@@ -120,6 +123,8 @@ complete_words() {
 	for name in $(commands); do
 		grep -q "^	$name)" <<<"$output"
 	done
+	grep -q "'--namespace=\[the namespace" <<<"$output"
+	grep -q "'-n+\[the namespace" <<<"$output"
 	if command -v zsh >/dev/null; then
 		zsh -n <<<"$output"
 	fi
