@@ -2,9 +2,17 @@
 #include <string.h>
 
 #include "api/kind.h"
+#include "api/rclone_runtime.h"
+/* +scaffold:headers */
 
 const struct kind *const sluice_kinds[] = {
-	&dataset_kind, &alluxio_runtime_kind, &jindo_runtime_kind, &reservoir_runtime_kind, NULL,
+	&dataset_kind,
+	&alluxio_runtime_kind,
+	&jindo_runtime_kind,
+	&rclone_runtime_kind,
+	&reservoir_runtime_kind,
+	/* +scaffold:kinds */
+	NULL,
 };
 
 const struct kind *sluice_kind_find(const char *group, const char *kind)

@@ -207,8 +207,7 @@ static int put_ratios(json_t *states, const struct engine_figures *f)
 {
 	char hit[32] = "0.0%", local[32] = "0.0%", remote[32] = "0.0%";
 	int64_t all = 0;
-	if (f->hit_bytes >= 0 && f->miss_bytes >= 0 && !__builtin_add_overflow(f->hit_bytes, f->miss_bytes, &all) &&
-	    all > 0) {
+	if (!__builtin_add_overflow(f->hit_bytes, f->miss_bytes, &all) && all > 0) {
 		int64_t near = f->local_hit_bytes > 0 ? f->local_hit_bytes : 0;
 		percent(f->hit_bytes, all, hit);
 		percent(near, all, local);
@@ -231,19 +230,23 @@ static int put_cache_states(struct engine *e, struct reconcile_ctx *ctx)
 	json_t *states = json_object_get(ctx->runtime_status, "cacheStates");
 	char text[32];
 	int64_t total;
-	bytes_format_fluid(f->capacity_bytes > 0 ? (uint64_t)f->capacity_bytes : 0, text);
-	if (put_state(states, "cacheCapacity", text) < 0)
-		return -ENOMEM;
-	bytes_format_fluid(f->cached_bytes > 0 ? (uint64_t)f->cached_bytes : 0, text);
-	if (put_state(states, "cached", text) < 0)
-		return -ENOMEM;
+	if (f->capacity_bytes >= 0) {
+		bytes_format_fluid((uint64_t)f->capacity_bytes, text);
+		if (put_state(states, "cacheCapacity", text) < 0)
+			return -ENOMEM;
+	}
+	if (f->cached_bytes >= 0) {
+		bytes_format_fluid((uint64_t)f->cached_bytes, text);
+		if (put_state(states, "cached", text) < 0)
+			return -ENOMEM;
+	}
 	struct error unused = {0};
-	if (e->ops->total_storage_bytes(e, ctx, &total, &unused) == 0) {
-		percent(f->cached_bytes > 0 ? f->cached_bytes : 0, total, text);
+	if (f->cached_bytes >= 0 && e->ops->total_storage_bytes(e, ctx, &total, &unused) == 0) {
+		percent(f->cached_bytes, total, text);
 		if (put_state(states, "cachedPercentage", text) < 0)
 			return -ENOMEM;
 	}
-	return put_ratios(states, f);
+	return f->hit_bytes >= 0 && f->miss_bytes >= 0 ? put_ratios(states, f) : 0;
 }
 
 /* A source that cannot be read is told on both objects, and once in an Event. */

@@ -44,8 +44,7 @@ static const char *controller_member_missing(const struct runtime_controller *rt
 		       {"finalizer", rt->finalizer},       {"category", rt->category},
 		       {"runtime_type", rt->runtime_type}, {"default_engine", rt->default_engine},
 		       {"engines", rt->engines},           {"kinds", rt->kinds},
-		       {"permissions", rt->permissions},
-		       {"steps", rt->steps}};
+		       {"permissions", rt->permissions},   {"steps", rt->steps}};
 	for (size_t i = 0; i < ARRAY_LEN(members); i++)
 		if (members[i].value == NULL)
 			return members[i].name;
@@ -92,10 +91,11 @@ static int check_engines_abi(const struct sluice_runtime_plugin *p, const char *
 {
 	for (const struct engine_factory *f = p->controller->engines; f->name != NULL; f++)
 		if (f->ops != NULL && (f->ops->abi != SLUICE_ENGINE_ABI || f->ops->size != sizeof *f->ops))
-			return error_set(err, -ENOEXEC,
-					 "runtime plug-in '%s': engine '%s' was built for contract %u (%u bytes), this is "
-					 "%u (%zu bytes); build it again",
-					 path, f->name, f->ops->abi, f->ops->size, SLUICE_ENGINE_ABI, sizeof *f->ops);
+			return error_set(
+				err, -ENOEXEC,
+				"runtime plug-in '%s': engine '%s' was built for contract %u (%u bytes), this is "
+				"%u (%zu bytes); build it again",
+				path, f->name, f->ops->abi, f->ops->size, SLUICE_ENGINE_ABI, sizeof *f->ops);
 	return 0;
 }
 
@@ -107,10 +107,11 @@ int runtime_plugin_check(const struct sluice_runtime_plugin *p, const char *path
 				 "program's headers",
 				 path, p->abi, SLUICE_ENGINE_ABI);
 	if (p->size < sizeof *p || p->kind_size != sizeof *p->kind || p->controller_size != sizeof *p->controller)
-		return error_set(err, -ENOEXEC,
-				 "runtime plug-in '%s' was built with other headers of contract %u; build it again with this "
-				 "program's",
-				 path, p->abi);
+		return error_set(
+			err, -ENOEXEC,
+			"runtime plug-in '%s' was built with other headers of contract %u; build it again with this "
+			"program's",
+			path, p->abi);
 	if (p->name == NULL || p->kind == NULL || p->controller == NULL || p->kind->schema == NULL ||
 	    p->kind->resource.kind == NULL)
 		return error_set(err, -ENOEXEC, "runtime plug-in '%s' is incomplete: it has no %s", path,
@@ -119,7 +120,8 @@ int runtime_plugin_check(const struct sluice_runtime_plugin *p, const char *path
 				 : p->controller == NULL ? "controller"
 							 : "schema of its kind");
 	if (!is_named_after(path, p->name))
-		return error_set(err, -ENOEXEC, "runtime plug-in '%s' calls itself '%s': its file must be named " PREFIX "%s" SUFFIX,
+		return error_set(err, -ENOEXEC,
+				 "runtime plug-in '%s' calls itself '%s': its file must be named " PREFIX "%s" SUFFIX,
 				 path, p->name, p->name);
 	if (p->controller->engines != NULL) {
 		int rc = check_engines_abi(p, path, err); /* before its members are looked at */

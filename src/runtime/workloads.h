@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "api/common.h"
 #include "sluice/engine.h"
 
 /** "<name><suffix>", malloc'ed; NULL on no memory. */
@@ -22,3 +23,15 @@ void workload_trouble(struct reconcile_ctx *ctx, const char *role, char *out, si
  * @err; no longer than five minutes). The second half is nodes_clear_labels().
  */
 int workloads_remove(const struct engine_traits *t, struct reconcile_ctx *ctx, struct error *err);
+/**
+ * What every StatefulSet of workers needs besides what its cache system runs: name, labels, owner, replicas, placement by the Dataset, one
+ * worker a node, @node_selector and @tolerations (of the runtime's spec; the latter may be NULL) beside the Dataset's. 0 or -ENOMEM.
+ */
+int workload_worker_set(json_t *sts, const struct reconcile_ctx *ctx, const struct engine_traits *t, int64_t replicas,
+			const struct string_map *node_selector, const json_t *tolerations);
+/**
+ * The same of a DaemonSet of mounts: only on nodes where the volume is wanted, with the mount point's parent shared with the host. The mount
+ * point that @container must mount at comes in *@ret_mount, malloc'ed. 0 or -ENOMEM.
+ */
+int workload_fuse_set(json_t *ds, const struct reconcile_ctx *ctx, const struct engine_traits *t, json_t *container,
+		      char **ret_mount);
