@@ -10,9 +10,10 @@ PEERS = ["engines", "controllers", "csi", "reservoir", "local"]
 ALLOWED = {layer: set(BELOW[: i + 1]) for i, layer in enumerate(BELOW)}
 ALLOWED.update({peer: {*BELOW, peer} for peer in PEERS})
 ALLOWED["uapi"] = {"uapi"}
-ALLOWED["cli"] = {*BELOW, *PEERS, "cli"}
-PUBLIC = {"runtime", "engines", "controllers", "cli"}  # who may include include/sluice/
-PUBLIC_USES = {"base", "json", "kube", "api"}
+ALLOWED["kit"] = {*BELOW, "controllers", "local", "kit"}
+ALLOWED["cli"] = {*BELOW, *PEERS, "kit", "cli"}
+PUBLIC = {"runtime", "engines", "controllers", "kit", "cli"}  # who may include include/sluice/
+PUBLIC_USES = {"base", "json", "kube", "api", "runtime"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z_0-9]+)/')
 ENGINE = re.compile(r'"engines/([a-z_0-9]+)/')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a C file with the bytes of files: embed.py OUT ROOT FILE... (names are relative to ROOT)."""
+"""Write a C file with the bytes of files: embed.py [--symbol NAME] OUT ROOT FILE... (names are relative to ROOT; "": without their directories)."""
 import os
 import sys
 
@@ -12,12 +12,15 @@ def c_string(text):
 
 
 def main():
-    out, root, files = sys.argv[1], sys.argv[2], sys.argv[3:]
+    args, symbol = sys.argv[1:], "skeletons"
+    if args[0] == "--symbol":
+        symbol, args = args[1], args[2:]
+    out, root, files = args[0], args[1], args[2:]
     with open(out, "w", encoding="utf-8") as f:
-        f.write('#include <stddef.h>\n\n#include "runtime/objects.h"\n\nconst struct skeleton skeletons[] = {\n')
+        f.write('#include <stddef.h>\n\n#include "runtime/objects.h"\n\nextern const struct skeleton %s[];\nconst struct skeleton %s[] = {\n' % (symbol, symbol))
         for path in files:
             with open(path, encoding="utf-8") as src:
-                f.write('\t{"%s",\n%s},\n' % (os.path.relpath(path, root), c_string(src.read())))
+                f.write('\t{"%s",\n%s},\n' % (os.path.relpath(path, root) if root else os.path.basename(path), c_string(src.read())))
         f.write("\t{NULL, NULL},\n};\n")
 
 

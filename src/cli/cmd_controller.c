@@ -134,8 +134,9 @@ static int read_options(struct setup *s)
 		s->o.runtime_workers = s->o.dataset_workers = s->o.workers;
 	if (s->o.plugin_timeout_ns < 100 * NSEC_PER_MSEC || (s->o.plugin != NULL && s->o.plugin_dir != NULL)) {
 		(void)fprintf(stderr, "sluice controller: %s\n",
-			      s->o.plugin_timeout_ns < 100 * NSEC_PER_MSEC ? "--plugin-timeout: must be 100ms or more"
-									   : "--plugin and --plugin-dir exclude each other");
+			      s->o.plugin_timeout_ns < 100 * NSEC_PER_MSEC
+				      ? "--plugin-timeout: must be 100ms or more"
+				      : "--plugin and --plugin-dir exclude each other");
 		return -EINVAL;
 	}
 	if (s->o.runtime_workers < 1 || s->o.runtime_workers > 256 || s->o.dataset_workers < 1 ||
@@ -292,9 +293,12 @@ static int start_plugins(struct setup *s, const char *self, struct error *err)
 	size_t n = 0;
 	(void)snprintf(workers, sizeof workers, "%lld", (long long)s->o.runtime_workers); /* at most 20 characters */
 	(void)snprintf(timeout, sizeof timeout, "%lldms", (long long)(s->o.plugin_timeout_ns / NSEC_PER_MSEC));
-	const char *const pairs[][2] = {{"--kubeconfig", s->o.kubeconfig},        {"--runtime-workers", workers},
-					{"--runtime-node-port-range", s->o.ports}, {"--allowed-images", s->o.images},
-					{"--allowed-host-paths", s->o.host_paths}, {"--log-level", s->o.log_level},
+	const char *const pairs[][2] = {{"--kubeconfig", s->o.kubeconfig},
+					{"--runtime-workers", workers},
+					{"--runtime-node-port-range", s->o.ports},
+					{"--allowed-images", s->o.images},
+					{"--allowed-host-paths", s->o.host_paths},
+					{"--log-level", s->o.log_level},
 					{"--plugin-timeout", timeout},
 					{"--leader-election-namespace", s->o.lease_namespace},
 					{"--leader-election-name", s->o.lease_name}};
@@ -318,7 +322,8 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 {
 	int rc = s->o.plugin != NULL ? runtime_plugin_load(s->o.plugin, &s->plugin, err) : 0;
 	if (rc == 0 && s->plugin != NULL) {
-		s->plugin_lease = str_printf("%s.%s", s->o.lease_name, s->plugin->name); /* one for each process that acts */
+		s->plugin_lease =
+			str_printf("%s.%s", s->o.lease_name, s->plugin->name); /* one for each process that acts */
 		s->o.lease_name = s->plugin_lease;
 		rc = s->plugin_lease != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 	}

@@ -30,7 +30,7 @@ struct plugin {
 	struct plugin_host *host;
 	char *file;
 	pthread_t thread;
-	bool started; /* the thread */
+	bool started;   /* the thread */
 	char said[400]; /* why the guest gave up, in its own words */
 	bool ready;
 };
@@ -70,7 +70,8 @@ static void describe_end(const struct plugin *p, int status, char *out, size_t s
 	if (p->said[0] != '\0')
 		(void)snprintf(out, size, "%s", p->said);
 	else if (WIFSIGNALED(status))
-		(void)snprintf(out, size, "it was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		(void)snprintf(out, size, "it was ended by signal %d (%s)", WTERMSIG(status),
+			       strsignal(WTERMSIG(status)));
 	else
 		(void)snprintf(out, size, "it ended by itself with status %d", WEXITSTATUS(status));
 }
@@ -95,11 +96,14 @@ static void attend(struct plugin *p, struct process *guest, int out, char *why, 
 				      {.fd = talks ? out : -1, .events = POLLIN}};
 		const int64_t left = late - clock_mono_ns();
 		if (!p->ready && left <= 0) {
-			(void)snprintf(why, size, "it was not ready after %lld s", (long long)(READY_NS / NSEC_PER_SEC));
+			(void)snprintf(why, size, "it was not ready after %lld s",
+				       (long long)(READY_NS / NSEC_PER_SEC));
 			process_kill(guest);
 			return;
 		}
-		(void)poll(f, 3, p->ready ? -1 : (int)(left / NSEC_PER_MSEC) + 1); /* woken for nothing: the state is looked at */
+		(void)poll(f, 3,
+			   p->ready ? -1
+				    : (int)(left / NSEC_PER_MSEC) + 1); /* woken for nothing: the state is looked at */
 		if (f[2].revents != 0)
 			talks = read_guest(p, out, line, sizeof line, &n);
 		int status = 0;
@@ -136,8 +140,10 @@ static int start_guest(struct plugin *p, struct process *ret, int *ret_out, stru
 		return error_set(err, -errno, "pipe: %s", strerror(errno));
 	CLEANUP(close_fd) int out = fds[0];
 	CLEANUP(close_fd) int out_w = fds[1];
-	int rc = process_spawn(&(struct process_options){.argv = argv, .fd_in = -1, .fd_out = out_w, .fd_err = -1, .die_with_parent = true},
-			       ret, err);
+	int rc = process_spawn(
+		&(struct process_options){
+			.argv = argv, .fd_in = -1, .fd_out = out_w, .fd_err = -1, .die_with_parent = true},
+		ret, err);
 	if (rc == 0)
 		*ret_out = TAKE_FD(out);
 	return rc;
@@ -183,7 +189,9 @@ static int find_plugins(struct plugin_host *h, struct error *err)
 	const int n = scandir(h->o.dir, &found, is_plugin_file, alphasort);
 	if (n < 0)
 		return error_set(err, -errno, "--plugin-dir '%s': %s", h->o.dir, strerror(errno));
-	int rc = n > MAX_PLUGINS ? error_set(err, -E2BIG, "--plugin-dir '%s': more than %d plug-ins", h->o.dir, MAX_PLUGINS) : 0;
+	int rc = n > MAX_PLUGINS
+			 ? error_set(err, -E2BIG, "--plugin-dir '%s': more than %d plug-ins", h->o.dir, MAX_PLUGINS)
+			 : 0;
 	for (int i = 0; i < n; i++) {
 		if (rc == 0) {
 			struct plugin *p = &h->plugins[h->n++];
@@ -205,7 +213,8 @@ int plugin_host_start(const struct plugin_host_options *o, struct plugin_host **
 		return error_set(err, -ENOMEM, "--plugin-dir: out of memory");
 	h->o = *o;
 	h->stop_fd = eventfd(0, EFD_CLOEXEC);
-	int rc = h->stop_fd < 0 ? error_set(err, -errno, "--plugin-dir: eventfd: %s", strerror(errno)) : find_plugins(h, err);
+	int rc = h->stop_fd < 0 ? error_set(err, -errno, "--plugin-dir: eventfd: %s", strerror(errno))
+				: find_plugins(h, err);
 	for (size_t i = 0; i < h->n && rc == 0; i++) {
 		rc = -pthread_create(&h->plugins[i].thread, NULL, plugin_thread, &h->plugins[i]);
 		h->plugins[i].started = rc == 0;

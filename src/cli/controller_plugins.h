@@ -16,7 +16,8 @@ struct plugin_host;
 
 struct plugin_host_options {
 	const char *dir;
-	const char *const *argv; /* of a guest, without "--plugin FILE"; NULL-terminated, borrowed until plugin_host_stop() */
+	const char *const
+		*argv; /* of a guest, without "--plugin FILE"; NULL-terminated, borrowed until plugin_host_stop() */
 };
 
 /** Find DIR/sluice-runtime-*.so and start a guest for each. An empty directory is fine; one that cannot be read is an error. */

@@ -62,13 +62,15 @@ static int watched_get_or_create_engine(struct reconciler *r, struct reconcile_c
 	return end(pass, guest.inner.get_or_create_engine(r, ctx, ret, err));
 }
 
-static int watched_reconcile_runtime(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+static int watched_reconcile_runtime(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
+				     struct error *err)
 {
 	const size_t pass = begin(ctx, "a pass");
 	return end(pass, guest.inner.reconcile_runtime(r, e, ctx, err));
 }
 
-static int watched_reconcile_deletion(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+static int watched_reconcile_deletion(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
+				      struct error *err)
 {
 	const size_t pass = begin(ctx, "its deletion");
 	return end(pass, guest.inner.reconcile_deletion(r, e, ctx, err));

@@ -27,7 +27,8 @@ static const struct field plug_spec_fields[] = {
 	FIELD_STRING(struct plug_spec, greeting, "greeting", .doc = "What to say."),
 	FIELD_END,
 };
-static const struct schema plug_spec_schema = OBJECT(struct plug_spec, "PlugSpec", plug_spec_fields, .doc = "What is wanted.");
+static const struct schema plug_spec_schema =
+	OBJECT(struct plug_spec, "PlugSpec", plug_spec_fields, .doc = "What is wanted.");
 
 static const struct field plug_fields[] = {
 	FIELDS_OF_TYPE,
@@ -36,7 +37,8 @@ static const struct field plug_fields[] = {
 	{.name = "status", .schema = &runtime_status_schema, .offset = FIELD_NO_OFFSET},
 	FIELD_END,
 };
-static const struct schema plug_schema = OBJECT(struct plug_runtime, PLUG_KIND, plug_fields, .doc = "A runtime for tests.");
+static const struct schema plug_schema =
+	OBJECT(struct plug_runtime, PLUG_KIND, plug_fields, .doc = "A runtime for tests.");
 
 static const struct kind plug_kind = {
 	.resource = {SLUICE_GROUP, SLUICE_API_VERSION, PLUG_KIND, PLUG_PLURAL, true},
@@ -150,7 +152,8 @@ static const struct engine_ops half_engine = {.abi = SLUICE_ENGINE_ABI,
 #define PLUG_OPS NULL
 #endif
 
-static const struct engine_factory plug_engines[] = {{.name = PLUG, .ops = PLUG_OPS, .build = plug_build}, {.name = NULL}};
+static const struct engine_factory plug_engines[] = {{.name = PLUG, .ops = PLUG_OPS, .build = plug_build},
+						     {.name = NULL}};
 
 static const struct kube_resource *const plug_kinds[] = {NULL};
 
@@ -169,15 +172,15 @@ RUNTIME_STEP_DEFAULT(plug, get_runtime_status);
 static const struct runtime_steps plug_steps = RUNTIME_CONTROLLER_STEPS(plug);
 
 static const struct runtime_controller plug_controller = {.resource = &plug_kind.resource,
-							   .name = PLUG_KIND,
-							   .finalizer = PLUG "-runtime-controller-finalizer",
-							   .category = "Accelerate",
-							   .runtime_type = PLUG,
-							   .default_engine = PLUG,
-							   .engines = plug_engines,
-							   .kinds = plug_kinds,
-							   .permissions = plug_permissions,
-							   .steps = &plug_steps};
+							  .name = PLUG_KIND,
+							  .finalizer = PLUG "-runtime-controller-finalizer",
+							  .category = "Accelerate",
+							  .runtime_type = PLUG,
+							  .default_engine = PLUG,
+							  .engines = plug_engines,
+							  .kinds = plug_kinds,
+							  .permissions = plug_permissions,
+							  .steps = &plug_steps};
 
 SLUICE_PUBLIC extern const struct sluice_runtime_plugin sluice_runtime;
 const struct sluice_runtime_plugin sluice_runtime = {.abi = PLUG_ABI,
