@@ -337,6 +337,8 @@ static int change_and_settle(struct world *w, const struct kube_resource *r, con
 {
 	JSON_AUTO patch = json_pack("{s:O}", "spec", spec);
 	int rc = patch != NULL ? world_patch(w, r, KIT_NAME, NULL, patch, err) : -ENOMEM;
+	if (rc == -EINVAL)
+		return failed(why, "the API refuses it: %s", err->msg);
 	if (rc == 0)
 		rc = quiet(w, 1, err);
 	if (rc < 0)
