@@ -27,6 +27,8 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 {
 	struct world *w = ctx;
 	JSON_AUTO list = NULL;
+	if (label != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
+		label = NULL; /* more than asked for: whoever asks looks at each */
 	CLEANUP(free_p)
 	char *selector = label == NULL   ? NULL
 			 : value == NULL ? strdup(label)
