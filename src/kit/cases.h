@@ -13,5 +13,14 @@ struct kit_case {
 
 #define KIT_WHY 512
 
+/* Of cases_faults.c. */
+int kit_case_crash_setup(const struct kit_options *o, char *why, struct error *err);
+int kit_case_crash_end(const struct kit_options *o, char *why, struct error *err);
+int kit_case_two_controllers(const struct kit_options *o, char *why, struct error *err);
+int kit_case_delete_any_time(const struct kit_options *o, char *why, struct error *err);
+int kit_case_delete_in_use(const struct kit_options *o, char *why, struct error *err);
+int kit_case_figures(const struct kit_options *o, char *why, struct error *err);
+int kit_case_deaf(const struct kit_options *o, char *why, struct error *err);
+
 /** Ends with .name == NULL. */
 extern const struct kit_case kit_cases[];

@@ -30,9 +30,7 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 	if (label != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
 		label = NULL; /* more than asked for: whoever asks looks at each */
 	CLEANUP(free_p)
-	char *selector = label == NULL   ? NULL
-			 : value == NULL ? strdup(label)
-					 : str_printf("%s=%s", label, value);
+	char *selector = label == NULL ? NULL : value == NULL ? strdup(label) : str_printf("%s=%s", label, value);
 	if (kube_list(w->client, r, ns, &(struct kube_list_options){.label_selector = selector}, &list, NULL) < 0)
 		return NULL;
 	json_t *items = json_object_get(list, "items"), *obj;
