@@ -85,8 +85,9 @@ static int print_sum(const json_t *results, const char *engine, bool json)
 
 static int engine_test_run(int argc, char **argv)
 {
-	const char *script = NULL, *output = "table", *level_name = "error";
+	const char *script = NULL, *output = "table", *level_name = "error", *only = NULL;
 	const struct option_spec specs[] = {{"script", OPT_STRING, &script},
+					    {"case", OPT_STRING, &only},
 					    {"o", OPT_STRING, &output},
 					    {"log-level", OPT_STRING, &level_name},
 					    {0}};
@@ -104,7 +105,7 @@ static int engine_test_run(int argc, char **argv)
 	log_init(STDERR_FILENO, level, "kit");
 	struct error err = {0};
 	const bool json = strcmp(output, "json") == 0;
-	struct kit_options o = {.told = json ? NULL : print_result};
+	struct kit_options o = {.only = only, .told = json ? NULL : print_result};
 	const char *engine = argv[1];
 	JSON_AUTO parsed = NULL;
 	JSON_AUTO results = NULL;
@@ -132,6 +133,7 @@ const struct command cmd_engine_test = {
 		"time.\n"
 		"Prints a line for each case; the exit status is 1 when one did not hold.\n\n"
 		"  --script FILE      specs to try and answers of the cache system (default: that of an engine in this binary)\n"
+		"  --case TEXT        run the cases whose name holds TEXT\n"
 		"  -o table|json      how the results are printed (default table)\n"
 		"  --log-level LEVEL  debug, info, warn or error (default error)\n",
 	.run = engine_test_run,

@@ -51,6 +51,8 @@ int kit_run(const struct kit_options *o, json_t **ret, struct error *err)
 {
 	JSON_AUTO results = json_array();
 	for (const struct kit_case *c = kit_cases; c->name != NULL; c++) {
+		if (o->only != NULL && strstr(c->name, o->only) == NULL)
+			continue;
 		char why[KIT_WHY] = "";
 		const int rc = c->run(o, why, err);
 		if (rc < 0)

@@ -22,6 +22,7 @@ struct kit_options {
 	 * [{"request", "status", "body"}]}
 	 */
 	const json_t *script;
+	const char *only; /* cases whose name holds this; NULL: all */
 	/** Called with each result when its case has run; may be NULL. */
 	void (*told)(const json_t *result);
 };
