@@ -112,16 +112,18 @@ install_headers() {
 	done
 }
 
-@test "a plug-in project: the same as the one kept in the tree, builds without warnings, and passes the kit" {
+@test "a plug-in project: the same as the one kept in the tree, builds without warnings, and binds" {
 	"$SLUICE" create api --kind SampleRuntime --resource=true --controller=true --plugin project >/dev/null
 	diff -r project "$TREE/test/plugin/project"
 	install_headers
 	meson setup project/build project --werror >/dev/null
 	ninja -C project/build
-	run "$SLUICE" engine-test --script project/kit.yaml project/build/sluice-runtime-sample.so
-	echo "$output"
-	[ "$status" -eq 0 ]
-	[[ $output == *" 0 failed"* ]]
+	for name in structure permissions bound; do # the whole kit runs in the guide's test
+		run "$SLUICE" engine-test --case "$name" --script project/kit.yaml project/build/sluice-runtime-sample.so
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[[ $output == *held*" 0 failed"* ]]
+	done
 	run "$SLUICE" create api --kind SampleRuntime --resource=true --controller=true --plugin project
 	[ "$status" -eq 1 ]
 	[[ $output == *"is there already"* ]]
@@ -134,4 +136,31 @@ install_headers() {
 	[ "$(wc -l <../commands)" -ge 8 ]
 	diff ../commands <(sed -n 's/^    \$ //p' "$TREE/docs/zh/add-a-runtime.md")
 	bash -e -x ../commands
+}
+
+@test "the kit: engines, scripts and cases that are not there" {
+	run "$SLUICE" engine-test nonesuch
+	[ "$status" -eq 1 ]
+	[[ $output == *"no engine 'nonesuch' in this binary"*"sluice-runtime-nonesuch.so"* ]]
+	echo 'dataset: {}' >script.yaml
+	run "$SLUICE" engine-test rclone --script script.yaml
+	[ "$status" -eq 1 ]
+	[[ $output == *"'dataset' and 'runtime'"* ]]
+	printf 'dataset: {}\nruntime: {}\nansers: []\n' >script.yaml
+	run "$SLUICE" engine-test rclone --script script.yaml
+	[[ $output == *"'ansers' is not known"* ]]
+	run "$SLUICE" engine-test "$(dirname "$SLUICE")/test/plugin/sluice-runtime-half.so" --script script.yaml
+	[ "$status" -eq 1 ]
+	[[ $output == *"is incomplete: it has no engine half"* ]]
+	run "$SLUICE" engine-test rclone --case structure -o json
+	[ "$status" -eq 0 ]
+	[ "$(jq -r '.[0].held' <<<"$output")" = true ]
+}
+
+@test "the kit fails an engine that asks what the script does not answer" {
+	sed '/^answers:/,$d' "$TREE/test/kit/rclone.yaml" >script.yaml
+	echo 'answers: []' >>script.yaml
+	run "$SLUICE" engine-test rclone --script script.yaml --case 'figures'
+	[ "$status" -eq 1 ]
+	[[ $output == *FAILED*figures* ]]
 }
