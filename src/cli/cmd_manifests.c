@@ -8,7 +8,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "cli/cluster_role.h"
 #include "cli/command.h"
 #include "cli/print.h"
 #include "controllers/dataset.h"
@@ -17,14 +16,17 @@
 #include "kube/event.h"
 #include "kube/leader.h"
 #include "runtime/api.h"
+#include "runtime/cluster_role.h"
 #include "runtime/objects.h"
+#include "runtime/plugin.h"
 #include "json/json.h"
 
 #define CONTROLLER "sluice-controller"
 #define CSI        "sluice-csi"
 
 struct options {
-	const char *ns, *image, *runtimes;
+	const char *ns, *image, *runtimes, *plugin_file;
+	const struct sluice_runtime_plugin *plugin; /* NULL: none */
 	enum print_format format;
 };
 
@@ -79,6 +81,8 @@ static void put_crds(struct out *out)
 			for (const struct kind *const *k = sluice_kinds; *k != NULL; k++)
 				if (&(*k)->resource == runtime_controllers[i]->resource)
 					put(out, kind_to_crd(*k));
+	if (out->o->plugin != NULL)
+		put(out, kind_to_crd(out->o->plugin->kind));
 }
 
 /* --- permissions ---------------------------------------------------------------------------------------------------------------- */
@@ -95,6 +99,8 @@ static int controller_verbs(const struct options *o, json_t *verbs, struct error
 		if (is_wanted(o, rt))
 			rc = cluster_role_add_runtime(verbs, rt, err);
 	}
+	if (rc == 0 && o->plugin != NULL)
+		rc = cluster_role_add_runtime(verbs, o->plugin->controller, err);
 	return rc;
 }
 
@@ -220,6 +226,7 @@ static int manifests_run(int argc, char **argv)
 		{"namespace", OPT_STRING, &o.ns},
 		{"image", OPT_STRING, &o.image},
 		{"runtimes", OPT_STRING, &o.runtimes},
+		{"plugin", OPT_STRING, &o.plugin_file},
 		{"o", OPT_STRING, &output},
 		{0},
 	};
@@ -239,7 +246,9 @@ static int manifests_run(int argc, char **argv)
 	o.format = (enum print_format)format;
 	struct out out = {.o = &o};
 	struct error err = {0};
-	rc = put_all(&out, what, &err);
+	rc = o.plugin_file != NULL ? runtime_plugin_load(o.plugin_file, &o.plugin, &err) : 0;
+	if (rc == 0)
+		rc = put_all(&out, what, &err);
 	if (rc < 0 || out.failed || fflush(stdout) != 0) {
 		(void)fprintf(stderr, "sluice manifests: %s\n", rc < 0 ? err.msg : "out of memory or output closed");
 		return 1;
@@ -252,7 +261,7 @@ const struct command cmd_manifests = {
 	.summary = "Print what a Kubernetes cluster needs to run the controllers",
 	.usage =
 		"Usage: sluice manifests rbac|crds|all [--namespace NAME] [--image IMAGE] [--runtimes LIST]\n"
-		"                        [-o yaml|json]\n"
+		"                        [--plugin FILE] [-o yaml|json]\n"
 		"\n"
 		"Prints objects for `kubectl apply -f -`:\n"
 		"\n"
@@ -263,6 +272,7 @@ const struct command cmd_manifests = {
 		"\n"
 		"  --namespace NAME     where they live (default fluid-system)\n"
 		"  --image IMAGE        the image that has this program as 'sluice' in its path (all needs it)\n"
-		"  --runtimes LIST      runtime types to serve, comma separated (default: all)\n",
+		"  --runtimes LIST      runtime types to serve, comma separated (default: all)\n"
+		"  --plugin FILE        also what this runtime plug-in needs\n",
 	.run = manifests_run,
 };

@@ -6,27 +6,15 @@
 #include "api/dataset.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "controllers/dataset.h"
+#include "runtime/api.h"
+#include "runtime/cluster_role.h"
 #include "runtime/plugin.h"
 #include "json/json.h"
 
 #define DATASET (&dataset_kind.resource)
 
 /* --- cases: structure ----------------------------------------------------------------------------------------------------------- */
-
-static bool is_permitted(const struct runtime_controller *rt, const struct kube_resource *r, const char *verb)
-{
-	for (const struct runtime_permission *p = rt->permissions; p->resources != NULL; p++) {
-		struct str rest = str_from(p->resources), word, verbs = str_from(p->verbs), v;
-		bool resource = false, allowed = false;
-		while (strcmp(p->group, r->group) == 0 && str_split_next(&rest, ',', &word))
-			resource = resource || str_eq(word, r->plural);
-		while (resource && str_split_next(&verbs, ',', &v))
-			allowed = allowed || str_eq(v, verb);
-		if (allowed)
-			return true;
-	}
-	return false;
-}
 
 static int case_structure(const struct kit_options *o, char *why, struct error *err)
 {
@@ -44,21 +32,29 @@ static int case_structure(const struct kit_options *o, char *why, struct error *
 	return crd != NULL ? KIT_HELD : kit_failed(why, "no CustomResourceDefinition can be made of the kind");
 }
 
+/* What a whole life does at the API must be in the role that `sluice manifests rbac` prints. */
 static int case_permissions(const struct kit_options *o, char *why, struct error *err)
 {
-	(void)err;
-	static const char *const read[] = {"get", "list", "watch"}, *const write[] = {"create", "patch", "delete"};
-	const struct kube_resource *const always[] = {
-		o->controller->resource, DATASET, &KUBE_POD, &KUBE_PV, &KUBE_PVC, &KUBE_NODE};
-	for (size_t i = 0; i < ARRAY_LEN(always); i++)
-		for (size_t k = 0; k < ARRAY_LEN(read); k++)
-			if (!is_permitted(o->controller, always[i], read[k]))
-				return kit_failed(why, "permissions lack %s of %s", read[k], always[i]->plural);
-	for (const struct kube_resource *const *r = o->controller->kinds; *r != NULL; r++)
-		for (size_t k = 0; k < ARRAY_LEN(write); k++)
-			if (!is_permitted(o->controller, *r, write[k]))
-				return kit_failed(why, "permissions lack %s of %s", write[k], (*r)->plural);
-	return KIT_HELD;
+	WORLD_AUTO w = NULL;
+	JSON_AUTO verbs = json_object();
+	int rc = cluster_role_add(verbs, runtime_api_permissions, err);
+	if (rc == 0)
+		rc = cluster_role_add(verbs, dataset_controller_permissions, err);
+	if (rc == 0)
+		rc = cluster_role_add_runtime(verbs, o->controller, err);
+	if (rc < 0)
+		return rc == -EINVAL ? kit_failed(why, "%s", err->msg) : rc;
+	rc = kit_begin_bound(o, &w, why, err);
+	if (rc > 0)
+		rc = kit_end_all(w, 1, why, err);
+	for (size_t i = 0; i < json_array_size(w != NULL ? w->used : NULL) && rc > 0; i++) {
+		const char *group, *resource, *verb;
+		json_t *use = json_array_get(w->used, i);
+		if (json_unpack(use, "[s,s,s]", &group, &resource, &verb) == 0 &&
+		    !cluster_role_allows(verbs, group, resource, verb))
+			rc = kit_failed(why, "permissions lack '%s' of %s (group '%s')", verb, resource, group);
+	}
+	return rc;
 }
 
 /* --- cases: life ---------------------------------------------------------------------------------------------------------------- */

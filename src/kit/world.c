@@ -16,6 +16,19 @@
 
 /* --- the API as controllers see it: straight to the server, every write counted ------------------------------------------------- */
 
+/* Remembered once each; a note that is lost for want of memory is one check less. */
+static void note_use(struct world *w, const struct kube_resource *r, const char *sub, const char *verb)
+{
+	json_t *use = sub == NULL ? json_pack("[s,s,s]", r->group, r->plural, verb)
+				  : json_pack("[s,o,s]", r->group, json_sprintf("%s/%s", r->plural, sub), verb);
+	for (size_t i = 0; i < json_array_size(w->used); i++)
+		if (json_equal(json_array_get(w->used, i), use)) {
+			json_decref(use);
+			return;
+		}
+	(void)json_array_append_new(w->used, use);
+}
+
 static json_t *api_get(void *ctx, const struct kube_resource *r, const char *ns, const char *name)
 {
 	struct world *w = ctx;
@@ -57,6 +70,8 @@ static int api_apply(void *ctx, const struct kube_resource *r, const char *ns, c
 {
 	struct world *w = ctx;
 	const int rc = before_write(w, err);
+	note_use(w, r, NULL, "create");
+	note_use(w, r, NULL, "patch");
 	return rc < 0 ? rc : kube_apply(w->client, r, ns, name, NULL, obj, NULL, err);
 }
 
@@ -65,6 +80,7 @@ static int api_patch(void *ctx, const struct kube_resource *r, const char *ns, c
 {
 	struct world *w = ctx;
 	const int rc = before_write(w, err);
+	note_use(w, r, sub, "patch");
 	return rc < 0 ? rc : kube_patch(w->client, r, ns, name, sub, KUBE_PATCH_MERGE, patch, NULL, err);
 }
 
@@ -72,6 +88,7 @@ static int api_remove(void *ctx, const struct kube_resource *r, const char *ns, 
 {
 	struct world *w = ctx;
 	int rc = before_write(w, err);
+	note_use(w, r, NULL, "delete");
 	if (rc == 0)
 		rc = kube_delete(w->client, r, ns, name,
 				 &(struct kube_delete_options){.grace_seconds = -1, .propagation = "Background"}, err);
@@ -236,6 +253,7 @@ int world_new(const struct kit_options *o, struct world **ret, struct error *err
 	w->crash_after = -1;
 	w->calls = json_array();
 	w->events = json_array();
+	w->used = json_array();
 	w->api = (struct engine_api){.get = api_get,
 				     .list = api_list,
 				     .apply = api_apply,
@@ -282,5 +300,6 @@ void world_free(struct world *w)
 	json_decref(w->calls);
 	json_decref(w->targets);
 	json_decref(w->events);
+	json_decref(w->used);
 	free(w);
 }

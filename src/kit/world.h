@@ -30,6 +30,7 @@ struct world {
 	bool unready;      /* pods do not get ready */
 	json_t *calls;     /* names of methods in the order of their first calls */
 	json_t *targets;   /* whom the engine asks for figures */
+	json_t *used;      /* [[group, resource, verb]] of what controllers did at the API */
 	json_t *events;    /* ["Warning Reason: message"] */
 	struct error last; /* of the last pass */
 };

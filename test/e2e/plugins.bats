@@ -65,6 +65,7 @@ gone() {
 	pair GoodRuntime one
 	until_true 30 greeted goodruntime one
 	kubectl explain goodruntime.spec.greeting | grep -q 'What to say'
+	"$SLUICE" manifests rbac --plugin "$BUILT/sluice-runtime-good.so" | grep -q -e '- goodruntimes/status'
 	kubectl delete goodruntime one --timeout=30s
 	guest=$(pgrep -f "controller.*--plugin $PLUGINS/sluice-runtime-good.so")
 	kill -TERM "$CONTROLLER"

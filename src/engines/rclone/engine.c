@@ -337,17 +337,8 @@ static ENGINE_REGISTER(rclone);
 static const struct engine_factory rclone_engines[] = {ENGINE_FACTORY(rclone), {.name = NULL}};
 static const struct kube_resource *const rclone_kinds[] = {&KUBE_STATEFULSET, &KUBE_DAEMONSET, NULL};
 
-static const struct runtime_permission rclone_permissions[] = {
-	{"data.fluid.io", "rcloneruntimes,rcloneruntimes/status,datasets,datasets/status",
-	 "get,list,watch,update,patch"},
-	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
-	{"", "persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
-	{"", "pods", "get,list,watch"},
-	{"", "configmaps", "get,list,watch"},
-	{"", "nodes", "get,list,watch,patch"},
-	{"", "events", "create,patch"},
-	{.resources = NULL},
-};
+/* Nothing beside the framework's own. */
+static const struct permission rclone_permissions[] = {{.resources = NULL}};
 
 RUNTIME_STEP_DEFAULT(rclone, get_or_create_engine);
 RUNTIME_STEP_DEFAULT(rclone, remove_engine);

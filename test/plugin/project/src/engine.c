@@ -171,16 +171,8 @@ static const struct engine_factory sample_engines[] = {ENGINE_FACTORY(sample), {
 /* Kinds of the objects that make_objects() makes. */
 static const struct kube_resource *const sample_kinds[] = {&KUBE_STATEFULSET, &KUBE_DAEMONSET, NULL};
 
-static const struct runtime_permission sample_permissions[] = {
-	{"data.fluid.io", "sampleruntimes,sampleruntimes/status", "get,list,watch,update,patch"},
-	{"data.fluid.io", "datasets,datasets/status", "get,list,watch,update,patch"},
-	{"apps", "statefulsets,daemonsets", "get,list,watch,create,update,patch,delete"},
-	{"", "persistentvolumes,persistentvolumeclaims", "get,list,watch,create,update,patch,delete"},
-	{"", "pods,configmaps", "get,list,watch"},
-	{"", "nodes", "get,list,watch,patch"},
-	{"", "events", "create,patch"},
-	{.resources = NULL},
-};
+/* What this engine does at the API beside the framework's own, as {group, resources, verbs}: nothing. */
+static const struct permission sample_permissions[] = {{.resources = NULL}};
 
 RUNTIME_STEP_DEFAULT(sample, get_or_create_engine);
 RUNTIME_STEP_DEFAULT(sample, remove_engine);

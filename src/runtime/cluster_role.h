@@ -5,6 +5,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "kube/permission.h"
 
@@ -17,3 +18,5 @@ int cluster_role_add(json_t *verbs, const struct permission *list, struct error 
 int cluster_role_add_runtime(json_t *verbs, const struct runtime_controller *rt, struct error *err);
 /** The rules of what was gathered. New array; NULL on no memory. */
 json_t *cluster_role_rules(const json_t *verbs);
+/** Whether @verbs allows @verb of @resource ("pods", "datasets/status"). */
+bool cluster_role_allows(const json_t *verbs, const char *group, const char *resource, const char *verb);

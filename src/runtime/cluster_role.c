@@ -1,4 +1,4 @@
-#include "cli/cluster_role.h"
+#include "runtime/cluster_role.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +75,14 @@ int cluster_role_add_runtime(json_t *verbs, const struct runtime_controller *rt,
 						    {.resources = NULL}},
 			err);
 	return rc < 0 ? rc : cluster_role_add(verbs, rt->permissions, err);
+}
+
+bool cluster_role_allows(const json_t *verbs, const char *group, const char *resource, const char *verb)
+{
+	json_int_t bit;
+	CLEANUP(free_p) char *key = str_printf("%s %s", group, resource);
+	return key != NULL && verb_bits(verb, &bit, NULL) == 0 &&
+	       (json_integer_value(json_object_get(verbs, key)) & bit) != 0;
 }
 
 static json_t *verb_names(json_int_t bits)

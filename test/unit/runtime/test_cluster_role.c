@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "cli/cluster_role.h"
+#include "runtime/cluster_role.h"
 #include "fault.h"
 #include "kube/resource.h"
 #include "sluice/runtime.h"
