@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -17,10 +18,13 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "local/api_admission.h"
 #include "local/api_server.h"
 #include "net/cert.h"
 #include "net/http_server.h"
 #include "json/json.h"
+
+#define WAIT_NS (20 * NSEC_PER_SEC)
 
 static const struct kube_resource mutating = {"admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration",
 					      "mutatingwebhookconfigurations", false},
@@ -40,9 +44,12 @@ static struct cert_pair ca, leaf;
 static char *bundle;
 static struct {
 	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t wake;
+	bool hold; /* "/hang" answers when this is false */
+	int hanging, most_hanging;
 	int asked;
 	json_t *last; /* the request of the last review */
-} seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 /* ---- the webhooks ---- */
 
@@ -105,6 +112,35 @@ static const struct {
 	{"/bad-type", "\"allowed\":true,\"patch\":\"W10=\",\"patchType\":\"Merge\""},
 };
 
+static void hold(bool on)
+{
+	pthread_mutex_lock(&seen.lock);
+	seen.hold = on;
+	pthread_cond_broadcast(&seen.wake);
+	pthread_mutex_unlock(&seen.lock);
+}
+
+/** How many wait, or have waited at most, for "/hang". */
+static int hanging(bool most)
+{
+	pthread_mutex_lock(&seen.lock);
+	int n = most ? seen.most_hanging : seen.hanging;
+	pthread_mutex_unlock(&seen.lock);
+	return n;
+}
+
+static void hang(void)
+{
+	pthread_mutex_lock(&seen.lock);
+	seen.hanging++;
+	if (seen.hanging > seen.most_hanging)
+		seen.most_hanging = seen.hanging;
+	while (seen.hold)
+		(void)pthread_cond_wait(&seen.wake, &seen.lock);
+	seen.hanging--;
+	pthread_mutex_unlock(&seen.lock);
+}
+
 static void handle(void *ctx, struct http_exchange *x)
 {
 	(void)ctx;
@@ -118,7 +154,10 @@ static void handle(void *ctx, struct http_exchange *x)
 			reply(x, uid, answers[i].rest);
 			return;
 		}
-	if (strcmp(r->path, "/wrong-uid") == 0)
+	if (strcmp(r->path, "/hang") == 0) {
+		hang();
+		reply(x, uid, "\"allowed\":true");
+	} else if (strcmp(r->path, "/wrong-uid") == 0)
 		reply(x, "other", "\"allowed\":true");
 	else if (strcmp(r->path, "/patch") == 0)
 		reply_patch(x, uid,
@@ -151,8 +190,11 @@ static void start_hooks(void)
 	if (cert_make_ca("hooks", &ca, &err) < 0 || cert_issue(&ca, &o, &leaf, &err) < 0)
 		fail_msg("certificates: %s", err.msg);
 	bundle = base64_encode(ca.cert_pem, strlen(ca.cert_pem));
-	struct http_server_options h = {
-		.address = "127.0.0.1", .cert_pem = leaf.cert_pem, .key_pem = leaf.key_pem, .handler = handle};
+	struct http_server_options h = {.address = "127.0.0.1",
+					.cert_pem = leaf.cert_pem,
+					.key_pem = leaf.key_pem,
+					.workers = 2 * API_ADMISSION_MAX,
+					.handler = handle};
 	if (http_server_new(&h, &hooks, &err) < 0)
 		fail_msg("webhooks: %s", err.msg);
 }
@@ -500,6 +542,66 @@ static void test_scale(void **state)
 	assert_int_equal(kube_delete(client, &deployments, "default", "d", NULL, NULL), 0);
 }
 
+/* ---- webhooks that hang ---- */
+
+static void test_timeout(void **state)
+{
+	(void)state;
+	struct error err = {0};
+	hold(true);
+	must_configure(&validating, "v", "/hang", "{\"timeoutSeconds\":1}");
+	assert_true(create_map("m", "", NULL, &err) < 0);
+	expect_in(err.msg, "/hang?timeout=1s\": context deadline exceeded", "timeout");
+	forget(&validating, "v");
+	must_configure(&validating, "v", "/hang", "{\"timeoutSeconds\":1,\"failurePolicy\":\"Ignore\"}");
+	assert_int_equal(create_map("m", "", NULL, &err), 0);
+	hold(false);
+	forget(&validating, "v");
+	delete_map("m");
+}
+
+static void wait_hanging(int want)
+{
+	int64_t end = clock_mono_ns() + WAIT_NS;
+	while (hanging(false) != want) {
+		assert_true(clock_mono_ns() < end);
+		(void)poll(NULL, 0, 10);
+	}
+}
+
+static void *create_one(void *arg)
+{
+	char name[24];
+	(void)snprintf(name, sizeof name, "hang-%d", *(int *)arg);
+	*(int *)arg = create_map(name, "", NULL, NULL);
+	return NULL;
+}
+
+/** However many writes wait for webhooks, others are answered; and those that found no room come again. */
+static void test_room(void **state)
+{
+	(void)state;
+	enum { WRITERS = API_ADMISSION_MAX + 8 };
+	pthread_t threads[WRITERS];
+	int args[WRITERS];
+	wait_hanging(0); /* those of before */
+	hold(true);
+	must_configure(&validating, "v", "/hang", "{\"timeoutSeconds\":30}");
+	for (int i = 0; i < WRITERS; i++) {
+		args[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, create_one, &args[i]), 0);
+	}
+	wait_hanging(API_ADMISSION_MAX);
+	assert_int_equal(kube_get(client, &namespaces, "", "default", NULL, NULL), 0);
+	assert_int_equal(hanging(true), API_ADMISSION_MAX);
+	hold(false);
+	for (int i = 0; i < WRITERS; i++) {
+		(void)pthread_join(threads[i], NULL);
+		assert_int_equal(args[i], 0);
+	}
+	forget(&validating, "v");
+}
+
 /* ---- services ---- */
 
 static void test_service(void **state)
@@ -581,6 +683,7 @@ int main(void)
 		cmocka_unit_test(test_request),    cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_namespaces), cmocka_unit_test(test_patch),
 		cmocka_unit_test(test_again),      cmocka_unit_test(test_scale),
+		cmocka_unit_test(test_timeout),    cmocka_unit_test(test_room),
 		cmocka_unit_test(test_service),    cmocka_unit_test(test_configurations),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
