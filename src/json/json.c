@@ -1,8 +1,10 @@
 #include "json/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 
 /* Nesting of @text outside strings, so that a hostile text is refused before jansson recurses into it. */
@@ -29,19 +31,23 @@ static bool nesting_fits(const char *text, size_t n)
 	return true;
 }
 
-static void ignore_path(void *ctx, const char *path)
+/*
+ * jansson passes over some allocations that fail: what a growing text would have held is left out, and a key or a string is cut. So each
+ * failure is noted, by thread.
+ */
+static _Thread_local bool allocation_failed;
+
+static void *noting_malloc(size_t n)
 {
-	(void)ctx;
-	(void)path;
+	void *p = malloc(n);
+	if (p == NULL)
+		allocation_failed = true;
+	return p;
 }
 
-/* jansson calls some failed allocations a syntax error: a text whose grammar is right cannot have one. */
-static bool was_memory(const json_error_t *je, const char *text, size_t n)
+__attribute__((constructor)) static void note_allocations(void)
 {
-	if (je->text[0] == '\0' || json_error_code(je) == json_error_out_of_memory)
-		return true;
-	return json_error_code(je) == json_error_invalid_syntax &&
-	       json_scan_duplicates(text, n, ignore_path, NULL) != -EINVAL;
+	json_set_alloc_funcs(noting_malloc, free);
 }
 
 int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
@@ -51,13 +57,13 @@ int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
 	if (n > 0 && memchr(text, '\0', n) != NULL) /* jansson passes over them */
 		return error_set(err, -EINVAL, "JSON contains a NUL byte");
 	json_error_t je;
-	json_t *j = json_loadb(text, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
-	if (j == NULL) {
-		if (was_memory(&je, text, n))
-			return error_set(err, -ENOMEM, "read JSON: out of memory");
+	allocation_failed = false;
+	JSON_AUTO j = json_loadb(text, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
+	if (allocation_failed)
+		return error_set(err, -ENOMEM, "read JSON: out of memory");
+	if (j == NULL)
 		return error_set(err, -EINVAL, "JSON line %d, column %d: %s", je.line, je.column, je.text);
-	}
-	*ret = j;
+	*ret = TAKE(j);
 	return 0;
 }
 

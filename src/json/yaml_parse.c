@@ -123,7 +123,7 @@ static int scalar_value(struct reader *r, json_t **ret)
 				      : r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 	if (text) {
 		*ret = json_stringn(s, n);
-		return *ret == NULL ? fail(r, -EINVAL, "not valid UTF-8") : 0;
+		return *ret == NULL ? no_memory(r) : 0; /* libyaml has seen to it that it is UTF-8 */
 	}
 	JSON_AUTO v = NULL;
 	const int rc = yaml_scalar_resolve(s, n, &v);

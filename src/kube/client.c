@@ -160,7 +160,8 @@ static int call_send(struct kube_client *c, struct call *k, struct kube_request 
 	CLEANUP(free_p) char *path = NULL;
 	int rc = strbuf_take(&k->path, &path);
 	if (rc < 0)
-		return error_set(err, rc, "%s: the request's path is too long", k->what);
+		return error_set(err, rc, "%s: %s", k->what,
+				 rc == -ENOMEM ? "out of memory" : "the request's path is too long");
 	q->path_query = path;
 	q->what = k->what;
 	if (q->timeout_ns == 0)

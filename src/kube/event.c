@@ -243,7 +243,7 @@ static int send_item(struct event_recorder *r, const struct item *it, struct err
 static bool passing(int rc)
 {
 	return rc != -EINVAL && rc != -EPERM && rc != -ENOENT && rc != -EACCES && rc != -EOPNOTSUPP &&
-	       rc != -ECANCELED && rc != -EEXIST && rc != -ENOMEM;
+	       rc != -ECANCELED && rc != -EEXIST;
 }
 
 static void pause_or_stop(struct event_recorder *r, int64_t ns)

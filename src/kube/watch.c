@@ -118,7 +118,8 @@ int kube_watch(struct kube_client *c, const struct kube_resource *r, const char 
 	CLEANUP(free_p) char *path = NULL;
 	int rc = watch_path(r, ns, o, &path);
 	if (rc < 0)
-		return error_set(err, rc, "%s: the request's path is too long", what);
+		return error_set(err, rc, "%s: %s", what,
+				 rc == -ENOMEM ? "out of memory" : "the request's path is too long");
 	const struct kube_request q = {.method = "GET",
 				       .path_query = path,
 				       .what = what,

@@ -11,7 +11,7 @@
  *	}
  *
  * The program must be linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup,--wrap=vasprintf, which
- * meson's fault_link_args has. Calls inside shared libraries are reached only through the hooks that these offer: fault_hook_jansson().
+ * meson's fault_link_args has. Calls inside shared libraries are not reached, except jansson's, which come by way of json/.
  */
 #pragma once
 
@@ -95,14 +95,6 @@ static inline bool fault_hit(void)
 {
 	return atomic_load(&fault_happened);
 }
-
-#ifdef JANSSON_H /* included before this file */
-/* Let jansson's allocations fail too. */
-static inline void fault_hook_jansson(void)
-{
-	json_set_alloc_funcs(__wrap_malloc, free);
-}
-#endif
 
 static inline bool fault_step(long n)
 {

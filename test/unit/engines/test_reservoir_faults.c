@@ -11,7 +11,6 @@ static const char STATUS[] = "{\"ready\":false,\"mounts\":[{\"path\":\"/a\",\"so
 static void test_status(void **state)
 {
 	(void)state;
-	fault_hook_jansson();
 	FAULT_LOOP
 	{
 		struct engine_figures f = {0};
@@ -56,7 +55,6 @@ static void test_objects(void **state)
 				    .runtime = r};
 	JSON_AUTO whole = NULL;
 	assert_int_equal(make(&ctx, &whole), 0);
-	fault_hook_jansson();
 	FAULT_LOOP
 	{
 		JSON_AUTO objects = NULL;

@@ -244,7 +244,6 @@ static void jsonpaths(void **state)
 
 int main(void)
 {
-	fault_hook_jansson();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reading),  cmocka_unit_test(scanning),  cmocka_unit_test(paths),
 		cmocka_unit_test(yaml),     cmocka_unit_test(selectors), cmocka_unit_test(patches),

@@ -130,7 +130,6 @@ static void test_store(void **state)
 
 int main(void)
 {
-	fault_hook_jansson();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_definition),
 		cmocka_unit_test(test_table),
