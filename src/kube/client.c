@@ -388,28 +388,6 @@ int kube_delete(struct kube_client *c, const struct kube_resource *r, const char
 	return call_send_body(c, &k, "DELETE", "application/json", body, NULL, NULL, err);
 }
 
-int kube_is_served(struct kube_client *c, const struct kube_resource *r, struct error *err)
-{
-	char gv[128];
-	CLEANUP(free_p) char *path = str_printf(r->group[0] == '\0' ? "/api/%s" : "/apis/%s", kube_api_version(r, gv));
-	CLEANUP(free_p) char *text = NULL;
-	JSON_AUTO list = NULL;
-	size_t n = 0, i;
-	if (path == NULL)
-		return no_memory(err);
-	int rc = kube_get_raw(c, path, &text, &n, err);
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	if ((rc = json_parse(text, n, &list, err)) < 0)
-		return error_wrap(err, rc, "discovery %s", path);
-	json_t *res;
-	json_array_foreach (json_object_get(list, "resources"), i, res) {
-		if (str_same(json_str(res, "name", NULL), r->plural) && str_same(json_str(res, "kind", NULL), r->kind))
-			return 1;
-	}
-	return 0;
-}
-
 int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const struct kube_log_options *o,
 		 struct error *err)
 {

@@ -100,9 +100,6 @@ struct kube_delete_options {
 int kube_delete(struct kube_client *c, const struct kube_resource *r, const char *ns, const char *name,
 		const struct kube_delete_options *o, struct error *err);
 
-/** Whether @r is served (discovery). 1, 0 or a negative errno. */
-int kube_is_served(struct kube_client *c, const struct kube_resource *r, struct error *err);
-
 /** One watch event. @type is "ADDED", "MODIFIED", "DELETED", "BOOKMARK" or "ERROR" (object is then a Status). Negative return ends the watch. */
 typedef int (*kube_watch_fn)(void *ctx, const char *type, json_t *object);
 /**

@@ -16,8 +16,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "kube/client.h"
+#include "kube/event_spam.h"
 #include "kube/request.h"
 #include "json/json.h"
 
@@ -28,12 +30,15 @@
 #define FLUSH_NS    (2 * NSEC_PER_SEC)
 #define SEND_NS     (10 * NSEC_PER_SEC)
 #define ATTEMPTS    3
+#define COMBINED    "(combined from similar events): " /* client-go's words: people look for them */
 
 /* One event to send, or a count to add to one that waits or was sent. */
 struct item {
 	struct item *next;
-	char *key;      /* everything that makes two events equal */
-	json_t *object; /* involvedObject */
+	char *key;             /* everything that makes two events equal */
+	char *about, *similar; /* the object; the object, type and reason: event_spam.h */
+	bool combined;         /* the message is the newest of many */
+	json_t *object;        /* involvedObject */
 	char *ns, *type, *reason, *message;
 	int64_t first_ns, last_ns, count;
 };
@@ -53,7 +58,8 @@ struct event_recorder {
 	pthread_cond_t wake;  /* something waits, stopping, or the thread has ended */
 	struct item *head, **tail;
 	struct map *waiting; /* key -> struct item, borrowed */
-	uint64_t dropped;
+	struct event_spam *spam;
+	struct series *dropped;
 	bool stopping, ended;
 
 	struct map *sent; /* the thread alone: key -> struct sent */
@@ -66,6 +72,8 @@ static void item_free(struct item *it)
 		return;
 	json_decref(it->object);
 	free(it->key);
+	free(it->about);
+	free(it->similar);
 	free(it->ns);
 	free(it->type);
 	free(it->reason);
@@ -127,8 +135,9 @@ __attribute__((format(printf, 4, 0))) static struct item *item_new(const json_t 
 	it->ns = strdup(ns[0] != '\0' ? ns : "default");
 	it->type = strdup(type);
 	it->reason = strdup(reason);
-	it->key = str_printf("%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%s", ns, json_str(obj, "kind", ""), obj_name(obj),
-			     obj_uid(obj), type, reason, it->message);
+	it->about = str_printf("%s\x1f%s\x1f%s\x1f%s", ns, json_str(obj, "kind", ""), obj_name(obj), obj_uid(obj));
+	it->similar = it->about != NULL ? str_printf("%s\x1f%s\x1f%s", it->about, type, reason) : NULL;
+	it->key = it->similar != NULL ? str_printf("%s\x1f%s", it->similar, it->message) : NULL;
 	it->first_ns = it->last_ns = clock_wall_ns();
 	it->count = 1;
 	if (it->object == NULL || it->ns == NULL || it->type == NULL || it->reason == NULL || it->key == NULL)
@@ -136,14 +145,49 @@ __attribute__((format(printf, 4, 0))) static struct item *item_new(const json_t 
 	return TAKE(it);
 }
 
+/* One of many alike: a combined Event stands for all from here on. 0 or -ENOMEM. */
+static int combine(struct item *it)
+{
+	CLEANUP(free_p) char *message = str_printf(COMBINED "%s", it->message);
+	CLEANUP(free_p) char *key = str_printf("%s\x1f" COMBINED, it->similar);
+	if (message == NULL || key == NULL)
+		return -ENOMEM;
+	cut_message(message, MESSAGE_MAX);
+	free(it->message);
+	free(it->key);
+	it->message = TAKE(message);
+	it->key = TAKE(key);
+	it->combined = true;
+	return 0;
+}
+
+/* Add @it to @same, which waits: one request tells of both. */
+static void join(struct item *same, struct item *it)
+{
+	char *message = same->message;
+	same->count++;
+	same->last_ns = it->last_ns;
+	same->message = it->message; /* of combined ones, the newest is told */
+	it->message = message;
+	item_free(it);
+}
+
 /* Takes @it. False: there is no room. */
 static bool queue_locked(struct event_recorder *r, struct item *it)
 {
 	struct item *same = map_get(r->waiting, it->key);
 	if (same != NULL) {
-		same->count++;
-		same->last_ns = it->last_ns;
+		join(same, it);
+		return true;
+	}
+	/* Only what makes a request of its own counts. */
+	const enum event_verdict v = event_spam_judge(r->spam, it->about, it->similar, it->message, clock_mono_ns());
+	if (v == EVENT_DROP || (v == EVENT_COMBINE && combine(it) < 0)) {
 		item_free(it);
+		return false;
+	}
+	if (v == EVENT_COMBINE && (same = map_get(r->waiting, it->key)) != NULL) {
+		join(same, it);
 		return true;
 	}
 	if (r->stopping || map_size(r->waiting) >= WAITING_MAX || map_set(r->waiting, it->key, it) < 0) {
@@ -163,9 +207,9 @@ void event_emit(struct event_recorder *r, const json_t *obj, const char *type, c
 	struct item *it = item_new(obj, type, reason, fmt, ap);
 	va_end(ap);
 	pthread_mutex_lock(&r->lock);
-	if (it == NULL || !queue_locked(r, it))
-		r->dropped++;
+	const bool queued = it != NULL && queue_locked(r, it);
 	pthread_mutex_unlock(&r->lock);
+	series_add(r->dropped, queued ? 0 : 1);
 }
 
 /* --- sending: the recorder's thread --- */
@@ -217,7 +261,7 @@ static int send_count(struct event_recorder *r, const struct item *it, struct se
 	char last[32];
 	clock_format_rfc3339(it->last_ns, last);
 	JSON_AUTO patch = json_pack("{s:I, s:s}", "count", (json_int_t)(s->count + it->count), "lastTimestamp", last);
-	if (patch == NULL)
+	if (patch == NULL || (it->combined && json_put_str(patch, "message", it->message) < 0))
 		return error_set(err, -ENOMEM, "event: out of memory");
 	const struct kube_limits lim = {.timeout_ns = SEND_NS, .cancel = &r->cut, .unfenced = true};
 	int rc = kube_merge_within(r->client, &KUBE_EVENT, s->ns, s->name, patch, &lim, err);
@@ -271,9 +315,7 @@ static void send_or_drop(struct event_recorder *r, const struct item *it)
 	if (rc == 0)
 		return;
 	LOG(NULL, LOG_LVL_DEBUG, "event is lost", LOG_STR("reason", it->reason), LOG_STR("err", err.msg));
-	pthread_mutex_lock(&r->lock);
-	r->dropped++;
-	pthread_mutex_unlock(&r->lock);
+	series_add(r->dropped, 1);
 }
 
 static struct item *next_item(struct event_recorder *r)
@@ -308,6 +350,7 @@ static void *sender(void *arg)
 
 static void recorder_destroy(struct event_recorder *r)
 {
+	event_spam_free(r->spam);
 	map_free(r->waiting);
 	map_free(r->sent);
 	free(r->component);
@@ -331,8 +374,14 @@ int event_recorder_new(struct kube_client *c, const char *component, struct even
 	r->tail = &r->head;
 	r->component = strdup(component);
 	r->waiting = map_new(NULL);
+	r->spam = event_spam_new();
+	static const char *const by_component[] = {"component", NULL};
+	r->dropped = metric_series(metrics_counter(metrics_root(), "sluice_events_dropped_total",
+						   "Events that were not sent: too many, or refused by the server.",
+						   by_component),
+				   (const char *const[]){component});
 	r->sent = map_new(sent_free);
-	int rc = r->component == NULL || r->waiting == NULL || r->sent == NULL ? ENOMEM : 0;
+	int rc = r->component == NULL || r->waiting == NULL || r->sent == NULL || r->spam == NULL ? ENOMEM : 0;
 	if (rc == 0)
 		rc = pthread_create(&r->thread, NULL, sender, r);
 	if (rc != 0) {

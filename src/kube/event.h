@@ -1,6 +1,7 @@
 /*
  * Event recorder: core/v1 Events, sent from a thread of its own; equal ones within 10 minutes raise `count` of the first instead of
- * making another. At most 1,000 wait; more are dropped and counted. Threads: any.
+ * making another. More than 10 that differ in the message alone become one "(combined from similar events)"; an object has 25 at once, then one
+ * each 5 minutes. At most 1,000 wait. What is more is dropped and counted (sluice_events_dropped_total). Threads: any.
  */
 #pragma once
 

@@ -18,9 +18,9 @@
 #include "base/strbuf.h"
 #include "json/json.h"
 
-#define API_VERSION "client.authentication.k8s.io/v1"
-#define OUTPUT_MAX  65536
-#define WORDS_MAX   256 /* arguments, and variables */
+#define API_GROUP  "client.authentication.k8s.io/"
+#define OUTPUT_MAX 65536
+#define WORDS_MAX  256 /* arguments, and variables */
 
 extern char **environ;
 
@@ -30,8 +30,11 @@ struct exec_credential {
 	const char **argv;
 	const char **env; /* "NAME=value": the plug-in's own, then KUBERNETES_EXEC_INFO */
 	size_t n_env;
-	const char *hint; /* "" for none */
+	const char *version; /* of the API that it speaks: one of the two below; the answer has the same */
+	const char *hint;    /* "" for none */
 };
+
+static const char *const versions[] = {API_GROUP "v1", API_GROUP "v1beta1"};
 
 struct exec_credential *exec_credential_ref(struct exec_credential *x)
 {
@@ -92,7 +95,7 @@ static int parse_argv(struct exec_credential *x, const json_t *exec, const char 
 /** What the plug-in is told about us, as a variable. */
 static char *exec_info(struct exec_credential *x, const json_t *exec, const json_t *cluster)
 {
-	JSON_AUTO info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", API_VERSION, "kind", "ExecCredential", "spec",
+	JSON_AUTO info = json_pack("{s:s, s:s, s:{s:b}}", "apiVersion", x->version, "kind", "ExecCredential", "spec",
 				   "interactive", 0);
 	if (info == NULL)
 		return NULL;
@@ -139,10 +142,13 @@ static int parse_env(struct exec_credential *x, const json_t *exec, const json_t
 int exec_credential_parse(const json_t *exec, const json_t *cluster, const char *config_path,
 			  struct exec_credential **ret, struct error *err)
 {
-	const char *version = json_str(exec, "apiVersion", "");
-	if (strcmp(version, API_VERSION) != 0)
-		return error_set(err, -ENOTSUP, "kubeconfig '%s': exec: apiVersion '%s' is not supported; only %s is",
-				 config_path, version, API_VERSION);
+	const char *said = json_str(exec, "apiVersion", ""), *version = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		version = strcmp(said, versions[i]) == 0 ? versions[i] : version;
+	if (version == NULL)
+		return error_set(err, -ENOTSUP,
+				 "kubeconfig '%s': exec: apiVersion '%s' is not supported; only %s and %s are",
+				 config_path, said, versions[0], versions[1]);
 	if (strcmp(json_str(exec, "interactiveMode", ""), "Always") == 0)
 		return error_set(
 			err, -ENOTSUP,
@@ -152,7 +158,7 @@ int exec_credential_parse(const json_t *exec, const json_t *cluster, const char 
 	struct exec_credential *x = malloc(sizeof *x);
 	if (x == NULL)
 		return no_memory(err);
-	*x = (struct exec_credential){.refs = 1, .arena = ARENA_INIT(4u << 20)};
+	*x = (struct exec_credential){.refs = 1, .arena = ARENA_INIT(4u << 20), .version = version};
 	int rc = parse_argv(x, exec, config_path, err);
 	if (rc == 0)
 		rc = parse_env(x, exec, cluster, config_path, err);
@@ -256,16 +262,17 @@ static int run(const struct exec_credential *x, int64_t deadline, struct strbuf 
 	return 0;
 }
 
-static int parse_answer(const char *command, const struct strbuf *out, char **ret_token, int64_t *ret_expires,
-			struct error *err)
+static int parse_answer(const struct exec_credential *x, const struct strbuf *out, char **ret_token,
+			int64_t *ret_expires, struct error *err)
 {
+	const char *command = x->argv[0];
 	JSON_AUTO j = NULL;
 	if (json_parse(out->p != NULL ? out->p : "", out->n, &j, NULL) < 0) /* the text may hold secrets: not quoted */
 		return error_set(err, -EPROTO, "credential plug-in '%s': its output is no JSON", command);
-	if (strcmp(json_str(j, "apiVersion", ""), API_VERSION) != 0 ||
+	if (strcmp(json_str(j, "apiVersion", ""), x->version) != 0 ||
 	    strcmp(json_str(j, "kind", ""), "ExecCredential") != 0)
 		return error_set(err, -EPROTO, "credential plug-in '%s': its output is no ExecCredential of %s",
-				 command, API_VERSION);
+				 command, x->version);
 	const char *token = json_str(j, "status.token", "");
 	if (json_str(j, "status.clientCertificateData", "")[0] != '\0')
 		return error_set(
@@ -293,7 +300,7 @@ int exec_credential_run(const struct exec_credential *x, int64_t timeout_ns, cha
 	CLEANUP(strbuf_clear) struct strbuf out = STRBUF_INIT(OUTPUT_MAX);
 	int rc = run(x, clock_mono_ns() + timeout_ns, &out, err);
 	if (rc == 0)
-		rc = parse_answer(x->argv[0], &out, ret_token, ret_expires, err);
+		rc = parse_answer(x, &out, ret_token, ret_expires, err);
 	if (out.p != NULL)
 		explicit_bzero(out.p, out.n);
 	return rc;

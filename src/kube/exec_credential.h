@@ -1,5 +1,5 @@
 /*
- * Credential plug-ins of kubeconfig ("exec", client.authentication.k8s.io/v1): a program that prints a token.
+ * Credential plug-ins of kubeconfig ("exec", client.authentication.k8s.io/v1 and v1beta1): a program that prints a token.
  * Threads: any; a plug-in's description is immutable and shared.
  */
 #pragma once

@@ -357,10 +357,11 @@ static void step_listing(struct informer *inf)
 	move_to(inf, STREAMING);
 }
 
-/* Whether the server refused this version, so that watching from it again would not help. */
+/* Whether watching from this version again would not help: the server refuses it, or what comes next cannot be read. */
 static bool version_refused(int rc, const struct error *err)
 {
-	return rc == -EKEYEXPIRED || rc == -EINVAL || rc == -ENOENT || err->status == 504;
+	return rc == -EKEYEXPIRED || rc == -EINVAL || rc == -ENOENT || rc == -EPROTO || rc == -EFBIG ||
+	       err->status == 504;
 }
 
 static void step_streaming(struct informer *inf)

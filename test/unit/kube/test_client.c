@@ -441,30 +441,6 @@ static void rotated_token_is_read_again_after_401(void **state)
 	unlink(path);
 }
 
-/* --- discovery --- */
-
-static void discovery(struct fake_api *f, struct fake_request *q)
-{
-	(void)f;
-	if (strcmp(q->line, "GET /apis/apps/v1") == 0)
-		fake_reply(q->fd, 200, "", "{\"resources\":[{\"name\":\"statefulsets\",\"kind\":\"StatefulSet\"}]}");
-	else
-		fake_reply(q->fd, 404, "", STATUS("NotFound", "no"));
-}
-
-static void served_kinds_are_found(void **state)
-{
-	(void)state;
-	struct fake_api f;
-	fake_start(&f, discovery, NULL);
-	struct kube_client *c = fake_client(&f, NULL);
-	assert_int_equal(kube_is_served(c, &KUBE_STATEFULSET, NULL), 1);
-	assert_int_equal(kube_is_served(c, &KUBE_DAEMONSET, NULL), 0);
-	assert_int_equal(kube_is_served(c, &KUBE_LEASE, NULL), 0);
-	kube_client_free(c);
-	fake_stop(&f);
-}
-
 /* --- watch --- */
 
 struct seen {
@@ -665,7 +641,6 @@ int main(void)
 		cmocka_unit_test(retry_after_beyond_the_deadline_is_an_error),
 		cmocka_unit_test(cut_read_is_tried_again_but_no_write),
 		cmocka_unit_test(rotated_token_is_read_again_after_401),
-		cmocka_unit_test(served_kinds_are_found),
 		cmocka_unit_test(events_come_however_the_bytes_are_cut),
 		cmocka_unit_test(malformed_events_end_the_watch),
 		cmocka_unit_test(endless_line_is_refused),

@@ -82,11 +82,11 @@ static void what_is_wrong_is_named(void **state)
 		 "kubeconfig '/dir/cfg': certificate-authority-data is not base64 text"},
 		{HEAD CONTEXTS CLUSTER("") USER("client-certificate-data: aGVsbG8="), NULL, -EINVAL,
 		 "kubeconfig '/dir/cfg': client-certificate and client-key belong together"},
-		{HEAD CONTEXTS CLUSTER("") USER("exec: {command: x, apiVersion: client.authentication.k8s.io/v1beta1}"),
+		{HEAD CONTEXTS CLUSTER("")
+			 USER("exec: {command: x, apiVersion: client.authentication.k8s.io/v1alpha1}"),
 		 NULL, -ENOTSUP,
-		 "kubeconfig '/dir/cfg': exec: apiVersion 'client.authentication.k8s.io/v1beta1' is not supported; "
-		 "only "
-		 "client.authentication.k8s.io/v1 is"},
+		 "kubeconfig '/dir/cfg': exec: apiVersion 'client.authentication.k8s.io/v1alpha1' is not supported; "
+		 "only client.authentication.k8s.io/v1 and client.authentication.k8s.io/v1beta1 are"},
 		{HEAD CONTEXTS CLUSTER("") USER("exec: {" V1 "}"), NULL, -EINVAL,
 		 "kubeconfig '/dir/cfg': exec: there is no command"},
 		{HEAD CONTEXTS CLUSTER("") USER("exec: {" V1 ", command: x, args: [1]}"), NULL, -EINVAL,
@@ -262,6 +262,33 @@ static void plugins_answer(void **state)
 	(void)file_remove_all(f.path, NULL);
 }
 
+/* The plug-in is told the version that it speaks, and answers in it. */
+static void older_plugins_are_spoken_to_in_their_version(void **state)
+{
+	(void)state;
+	struct folder f;
+	struct kube_config *cfg = NULL;
+	struct error err = {0};
+	char command[128], config[128];
+	char *token = NULL;
+	int64_t expires = 0;
+	folder_make(&f);
+	folder_put(&f, "plug-in", 0700,
+		   "#!/bin/sh\ncase $KUBERNETES_EXEC_INFO in *authentication.k8s.io/v1beta1*) ;; *) exit 1 ;; esac\n"
+		   "echo '{\"apiVersion\":\"client.authentication.k8s.io/v1beta1\",\"kind\":\"ExecCredential\","
+		   "\"status\":{\"token\":\"old\"}}'\n",
+		   command);
+	(void)snprintf(config, sizeof config, "%s/config", f.path);
+	const char *text = HEAD CONTEXTS CLUSTER("") USER("exec: {" V1 "beta1, command: ./plug-in}");
+	if (kube_config_parse(text, strlen(text), config, NULL, &cfg, &err) < 0 ||
+	    exec_credential_run(cfg->exec, 20 * NSEC_PER_SEC, &token, &expires, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(token, "old");
+	free(token);
+	kube_config_free(cfg);
+	(void)file_remove_all(f.path, NULL);
+}
+
 static void missing_plugin_gives_its_hint(void **state)
 {
 	(void)state;
@@ -346,6 +373,7 @@ int main(void)
 		cmocka_unit_test(environment_names_the_file),
 		cmocka_unit_test(lists_are_merged),
 		cmocka_unit_test(plugins_answer),
+		cmocka_unit_test(older_plugins_are_spoken_to_in_their_version),
 		cmocka_unit_test(missing_plugin_gives_its_hint),
 		cmocka_unit_test(refused_token_is_asked_for_again),
 		cmocka_unit_test(expired_token_is_asked_for_again),

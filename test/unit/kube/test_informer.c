@@ -187,6 +187,150 @@ static void lists_again_after_410_and_tells_the_difference(void **state)
 	}
 }
 
+/* --- what a server may do wrong --- */
+
+/* A step of a script: one request, how it is answered. */
+struct step {
+	const char *want; /* in the request line */
+	int status;       /* not 200: with @body; 0: a stream of @body */
+	const char *extra, *body;
+	enum { WHOLE, DRIP, HALF_CHUNK, HOLD } how;
+};
+
+struct script {
+	const struct step *steps;
+	size_t n;
+	atomic_int at;
+	atomic_int unexpected;
+};
+
+static void play(struct fake_api *f, struct fake_request *q)
+{
+	struct script *s = f->ctx;
+	const size_t at = (size_t)atomic_fetch_add(&s->at, 1);
+	if (at >= s->n) { /* the end: nothing happens any more */
+		fake_stream_begin(q->fd);
+		fake_hold(f, q->fd);
+		return;
+	}
+	const struct step *p = &s->steps[at];
+	if (strstr(q->line, p->want) == NULL)
+		atomic_fetch_add(&s->unexpected, 1);
+	if (p->status != 0) {
+		fake_reply(q->fd, p->status, p->extra != NULL ? p->extra : "", p->body);
+		return;
+	}
+	fake_stream_begin(q->fd);
+	if (p->how == DRIP) {
+		for (const char *c = p->body; *c != '\0'; c++)
+			fake_chunk(q->fd, (const char[]){*c, '\0'});
+	} else if (p->how == HALF_CHUNK) {
+		char head[32];
+		(void)snprintf(head, sizeof head, "%zx\r\n", strlen(p->body) + 100);
+		fake_text(q->fd, head);
+		fake_text(q->fd, p->body);
+		return;
+	} else {
+		fake_chunk(q->fd, p->body);
+	}
+	if (p->how == HOLD)
+		fake_hold(f, q->fd);
+	fake_stream_end(q->fd);
+}
+
+#define STATUS_OF(code, reason) "{\"kind\":\"Status\",\"code\":" code ",\"reason\":\"" reason "\",\"message\":\"no\"}"
+
+static void servers_that_fail_are_followed_all_the_same(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		struct step steps[6];
+		size_t n;
+		int told;
+		const char *want;
+	} cases[] = {
+		{"bytes that drip",
+		 {{"limit=100", 200, NULL, LIST("10", "", ITEM("a", "1", "")), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL,
+		   EVENT("MODIFIED", ITEM("a", "11", "")) EVENT("ADDED", ITEM("b", "12", "")), DRIP},
+		  {"resourceVersion=12&watch", 0, NULL, EVENT("DELETED", ITEM("a", "13", "")), HOLD}},
+		 3,
+		 4,
+		 "added a 1;updated a 11 was 1;added b 12;deleted a 13;"},
+		{"half a chunk",
+		 {{"limit=100", 200, NULL, LIST("10", "", ITEM("a", "1", "")), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL, EVENT("ADDED", ITEM("b", "11", "")) "{\"type\":\"ADD",
+		   HALF_CHUNK},
+		  {"resourceVersion=11&watch", 0, NULL, EVENT("ADDED", ITEM("c", "12", "")), HOLD}},
+		 3,
+		 3,
+		 "added a 1;added b 11;added c 12;"},
+		{"too many requests, twice",
+		 {{"limit=100", 429, "Retry-After: 0\r\n", STATUS_OF("429", "TooManyRequests"), WHOLE},
+		  {"limit=100", 200, NULL, LIST("10", "", ITEM("a", "1", "")), WHOLE},
+		  {"resourceVersion=10&watch", 429, "Retry-After: 0\r\n", STATUS_OF("429", "TooManyRequests"), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL, EVENT("ADDED", ITEM("b", "11", "")), HOLD}},
+		 4,
+		 2,
+		 "added a 1;added b 11;"},
+		{"a server that was set back",
+		 {{"limit=100", 200, NULL, LIST("20", "", ITEM("a", "15", "") "," ITEM("b", "16", "")), WHOLE},
+		  {"resourceVersion=20&watch", 504, NULL, STATUS_OF("504", "Timeout"), WHOLE},
+		  {"limit=100", 200, NULL, LIST("5", "", ITEM("a", "3", "")), WHOLE},
+		  {"resourceVersion=5&watch", 0, NULL, EVENT("ADDED", ITEM("c", "6", "")), HOLD}},
+		 4,
+		 5,
+		 "added a 15;added b 16;updated a 3 was 15;deleted b 16;added c 6;"},
+		{"a page that has expired",
+		 {{"limit=100", 200, NULL, LIST("10", "more", ITEM("a", "1", "")), WHOLE},
+		  {"continue=more", 410, NULL, STATUS_OF("410", "Expired"), WHOLE},
+		  {"limit=100", 200, NULL, LIST("12", "", ITEM("a", "1", "") "," ITEM("b", "12", "")), WHOLE},
+		  {"resourceVersion=12&watch", 0, NULL, EVENT("ADDED", ITEM("c", "13", "")), HOLD}},
+		 4,
+		 3,
+		 "added a 1;added b 12;added c 13;"},
+		{"an error within the stream",
+		 {{"limit=100", 200, NULL, LIST("10", "", ITEM("a", "1", "")), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL,
+		   EVENT("ADDED", ITEM("b", "11", "")) EVENT("ERROR", STATUS_OF("500", "InternalError")), WHOLE},
+		  {"resourceVersion=11&watch", 0, NULL, EVENT("ADDED", ITEM("c", "12", "")), HOLD}},
+		 3,
+		 3,
+		 "added a 1;added b 11;added c 12;"},
+		{"an event that is none: watching again would bring it again",
+		 {{"limit=100", 200, NULL, LIST("10", "", ITEM("a", "1", "")), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL, "hello\n", WHOLE},
+		  {"limit=100", 200, NULL, LIST("11", "", ITEM("a", "1", "") "," ITEM("b", "11", "")), WHOLE},
+		  {"resourceVersion=11&watch", 0, NULL, EVENT("ADDED", ITEM("c", "12", "")), HOLD}},
+		 4,
+		 3,
+		 "added a 1;added b 11;added c 12;"},
+		{"an old event once more",
+		 {{"limit=100", 200, NULL, LIST("10", "", ITEM("a", "9", "")), WHOLE},
+		  {"resourceVersion=10&watch", 0, NULL,
+		   EVENT("MODIFIED", ITEM("a", "9", "")) EVENT("DELETED", ITEM("never", "10", ""))
+			   EVENT("ADDED", ITEM("b", "11", "")),
+		   HOLD}},
+		 2,
+		 2,
+		 "added a 9;added b 11;"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct run r;
+		struct script s = {.steps = cases[i].steps, .n = cases[i].n};
+		run_start(&r, play, &s);
+		if (!fake_wait(&r.rec.n, cases[i].told) || strcmp(r.rec.text, cases[i].want) != 0)
+			fail_msg("case '%s': %s", cases[i].name, r.rec.text);
+		if (atomic_load(&s.unexpected) != 0) {
+			for (unsigned k = 0; k < fake_count(&r.f); k++)
+				print_message("%s\n", r.f.lines[k]);
+			fail_msg("case '%s': other requests than expected", cases[i].name);
+		}
+		run_end(&r, cases[i].want);
+	}
+}
+
 /* --- errors: back off, log once, go on --- */
 
 static void sick_then_well(struct fake_api *f, struct fake_request *q)
@@ -254,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_in_pages_and_resumes_from_the_last_version),
 		cmocka_unit_test(lists_again_after_410_and_tells_the_difference),
+		cmocka_unit_test(servers_that_fail_are_followed_all_the_same),
 		cmocka_unit_test(errors_back_off_and_are_logged_once),
 		cmocka_unit_test(stops_within_a_second_while_a_list_hangs),
 	};

@@ -7,7 +7,9 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
+#include "base/strbuf.h"
 #include "fake_api.h"
 #include "kube/event.h"
 #include "kube/manager.h"
@@ -271,7 +273,7 @@ static void one_address_serves_both_and_a_bad_one_is_refused(void **state)
 
 struct sent {
 	pthread_mutex_t lock;
-	char posts[4096], patches[1024];
+	char posts[16384], patches[4096];
 	atomic_int n;
 	atomic_bool open; /* answer; until then the first request waits */
 };
@@ -353,6 +355,39 @@ static void waiting_events_collapse_and_have_a_limit(void **state)
 	pthread_mutex_destroy(&s.lock);
 }
 
+static void floods_are_combined_and_limited(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct sent s = {.open = true};
+	pthread_mutex_init(&s.lock, NULL);
+	fake_start(&f, take_events, &s);
+	struct kube_client *c = fake_client(&f, NULL);
+	struct event_recorder *r = NULL;
+	assert_int_equal(event_recorder_new(c, "flood", &r, NULL), 0);
+	JSON_AUTO obj = json_pack("{s:s, s:{s:s}}", "kind", "Node", "metadata", "name", "n1");
+	for (int i = 0; i < 40; i++) { /* one after the other, so that none waits for another */
+		const int before = atomic_load(&s.n);
+		event_emit(r, obj, "Warning", "Bad", "value %d", i);
+		if (i < 25)
+			assert_true(fake_wait(&s.n, before + 1));
+	}
+	event_recorder_free(r);
+	assert_int_equal(atomic_load(&s.n), 25);
+	assert_non_null(strstr(s.posts, "\"message\":\"value 9\""));
+	assert_null(strstr(s.posts, "\"message\":\"value 10\""));
+	assert_non_null(strstr(s.posts, "\"message\":\"(combined from similar events): value 10\""));
+	assert_non_null(strstr(s.patches, "\"count\":15"));
+	assert_non_null(strstr(s.patches, "\"message\":\"(combined from similar events): value 24\""));
+	struct strbuf b = STRBUF_INIT(1u << 20);
+	metrics_write(metrics_root(), &b);
+	assert_non_null(strstr(b.p, "sluice_events_dropped_total{component=\"flood\"} 15\n"));
+	strbuf_clear(&b);
+	kube_client_free(c);
+	fake_stop(&f);
+	pthread_mutex_destroy(&s.lock);
+}
+
 static void a_dead_server_delays_the_end_by_its_limit_only(void **state)
 {
 	(void)state;
@@ -382,6 +417,7 @@ int main(void)
 		cmocka_unit_test(one_address_serves_both_and_a_bad_one_is_refused),
 		cmocka_unit_test(equal_events_become_a_count),
 		cmocka_unit_test(waiting_events_collapse_and_have_a_limit),
+		cmocka_unit_test(floods_are_combined_and_limited),
 		cmocka_unit_test(a_dead_server_delays_the_end_by_its_limit_only),
 	};
 	return cmocka_run_group_tests_name("manager", tests, NULL, NULL);
