@@ -311,6 +311,7 @@ static void equal_events_become_a_count(void **state)
 	event_emit(r, obj, "Warning", "Bad", "value %d", 1);
 	assert_true(fake_wait(&s.n, 2));
 	event_emit(r, obj, "Warning", "Bad", "value %d", 2);
+	assert_true(fake_wait(&s.n, 3));
 	event_recorder_free(r);
 	assert_int_equal(atomic_load(&s.n), 3);
 	assert_true(str_has_prefix(f.lines[0], "POST /api/v1/namespaces/ns/events"));
