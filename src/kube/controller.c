@@ -32,6 +32,7 @@ struct source {
 	const struct kube_resource *owner; /* of controller_watch_owned(), else NULL */
 	void (*map)(void *ctx, struct controller *c, const json_t *obj);
 	void *ctx;
+	controller_predicate wanted; /* of controller_watch_if(), else NULL */
 };
 
 enum result { RESULT_ERROR, RESULT_REQUEUE_AFTER, RESULT_SUCCESS, RESULTS };
@@ -167,8 +168,8 @@ void controller_enqueue(struct controller *c, const char *ns, const char *name)
 static void on_own(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
 {
 	struct source *s = ctx;
-	(void)ev;
-	(void)old;
+	if (s->wanted != NULL && !s->wanted(ev, old, obj))
+		return;
 	controller_enqueue(s->controller, obj_namespace(obj), obj_name(obj));
 }
 
@@ -223,6 +224,17 @@ static int add_source(struct controller *c, const struct kube_resource *r, infor
 int controller_watch(struct controller *c, const struct kube_resource *r)
 {
 	return add_source(c, r, on_own, &(struct source){0});
+}
+
+int controller_watch_if(struct controller *c, const struct kube_resource *r, controller_predicate wanted)
+{
+	return add_source(c, r, on_own, &(struct source){.wanted = wanted});
+}
+
+bool controller_generation_changed(enum informer_event ev, const json_t *old, const json_t *obj)
+{
+	return ev != INFORMER_UPDATED || old == NULL ||
+	       json_int(old, "metadata.generation", 0) != json_int(obj, "metadata.generation", 0);
 }
 
 int controller_watch_owned(struct controller *c, const struct kube_resource *r, const struct kube_resource *owner)

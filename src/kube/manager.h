@@ -65,6 +65,12 @@ struct controller_options {
 int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err);
 /** Each change of an object of @r queues its own key. */
 int controller_watch(struct controller *c, const struct kube_resource *r);
+/** Whether a change is worth a reconcile; called on the informer's thread, as its handlers are. */
+typedef bool (*controller_predicate)(enum informer_event ev, const json_t *old, const json_t *obj);
+/** controller_watch() of the changes that @wanted lets through. */
+int controller_watch_if(struct controller *c, const struct kube_resource *r, controller_predicate wanted);
+/** Not updates that leave metadata.generation as it was, such as of the status alone; the beginning of a deletion raises it. */
+bool controller_generation_changed(enum informer_event ev, const json_t *old, const json_t *obj);
 /** Each change of an object of @r queues its controlling owner when that is of @owner's kind and group. */
 int controller_watch_owned(struct controller *c, const struct kube_resource *r, const struct kube_resource *owner);
 /** Each change of an object of @r (old and new state) is given to @map, which queues what it concerns by controller_enqueue(). */

@@ -116,6 +116,55 @@ static void keys_come_from_all_sources_and_failures_come_again(void **state)
 	pthread_mutex_destroy(&w.lock);
 }
 
+/* --- predicates --- */
+
+#define AT(name, version, generation)                                                                                  \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"ns\",\"resourceVersion\":\"" version                     \
+	"\",\"generation\":" generation "}}"
+#define MODIFIED(object) "{\"type\":\"MODIFIED\",\"object\":" object "}\n"
+
+/* The status of "a" changes, then its spec; and "b", which ends the test, comes last. */
+static void status_then_spec(struct fake_api *f, struct fake_request *q)
+{
+	if (strstr(q->line, "watch=true") == NULL) {
+		fake_reply(q->fd, 200, "",
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" AT("a", "1", "1") "]}");
+		return;
+	}
+	while (atomic_load((atomic_int *)f->ctx) < 1 && !atomic_load(&f->stop))
+		(void)poll(NULL, 0, 2);
+	fake_stream_begin(q->fd);
+	fake_chunk(q->fd, MODIFIED(AT("a", "10", "1")));
+	fake_chunk(q->fd, MODIFIED(AT("b", "11", "1")));
+	while (atomic_load((atomic_int *)f->ctx) < 2 && !atomic_load(&f->stop))
+		(void)poll(NULL, 0, 2);
+	fake_chunk(q->fd, MODIFIED(AT("a", "12", "2")));
+	fake_hold(f, q->fd);
+}
+
+static void predicates_let_through_what_is_wanted(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct work w = {0};
+	pthread_mutex_init(&w.lock, NULL);
+	fake_start(&f, status_then_spec, &w.calls);
+	struct kube_client *client = fake_client(&f, NULL);
+	struct manager *m = NULL;
+	struct controller *c = NULL;
+	const struct controller_options o = {.name = "some", .workers = 1, .reconcile = reconcile, .ctx = &w};
+	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
+	assert_int_equal(controller_new(m, &o, &c, NULL), 0);
+	assert_int_equal(controller_watch_if(c, &KUBE_STATEFULSET, controller_generation_changed), 0);
+	assert_int_equal(manager_start(m, NULL), 0);
+	assert_true(fake_wait(&w.calls, 3));
+	manager_free(m);
+	assert_string_equal(w.seen, "[ns/a][ns/b][ns/a]");
+	kube_client_free(client);
+	fake_stop(&f);
+	pthread_mutex_destroy(&w.lock);
+}
+
 /* --- health and metrics --- */
 
 static void nobody(struct fake_api *f, struct fake_request *q)
@@ -414,6 +463,7 @@ int main(void)
 	log_init(2, LOG_LVL_ERROR + 1, "test"); /* the failures that are made on purpose */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_come_from_all_sources_and_failures_come_again),
+		cmocka_unit_test(predicates_let_through_what_is_wanted),
 		cmocka_unit_test(probes_and_scrapes_are_answered),
 		cmocka_unit_test(one_address_serves_both_and_a_bad_one_is_refused),
 		cmocka_unit_test(equal_events_become_a_count),
