@@ -4,7 +4,7 @@ TEST_BUILD ?= build-test
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := all
-.PHONY: all run test conformance conformance-real bench storm check check-all fuzz coverage install clean help build-packages
+.PHONY: all run test conformance conformance-real bench bench-bind storm check check-all fuzz coverage install clean help build-packages
 
 help: ## say what each verb does
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,10 @@ soak: all ## long runs: caches while the API server is killed again and again
 bench-kube: all ## measure the Kubernetes client layer, and write its section of docs/benchmarks.md
 	@ninja -C $(BUILD) test/bench/bench_kube
 	@test/bench/kube.sh $(BUILD)
+
+bench-bind: all ## measure how long many Datasets take to be bound, and write its section of docs/benchmarks.md (KUBECONFIG: on that server)
+	@ninja -C $(BUILD) test/bench/bench_bind
+	@test/bench/bind.sh $(BUILD)/sluice $(BUILD)/test/bench/bench_bind
 
 CHECKS ?= build-check
 

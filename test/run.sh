@@ -17,7 +17,7 @@ for what in 'Fail' 'Unexpected Pass' 'Timeout'; do
 done
 
 tap conformance/cases "$here/conformance/with-local.sh" "$build/test/conformance/client/conformance" "$here"/conformance/cases/*.cases
-for suite in "$here"/conformance/*.bats "$here"/conformance/local/*.bats "$here"/e2e/*.bats; do
+for suite in "$here"/conformance/*.bats "$here"/conformance/local/*.bats "$here"/e2e/*.bats "$here"/e2e/*/*.bats; do
 	tap "${suite#"$here"/}" bats --tap "$suite"
 done
 tap_end

@@ -75,7 +75,7 @@ static const struct field reservoir_runtime_spec_fields[] = {
 	FIELD_INT32(SPEC, replicas, "replicas", AT_LEAST(0), .dflt = "1", .doc = "How many workers should run."),
 	FIELD_STRUCT(SPEC, tiered_store, struct tiered_store, "tieredstore", &tiered_store_schema, .immutable = true,
 		     .doc = "Where the cache keeps its data."),
-	FIELD_STRUCT(SPEC, worker, struct reservoir_worker, "worker", &reservoir_worker_schema, .immutable = true,
+	FIELD_STRUCT(SPEC, worker, struct reservoir_worker, "worker", &reservoir_worker_schema,
 		     .doc = "The processes that fetch data and hold the cache."),
 	FIELD_STRUCT(SPEC, fuse, struct reservoir_fuse, "fuse", &reservoir_fuse_schema,
 		     .doc = "The processes that mount the data on nodes."),

@@ -1,6 +1,7 @@
 #include "runtime/objects.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,12 +25,16 @@ static const struct skeleton *skeleton_find(const struct skeleton *list, const c
 	return NULL;
 }
 
-int skeleton_load(const char *name, json_t **ret, struct error *err)
+/* Skeletons never change, so each is parsed once; who asks gets a copy. */
+static pthread_mutex_t parsed_lock = PTHREAD_MUTEX_INITIALIZER; /* guards parsed */
+static json_t *parsed;                                          /* name → object, for the life of the process */
+
+static int skeleton_parse(const char *name, json_t **ret, struct error *err)
 {
-	const struct skeleton *s = skeleton_find(plugin_skeletons, name);
-	if (s == NULL)
-		s = skeleton_find(skeletons, name);
-	if (s == NULL)
+	const struct skeleton *s = skeletons;
+	while (s->name != NULL && strcmp(s->name, name) != 0)
+		s++;
+	if (s->name == NULL)
 		return error_set(err, -ENOENT, "manifests/%s: not compiled into this binary", name);
 	JSON_AUTO docs = NULL;
 	int rc = yaml_parse(s->text, strlen(s->text), &docs, err);
@@ -38,6 +43,33 @@ int skeleton_load(const char *name, json_t **ret, struct error *err)
 	if (json_array_size(docs) != 1)
 		return error_set(err, -EINVAL, "manifests/%s: must hold one object", name);
 	*ret = json_incref(json_array_get(docs, 0));
+	return 0;
+}
+
+static json_t *skeleton_copy_locked(const char *name)
+{
+	const json_t *have = json_object_get(parsed, name);
+	return have != NULL ? json_deep_copy(have) : NULL;
+}
+
+int skeleton_load(const char *name, json_t **ret, struct error *err)
+{
+	pthread_mutex_lock(&parsed_lock);
+	json_t *copy = skeleton_copy_locked(name);
+	pthread_mutex_unlock(&parsed_lock);
+	if (copy == NULL) {
+		int rc = skeleton_parse(name, &copy, err);
+		if (rc < 0)
+			return rc;
+		JSON_AUTO kept = json_deep_copy(copy);
+		pthread_mutex_lock(&parsed_lock);
+		if (parsed == NULL)
+			parsed = json_object();
+		if (parsed != NULL && kept != NULL)
+			(void)json_object_set(parsed, name, kept); /* without memory it is parsed again next time */
+		pthread_mutex_unlock(&parsed_lock);
+	}
+	*ret = copy;
 	return 0;
 }
 

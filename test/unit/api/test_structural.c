@@ -302,8 +302,10 @@ static void test_changeable(void **state)
 	} cases[] = {
 		{sluice_kind_find("data.fluid.io", "Dataset"), "mounts runtimes sharedOptions sharedEncryptOptions "},
 		{&reservoir_runtime_kind,
-		 "replicas fuse.cleanPolicy management.cleanCachePolicy.gracePeriodSeconds "
-		 "management.cleanCachePolicy.maxRetryAttempts management.metadataSyncPolicy.autoSync "},
+		 "replicas worker.resources worker.env worker.nodeSelector worker.tolerations worker.podMetadata.labels "
+		 "worker.podMetadata.annotations worker.volumeMounts fuse.cleanPolicy "
+		 "management.cleanCachePolicy.gracePeriodSeconds management.cleanCachePolicy.maxRetryAttempts "
+		 "management.metadataSyncPolicy.autoSync "},
 		{&alluxio_runtime_kind,
 		 "fuse.cleanPolicy replicas management.cleanCachePolicy.gracePeriodSeconds "
 		 "management.cleanCachePolicy.maxRetryAttempts management.metadataSyncPolicy.autoSync "},
