@@ -187,7 +187,8 @@ static int64_t backoff(const struct calls *c, int failures)
 	return wait < c->o.backoff_max_ns ? wait : c->o.backoff_max_ns;
 }
 
-static void take_answer_locked(struct calls *c, struct entry *e, int rc, json_t *answer, const struct error *err)
+/* Takes *@answer when it is wanted: a tree belongs to one thread, and that is not the pool's any more. */
+static void take_answer_locked(struct calls *c, struct entry *e, int rc, json_t **answer, const struct error *err)
 {
 	json_decref(e->answer);
 	e->answer = NULL;
@@ -200,7 +201,7 @@ static void take_answer_locked(struct calls *c, struct entry *e, int rc, json_t 
 	if (rc >= 0) {
 		e->failures = 0;
 		e->state = CALL_DONE;
-		e->answer = json_incref(answer);
+		e->answer = TAKE(*answer);
 		return;
 	}
 	if (e->failures < 100)
@@ -226,11 +227,13 @@ static void run_job(void *ctx, struct pool_item *it)
 					  .cancel = &j->cancel};
 	int rc = j->run(&q, j->args, &answer, &err);
 	metrics_engine_call(c->o.engine, j->what, clock_mono_ns() - start, rc);
+	json_decref(j->args); /* here, as the answer may hold parts of them */
+	j->args = NULL;
 	pthread_mutex_lock(&c->lock);
 	struct target *t = j->target;
 	if (t != NULL) {
 		t->running = NULL;
-		take_answer_locked(c, j->entry, rc, answer, &err);
+		take_answer_locked(c, j->entry, rc, &answer, &err);
 		(void)start_next_locked(c, t); /* one that cannot start is started by the pass that asks for it */
 	}
 	pthread_mutex_unlock(&c->lock);

@@ -31,10 +31,10 @@ static json_t *parsed;                                          /* name → obje
 
 static int skeleton_parse(const char *name, json_t **ret, struct error *err)
 {
-	const struct skeleton *s = skeletons;
-	while (s->name != NULL && strcmp(s->name, name) != 0)
-		s++;
-	if (s->name == NULL)
+	const struct skeleton *s = skeleton_find(plugin_skeletons, name);
+	if (s == NULL)
+		s = skeleton_find(skeletons, name);
+	if (s == NULL)
 		return error_set(err, -ENOENT, "manifests/%s: not compiled into this binary", name);
 	JSON_AUTO docs = NULL;
 	int rc = yaml_parse(s->text, strlen(s->text), &docs, err);
