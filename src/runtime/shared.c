@@ -162,9 +162,15 @@ static int load_dataset_status(struct reconcile_ctx *ctx, struct error *err)
 	return 0;
 }
 
+/* Whether an engine says that a spec cannot be (what a server says has its HTTP status): nothing changes that but another spec. */
+static bool is_refusal(int rc, const struct error *why)
+{
+	return (rc == -EINVAL || rc == -EACCES || rc == -EOPNOTSUPP) && why->status == 0;
+}
+
 /* --- the steps ------------------------------------------------------------------------------------------------------------------ */
 
-static int do_setup(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+static int do_setup(struct engine *e, struct reconcile_ctx *ctx, bool *ret_refused, struct error *err)
 {
 	struct error why = {0};
 	int rc = e->lifecycle->setup(e, ctx, &why);
@@ -172,6 +178,10 @@ static int do_setup(struct engine *e, struct reconcile_ctx *ctx, struct error *e
 		metrics_setup_error(ctx);
 		if (rc != -ESTALE && rc != -EAGAIN)
 			warn(ctx, "ErrorProcessRuntime", "Failed to setup ddc engine due to error ", why.msg);
+		if (is_refusal(rc, &why)) {
+			*ret_refused = true;
+			return refuse(ctx, CONDITION_SPEC, "ErrorProcessRuntime", why.msg) < 0 ? -ENOMEM : 0;
+		}
 		if (err != NULL)
 			*err = why;
 		return not_ready(ctx, "DatasetFailedToSetup", why.msg) < 0 ? -ENOMEM : rc;
@@ -191,7 +201,7 @@ static int do_setup(struct engine *e, struct reconcile_ctx *ctx, struct error *e
 		       : 0;
 }
 
-static int do_sync(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+static int do_sync(struct engine *e, struct reconcile_ctx *ctx, bool *ret_refused, struct error *err)
 {
 	struct error why = {0};
 	int rc = e->lifecycle->sync(e, ctx, &why);
@@ -200,9 +210,32 @@ static int do_sync(struct engine *e, struct reconcile_ctx *ctx, struct error *er
 	else if (rc == 0 && why.msg[0] != '\0')
 		LOG(ctx->log, LOG_LVL_DEBUG, "runtime is not healthy", LOG_STR("namespace", ctx->ns),
 		    LOG_STR("name", ctx->name), LOG_STR("why", why.msg));
+	if (is_refusal(rc, &why)) { /* what was served before is served on */
+		*ret_refused = true;
+		rc = runtime_condition_set(ctx, CONDITION_SPEC, false, "ErrorProcessRuntime", why.msg);
+	}
 	if (ctx->figures_error != NULL)
 		warn(ctx, "EngineDoesNotAnswer", "The cache system does not answer: ", ctx->figures_error);
 	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
+static int setup_and_sync(struct engine *e, struct reconcile_ctx *ctx, bool *ret_refused, struct error *err)
+{
+	struct error why = {0};
+	if (!dataset_setup_done(ctx->dataset_status)) {
+		int rc = do_setup(e, ctx, ret_refused, err);
+		if (rc <= 0)
+			return rc;
+	}
+	int rc = e->lifecycle->create_volume(e, ctx, &why);
+	if (rc < 0 && rc != -ESTALE)
+		warn(ctx, "ErrorProcessRuntime", "Failed to setup volume due to error ", why.msg);
+	int rc2 = do_sync(e, ctx, ret_refused, err);
+	if (rc2 < 0 || rc >= 0)
+		return rc2;
+	if (err != NULL)
 		*err = why;
 	return rc;
 }
@@ -213,7 +246,7 @@ int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, st
 	(void)r;
 	struct error why = {0};
 	int rc = e->lifecycle->validate(e, ctx, &why);
-	if (rc == -EINVAL || rc == -EACCES || rc == -EOPNOTSUPP) {
+	if (is_refusal(rc, &why)) {
 		warn(ctx, "ErrorValidateSpecFields",
 		     "Validation failed for spec fields of Dataset and Runtime: ", why.msg);
 		return refuse(ctx, CONDITION_SPEC, "ErrorValidateSpecFields", why.msg) < 0
@@ -225,20 +258,10 @@ int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, st
 			*err = why;
 		return rc;
 	}
-	condition_drop(ctx->runtime_status, CONDITION_SPEC);
-	if (!dataset_setup_done(ctx->dataset_status)) {
-		rc = do_setup(e, ctx, err);
-		if (rc <= 0)
-			return rc;
-	}
-	rc = e->lifecycle->create_volume(e, ctx, &why);
-	if (rc < 0 && rc != -ESTALE)
-		warn(ctx, "ErrorProcessRuntime", "Failed to setup volume due to error ", why.msg);
-	int rc2 = do_sync(e, ctx, err);
-	if (rc2 < 0 || rc >= 0)
-		return rc2;
-	if (err != NULL)
-		*err = why;
+	bool refused = false;
+	rc = setup_and_sync(e, ctx, &refused, err);
+	if (!refused)
+		condition_drop(ctx->runtime_status, CONDITION_SPEC);
 	return rc;
 }
 

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Measure how long Datasets take to be bound and to go, with workloads that are ready as soon as they are seen, and write that section of
 # docs/benchmarks.md. With KUBECONFIG set, on that server; otherwise on a local API server of its own.
-# usage: bind.sh SLUICE-BINARY BENCH_BIND [COUNT...]     (1000 and 10000)
+# usage: bind.sh SLUICE-BINARY BENCH_BIND [COUNT...]     (1, 1000 and 10000)
 set -eu
 
 SLUICE=$(realpath "$1")
 BIND=$(realpath "$2")
 shift 2
-[ $# -gt 0 ] || set -- 1000 10000
+[ $# -gt 0 ] || set -- 1 1000 10000
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d /tmp/slb.XXXXXX)
 pids=
@@ -80,6 +80,7 @@ row() {
 	for count in "$@"; do
 		measure "$count" 0 >"$work/plain"
 		row "$count" "$work/plain"
+		[ "$count" -ge 100 ] || continue
 		measure "$count" $((count / 100)) >"$work/hung"
 		row "$count, 1 % of their engines hung" "$work/hung"
 	done

@@ -106,6 +106,8 @@ static int herd_make_objects(struct engine *e, struct reconcile_ctx *ctx, int pa
 	static const char *const names[] = {"rpc", "web"};
 	int port[2];
 	JSON_AUTO list = json_array();
+	if (strcmp(json_str(ctx->runtime, "spec.image", ""), "bad") == 0)
+		return error_set(err, -EINVAL, "spec.image: 'bad' is not allowed; name another");
 	int rc = engine_ports(ctx, names, 2, port, err);
 	if (rc < 0)
 		return rc;
@@ -561,6 +563,27 @@ static void test_deletion_of_what_cannot_be_built(void **state)
 	assert_int_equal(objects_left(x), 0);
 }
 
+/* Objects that cannot be made of the specs: told in a condition, not tried again and again, and what is served is served on. */
+static void test_spec_that_cannot_be_made(void **state)
+{
+	struct fixture *x = *state;
+	struct error err = {0};
+	bind_demo(x);
+	fake_set(x->api, runtime(x), "spec.image", json_string("bad"));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pass(x, &err), 0);
+	assert_string_equal(fake_condition(runtime(x), "SpecValid", "False"),
+			    "spec.image: 'bad' is not allowed; name another");
+	assert_true(is_bound(x));
+	size_t before = json_array_size(x->api->writes);
+	assert_int_equal(pass(x, &err), 0);
+	assert_int_equal(json_array_size(x->api->writes), before); /* it is told already */
+	fake_set(x->api, runtime(x), "spec.image", json_string("2"));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pass(x, &err), 0);
+	assert_string_equal(fake_condition(runtime(x), "SpecValid", "False"), "");
+}
+
 static void test_builds_again_when_mended(void **state)
 {
 	struct fixture *x = *state;
@@ -585,6 +608,7 @@ int main(void)
 					   T(test_ports_stay),
 					   T(test_deletion_of_masters_too),
 					   T(test_deletion_of_what_cannot_be_built),
+					   T(test_spec_that_cannot_be_made),
 					   T(test_builds_again_when_mended)};
 	return cmocka_run_group_tests_name("runtime/template", tests, NULL, NULL);
 }
