@@ -352,8 +352,8 @@ int calls_do(struct calls *c, const char *ns, const char *name, const struct eng
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, name);
 	if (key == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", call->what);
-	int rc = -ENOMEM;
 	pthread_mutex_lock(&c->lock);
+	int rc = c->stopping ? -ESHUTDOWN : -ENOMEM;
 	struct target *t = c->stopping ? NULL : target_get_locked(c, key, ns, name, &rc);
 	struct entry *e = t != NULL ? entry_get_locked(t, call->what, &rc) : NULL;
 	if (e != NULL)
@@ -361,7 +361,10 @@ int calls_do(struct calls *c, const char *ns, const char *name, const struct eng
 	if (e != NULL && rc == 0)
 		rc = entry_ask_locked(c, t, e, ret, ret_again_ns, err);
 	else
-		(void)error_set(err, rc, "%s: %s", call->what, rc == -ENOSPC ? "too many calls" : "out of memory");
+		(void)error_set(err, rc, "%s: %s", call->what,
+				rc == -ENOSPC      ? "too many calls"
+				: rc == -ESHUTDOWN ? "the controller ends"
+						   : "out of memory");
 	pthread_mutex_unlock(&c->lock);
 	return rc;
 }

@@ -75,12 +75,12 @@ fields() {
 		spec.worker.podMetadata.labels) change='{"worker":{"podMetadata":{"labels":{"l":"v"}}}}' where=$pod.metadata.labels.l want=v ;;
 		spec.worker.podMetadata.annotations) change='{"worker":{"podMetadata":{"annotations":{"a":"v"}}}}' where=$pod.metadata.annotations.a want=v ;;
 		# Only volumes of the spec can be mounted: what names another is refused with its path.
-		spec.worker.volumeMounts) change='{"worker":{"volumeMounts":[{"name":"none","mountPath":"/x"}]}}' where= want=spec.worker.volumeMounts ;;
+		spec.worker.volumeMounts) change='{"worker":{"volumeMounts":[{"name":"none","mountPath":"/x"}]}}' where='' want=spec.worker.volumeMounts ;;
 		# Read when a volume is unstaged, or the runtime ends: accepted, and nothing to be seen before.
-		spec.fuse.cleanPolicy) change='{"fuse":{"cleanPolicy":"OnDemand"}}' where= want= ;;
-		spec.management.*.gracePeriodSeconds) change='{"management":{"cleanCachePolicy":{"gracePeriodSeconds":5}}}' where= want= ;;
-		spec.management.*.maxRetryAttempts) change='{"management":{"cleanCachePolicy":{"maxRetryAttempts":1}}}' where= want= ;;
-		spec.management.*.autoSync) change='{"management":{"metadataSyncPolicy":{"autoSync":false}}}' where= want= ;;
+		spec.fuse.cleanPolicy) change='{"fuse":{"cleanPolicy":"OnDemand"}}' where='' want='' ;;
+		spec.management.*.gracePeriodSeconds) change='{"management":{"cleanCachePolicy":{"gracePeriodSeconds":5}}}' where='' want='' ;;
+		spec.management.*.maxRetryAttempts) change='{"management":{"cleanCachePolicy":{"maxRetryAttempts":1}}}' where='' want='' ;;
+		spec.management.*.autoSync) change='{"management":{"metadataSyncPolicy":{"autoSync":false}}}' where='' want='' ;;
 		*) echo "no case for $f"; false ;;
 		esac
 		echo "$f"

@@ -177,7 +177,7 @@ teardown() {
 	uid=$(value statefulset a2389-worker .metadata.uid)
 	kubectl delete statefulset/a2389-worker daemonset/a2389-fuse configmap/a2389-config
 	until_true 40 value statefulset a2389-worker .metadata.uid
-	! is statefulset a2389-worker .metadata.uid "$uid"
+	[ "$(value statefulset a2389-worker .metadata.uid)" != "$uid" ]
 	until_true 40 value configmap a2389-config .metadata.uid
 	await reservoirruntime a2389 .status.workerPhase Ready
 	bound a2389
