@@ -2,6 +2,8 @@
 #include "runtime/fake_api.h"
 
 #include "api/dataset.h"
+#include "base/metrics.h"
+#include "base/strbuf.h"
 #include "runtime/reconciler.h"
 
 static const struct kube_resource TOY = {"data.fluid.io", "v1alpha1", "ToyRuntime", "toyruntimes", true};
@@ -251,6 +253,16 @@ static void test_setup_waits(void **state)
 	assert_int_equal(json_array_size(x->api->events), 0); /* waiting is no error */
 }
 
+/* Whether the metrics of the process hold @line. */
+static bool measured(const char *line)
+{
+	struct strbuf b = STRBUF_INIT(1 << 20);
+	CLEANUP(free_p) char *text = NULL;
+	metrics_write(metrics_root(), &b);
+	assert_int_equal(strbuf_take(&b, &text), 0);
+	return strstr(text, line) != NULL;
+}
+
 static void test_setup_error(void **state)
 {
 	struct fixture *x = *state;
@@ -260,6 +272,7 @@ static void test_setup_error(void **state)
 	assert_int_equal(pass(x, &err), -EIO);
 	assert_string_equal(fake_condition(dataset(x), "NotReady", "True"), "toy: check_master_ready failed");
 	assert_true(fake_has_event(x->api, "Failed to setup ddc engine due to error toy: check_master_ready failed"));
+	assert_true(measured("runtime_setup_error_total{runtime_type=\"toyruntime\",runtime=\"default/demo\"} 1\n"));
 	toy.master_ready = 1;
 	passes(x, 1);
 	assert_string_equal(fake_condition(dataset(x), "NotReady", "True"), "");
@@ -279,6 +292,8 @@ static void test_failed_and_back(void **state)
 	assert_int_equal(pass(x, &err), -ENOENT);
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Failed");
 	assert_string_equal(fake_condition(dataset(x), "Ready", "False"), "The ddc runtime is not ready.");
+	assert_true(measured(
+		"runtime_sync_healthcheck_error_total{runtime_type=\"toyruntime\",runtime=\"default/demo\"} 1\n"));
 	toy.healthy = 1;
 	passes(x, 1);
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
@@ -371,6 +386,7 @@ static void test_deletion(void **state)
 	assert_string_equal(json_str(dataset(x), "status.phase", ""), "NotBound");
 	passes(x, 1); /* the runtime is not there: done */
 	assert_string_equal(toy.calls, "");
+	assert_false(measured("runtime=\"default/demo\"")); /* nor are its series */
 }
 
 static void test_bad_name(void **state)
