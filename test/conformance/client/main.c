@@ -111,7 +111,10 @@ static void run_one(const struct file *f, const struct test_case *c, const struc
 	const char *lacks = c->needs == NULL ? NULL : server_lacks(f->tap->server, c->needs);
 	if (lacks == NULL && t != NULL)
 		lacks = row_lacks(f->tap->server, c, t, row);
-	const int rc = lacks == NULL ? perform(f, c, t, row, &err) : 0;
+	int rc = 0, tries = lacks != NULL ? 0 : c->tries > 0 ? c->tries : 1;
+	do
+		rc = tries > 0 ? perform(f, c, t, row, &err) : 0;
+	while (rc < 0 && --tries > 0);
 	report(f->tap, f, c->name, t == NULL ? NULL : t->rows[row][0], lacks, rc < 0 ? &err : NULL);
 }
 

@@ -225,7 +225,11 @@ static int case_line(struct parser *p, struct str line)
 		p->now->skips = copy(p, rest);
 		return p->now->skips == NULL ? no_memory(p) : 0;
 	}
-	return fail(p, "expected a request, 'needs', 'for' or 'skips'");
+	if (str_eq(word, "tries") && rest.n > 0 && isdigit((unsigned char)*rest.p)) {
+		p->now->tries = *rest.p - '0';
+		return 0;
+	}
+	return fail(p, "expected a request, 'needs', 'for', 'skips' or 'tries'");
 }
 
 static int read_line(struct parser *p, struct str line)

@@ -49,6 +49,7 @@ struct test_case {
 	const char *needs; /* "server 25, core"; NULL: nothing */
 	const char *table; /* file of rows that it runs with; NULL: once */
 	const char *skips; /* "Service below 23": a row, and the servers that it is not for; NULL: none */
+	int tries;         /* how often it may be tried from its beginning, where controllers write between its steps */
 	const char *text;  /* all of it, to see which variables it uses */
 	struct step *steps;
 	size_t n_steps;
