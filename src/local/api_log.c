@@ -294,7 +294,7 @@ int api_log(struct api_request *r)
 	if (rc == 0)
 		rc = choose_container(r, pod, &container);
 	if (rc == 0 && json_str(pod, "spec.nodeName", "")[0] == '\0')
-		rc = api_fail_bad(r, "pod %s does not have a host assigned", r->name);
+		return api_reply_empty(r); /* nothing has run: an empty log */
 	if (rc == 0 && !api_name_dns_label(container))
 		rc = api_fail_bad(r, "container %s is not valid for pod %s", container, r->name);
 	if (rc == 0)

@@ -217,13 +217,22 @@ int api_reply_object(struct api_request *r, int status, json_t *obj)
 	return 0;
 }
 
+static int reply_text(struct api_request *r, int status, const char *text)
+{
+	r->answered = true;
+	r->status = status;
+	http_reply(r->x, status, "text/plain; charset=utf-8", text, strlen(text));
+	return 0;
+}
+
+int api_reply_empty(struct api_request *r)
+{
+	return reply_text(r, 200, "");
+}
+
 int api_reply_no_path(struct api_request *r)
 {
-	static const char text[] = "404 page not found\n";
-	r->answered = true;
-	r->status = 404;
-	http_reply(r->x, 404, "text/plain; charset=utf-8", text, sizeof text - 1);
-	return 0;
+	return reply_text(r, 404, "404 page not found\n");
 }
 
 void api_reply_failure(struct api_request *r)

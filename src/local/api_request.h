@@ -67,6 +67,8 @@ struct objstore_key api_request_key(const struct api_request *r);
 void api_reply_json(struct api_request *r, int status, const json_t *j);
 /** Answer with one object in the form that the client asked for. */
 int api_reply_object(struct api_request *r, int status, json_t *obj);
+/** 200 without a word. */
+int api_reply_empty(struct api_request *r);
 /** "404 page not found", for paths that nothing is served at. */
 int api_reply_no_path(struct api_request *r);
 void api_reply_failure(struct api_request *r);

@@ -59,6 +59,7 @@ teardown() {
 }
 
 @test "server-side apply: lists by their keys" {
+	needs_server 21 # before, a port's protocol had no default there
 	service() {
 		k apply --server-side --field-manager="$1" -f - < <(flow "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: None, ports: $2}}")
 	}
@@ -148,7 +149,7 @@ stateful_set() {
 	k scale sts s --replicas 1
 	equal '1 2' k get sts s -o 'jsonpath={.spec.replicas} {.metadata.generation}'
 	k scale sts s --current-replicas 1 --replicas 0
-	"$KUBECTL" get --raw "/apis/apps/v1/namespaces/$NS/statefulsets/s/scale" | jq -e '.kind == "Scale" and .spec.replicas == 0 and .status.selector == "app=s"'
+	"$KUBECTL" get --raw "/apis/apps/v1/namespaces/$NS/statefulsets/s/scale" | jq -e '.kind == "Scale" and (.spec.replicas // 0) == 0 and .status.selector == "app=s"'
 	k label sts s x=y
 	equal 3 k get sts s -o 'jsonpath={.metadata.generation}'
 	refused 'are forbidden' k patch sts s -p '{"spec":{"serviceName":"other"}}'
@@ -177,7 +178,7 @@ stateful_set() {
 	k get pods | grep -q '^p  *0/1  *Pending'
 	refused 'timed out' k wait --for=condition=Ready pod/p --timeout=1s
 	refused 'may not change fields' k patch pod p -p '{"spec":{"restartPolicy":"Never"}}'
-	refused 'does not have a host assigned' k logs p
+	equal '' k logs p
 	k delete pod p --timeout=20s
 	refused 'not found' k get pod p
 }
@@ -209,6 +210,7 @@ stateful_set() {
 
 @test "unknown and duplicate fields" {
 	needs_kubectl 25
+	needs_server 25
 	refused 'unknown field "metadata.nam"' k create -f - < <(flow '{apiVersion: v1, kind: ConfigMap, metadata: {name: c, nam: d}}')
 	run k create --validate=warn -f - < <(flow '{apiVersion: v1, kind: ConfigMap, metadata: {name: c, nam: d}}')
 	[ "$status" -eq 0 ]

@@ -112,6 +112,7 @@ run_no() {
 	}
 	equal true review "$USER_NAME"
 	equal false review nobody
+	needs_server 28
 	flow '{apiVersion: authentication.k8s.io/v1, kind: SelfSubjectReview}' >"$BATS_TEST_TMPDIR/self"
 	equal "$USER_NAME system:authenticated" as_user create --validate=false -f "$BATS_TEST_TMPDIR/self" -o 'jsonpath={.status.userInfo.username} {.status.userInfo.groups[0]}'
 }
