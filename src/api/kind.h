@@ -26,7 +26,15 @@ struct column {
 		.name = (name_), .type = (type_), .priority = (priority_), .json_path = (path_), .doc = (doc_)         \
 	}
 
-enum kind_sub { SUB_STATUS = 1, SUB_SCALE = 2, SUB_LOG = 4, SUB_BINDING = 8, SUB_FINALIZE = 16, SUB_TOKEN = 32, SUB_EVICTION = 64 };
+enum kind_sub {
+	SUB_STATUS = 1,
+	SUB_SCALE = 2,
+	SUB_LOG = 4,
+	SUB_BINDING = 8,
+	SUB_FINALIZE = 16,
+	SUB_TOKEN = 32,
+	SUB_EVICTION = 64
+};
 enum kind_verb {
 	VERB_CREATE = 1,
 	VERB_DELETE = 2,
@@ -55,7 +63,8 @@ struct kind {
 /* Built-in kinds of Kubernetes that the local API serves (NULL-terminated list), and ours. */
 extern const struct kind *const kubernetes_kinds[];
 extern const struct kind *const sluice_kinds[];
-extern const struct kind dataset_kind, alluxio_runtime_kind, jindo_runtime_kind, reservoir_runtime_kind, crd_kind;
+extern const struct kind data_backup_kind, data_load_kind, data_migrate_kind, data_process_kind, dataset_kind,
+	alluxio_runtime_kind, jindo_runtime_kind, reservoir_runtime_kind, crd_kind;
 
 /** Our kind of that group and name (any version), or NULL: where a server that knows it only by its CRD finds what the CRD cannot say. */
 const struct kind *sluice_kind_find(const char *group, const char *kind);

@@ -11,6 +11,10 @@ const struct kind *const sluice_kinds[] = {
 	&jindo_runtime_kind,
 	&rclone_runtime_kind,
 	&reservoir_runtime_kind,
+	&data_load_kind,
+	&data_process_kind,
+	&data_backup_kind,
+	&data_migrate_kind,
 	/* +scaffold:kinds */
 	NULL,
 };

@@ -52,6 +52,7 @@ struct setup {
 	struct event_recorder *recorder;
 	struct manager *manager;
 	struct runtime_api *api;
+	char served[256]; /* by the dataset controller, told to people */
 	struct plugin_host *plugins;
 	const struct sluice_runtime_plugin *plugin; /* this process is its guest */
 	char *plugin_lease;
@@ -241,6 +242,17 @@ static int add_runtime(struct setup *s, const struct runtime_controller *rt, str
 	return rc < 0 ? rc : reconciler_register(r, s->manager, (int)s->o.runtime_workers, err);
 }
 
+/* The kinds of Runtimes that are served, for people. Cut when there are very many. */
+static void name_served(struct setup *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->runtimes.n && n < sizeof s->served; i++)
+		n += (size_t)snprintf(s->served + n, sizeof s->served - n, "%s%s", i == 0 ? "" : ", ",
+				      runtime_find(s->runtimes.v[i])->resource->kind);
+	if (s->o.plugin_dir != NULL && n < sizeof s->served)
+		(void)snprintf(s->served + n, sizeof s->served - n, "%sthose of its plug-ins", n == 0 ? "" : ", ");
+}
+
 static int add_controllers(struct setup *s, struct error *err)
 {
 	int rc = 0;
@@ -257,8 +269,12 @@ static int add_controllers(struct setup *s, struct error *err)
 		return rc < 0 ? rc : add_runtime(s, rt, err);
 	}
 	struct dataset_controller *d = NULL;
+	name_served(s);
 	rc = dataset_controller_new(
-		&(struct dataset_controller_options){.api = runtime_api_ops(s->api), .log = log_root()}, &d, err);
+		&(struct dataset_controller_options){.api = runtime_api_ops(s->api),
+						     .served = s->served[0] != '\0' ? s->served : NULL,
+						     .log = log_root()},
+		&d, err);
 	if (rc == 0)
 		rc = dataset_controller_register(d, s->manager, (int)s->o.dataset_workers, err);
 	for (size_t i = 0; i < s->runtimes.n && rc == 0; i++)

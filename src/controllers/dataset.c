@@ -150,12 +150,6 @@ static struct reconcile_ctx pass_of(const struct engine_api *api, const json_t *
 				      .dataset_status = status};
 }
 
-static int send_status(const struct engine_api *api, const json_t *dataset, json_t *status, struct error *err)
-{
-	struct reconcile_ctx ctx = pass_of(api, dataset, status);
-	return status_flush(&ctx, err);
-}
-
 /* "dataset://" mounts stand alone: one, and nothing beside it. */
 static int check_references(const json_t *dataset, struct error *err)
 {
@@ -238,6 +232,28 @@ static int reconcile_deleted(struct dataset_controller *d, const json_t *dataset
 	return drop_finalizer(d->o.api, dataset, err);
 }
 
+/* The first status: no runtime is bound, and which ones would be. */
+static int begin(const struct dataset_controller *d, const json_t *dataset, struct error *err)
+{
+	JSON_AUTO status = status_copy(dataset);
+	if (status == NULL)
+		return error_set(err, -ENOMEM, "status: out of memory");
+	int rc = dataset_phase_move(status, DATASET_PHASE_NOT_BOUND, err);
+	if (rc < 0)
+		return rc;
+	char msg[512];
+	(void)snprintf(msg, sizeof msg,
+		       d->o.served != NULL
+			       ? "No runtime is bound: the dataset needs one of its name in its namespace; "
+				 "served here: %s"
+			       : "No runtime is bound: the dataset needs one of its name in its namespace%s",
+		       d->o.served != NULL ? d->o.served : ""); /* a cut message is still one */
+	struct reconcile_ctx ctx = pass_of(d->o.api, dataset, status);
+	if (dataset_condition_set(&ctx, DATASET_NOT_READY, true, "NoRuntime", msg) < 0)
+		return error_set(err, -ENOMEM, "status: out of memory");
+	return status_flush(&ctx, err);
+}
+
 int dataset_reconcile(void *dataset_controller, const char *ns, const char *name, struct reconcile_result *ret,
 		      struct error *err)
 {
@@ -262,11 +278,5 @@ int dataset_reconcile(void *dataset_controller, const char *ns, const char *name
 			       why.msg); /* a cut message is still one */
 		return complain(d, dataset, DATASET_NOT_READY, "ErrorCreateDataset", msg, err);
 	}
-	if (*json_str(dataset, "status.phase", "") != '\0')
-		return 0;
-	JSON_AUTO status = status_copy(dataset);
-	if (status == NULL)
-		return error_set(err, -ENOMEM, "status: out of memory");
-	int rc = dataset_phase_move(status, DATASET_PHASE_NOT_BOUND, err);
-	return rc < 0 ? rc : send_status(d->o.api, dataset, status, err);
+	return *json_str(dataset, "status.phase", "") != '\0' ? 0 : begin(d, dataset, err);
 }

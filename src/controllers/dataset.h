@@ -16,6 +16,7 @@ extern const struct permission dataset_controller_permissions[];
 
 struct dataset_controller_options {
 	const struct engine_api *api;
+	const char *served; /* kinds of Runtimes that this process serves, for people: "ReservoirRuntime"; NULL: none */
 	struct logger *log;
 };
 

@@ -8,7 +8,7 @@ setup_file() {
 	unset KUBECONFIG
 	start_api
 	"$SLUICE" crds | "$KUBECTL" apply -f - >/dev/null
-	for kind in dataset alluxioruntime jindoruntime reservoirruntime; do
+	for kind in dataset alluxioruntime jindoruntime reservoirruntime dataload dataprocess databackup datamigrate; do
 		until_true 20 "$KUBECTL" get "$kind" >/dev/null 2>&1
 	done
 }
@@ -76,6 +76,22 @@ heading() {
 	[ "$(heading jindoruntime)" = "NAME $runtime AGE" ]
 	[ "$(heading alluxioruntime)" = "NAME $runtime API GATEWAY AGE" ]
 	[ "$(k get jindoruntime | head -n 1 | sed 's/  */ /g; s/ $//')" = "NAME MASTER PHASE WORKER PHASE FUSE PHASE AGE" ]
+}
+
+@test "data operations have their names and columns too" {
+	create DataLoad d '{"dataset": {"name": "d"}}'
+	create DataBackup d '{"dataset": "d", "backupPath": "local:///backup"}'
+	create DataMigrate d '{"from": {"externalStorage": {"uri": "s3://b"}}, "to": {"dataset": {"name": "d", "namespace": "n"}}}'
+	create DataProcess d '{"dataset": {"name": "d", "mountPath": "/data"}, "processor": {"script": {"source": "ls"}}}'
+	[ "$(heading load)" = "NAME DATASET PHASE AGE DURATION" ]
+	[ "$(heading backup)" = "NAME DATASET PHASE PATH NODENAME DURATION AGE" ]
+	[ "$(heading migrate)" = "NAME PHASE AGE DURATION" ]
+	[ "$(heading dataprocess)" = "NAME DATASET PHASE AGE DURATION" ]
+	[ "$(k get load d -o 'jsonpath={.spec.policy}')" = Once ]
+	[ "$(k get dataprocess d -o 'jsonpath={.spec.processor.script.restartPolicy}')" = Never ]
+	refused DataLoad '{"dataset": {"name": "d"}, "runAfter": {"kind": "Job", "name": "x"}}' \
+		'spec.runAfter.kind: Unsupported value: "Job": supported values: "DataLoad", "DataBackup", "DataMigrate", "DataProcess"'
+	refused DataMigrate '{"from": {}}' 'spec.to: Required value'
 }
 
 @test "what a column shows is the status" {

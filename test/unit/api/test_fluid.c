@@ -36,9 +36,9 @@ static void add(struct lines *l, char *line)
 
 static bool is_fragment(const char *name)
 {
-	static const char *const names[] = {"volumes",       "volumeMounts",     "resources",
-					    "tolerations",   "imagePullSecrets", "volumeSource",
-					    "cacheAffinity", "nodeAffinity",     "affinity"};
+	static const char *const names[] = {"volumes",          "volumeMounts", "resources",     "tolerations",
+					    "imagePullSecrets", "volumeSource", "cacheAffinity", "nodeAffinity",
+					    "affinity",         "podSpec"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)
 			return true;
@@ -72,7 +72,8 @@ static void flatten(struct lines *l, const json_t *node, const char *path, const
 	assert_true(depth < 16);
 	CLEANUP(free_p) char *rules = rules_text(node);
 	add(l, str_printf("%s%s %s %s", path, required ? "*" : "", json_str(node, "type", "-"), rules));
-	if (is_fragment(name))
+	/* A component's env is a map, a container's a list of Kubernetes' own. */
+	if (is_fragment(name) || (strcmp(name, "env") == 0 && json_object_get(node, "items") != NULL))
 		return;
 	const char *key;
 	json_t *sub;
@@ -150,6 +151,10 @@ static void test_kinds(void **state)
 	check_kind(&dataset_kind);
 	check_kind(&alluxio_runtime_kind);
 	check_kind(&jindo_runtime_kind);
+	check_kind(&data_load_kind);
+	check_kind(&data_process_kind);
+	check_kind(&data_backup_kind);
+	check_kind(&data_migrate_kind);
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "api/alluxio_runtime.h"
+#include "api/data_operation.h"
 #include "api/dataset.h"
 #include "api/jindo_runtime.h"
 #include "api/kind.h"
@@ -377,6 +378,59 @@ static void test_decode_jindo(void **state)
 	arena_free(&arena);
 }
 
+static void test_decode_operations(void **state)
+{
+	(void)state;
+	JSON_AUTO load = parse(
+		"{\"spec\":{\"dataset\":{\"name\":\"d\"},\"loadMetadata\":true,\"target\":[{\"path\":\"/a\",\"replicas\":2}],"
+		"\"schedulerName\":\"s\",\"policy\":\"Cron\",\"schedule\":\"* * * * *\",\"ttlSecondsAfterFinished\":0,"
+		"\"runAfter\":{\"kind\":\"DataProcess\",\"name\":\"p\",\"affinityStrategy\":{\"policy\":\"Prefer\",\"prefers\":[{"
+		"\"name\":\"zone\",\"weight\":7}]}}},\"status\":{\"waitingFor\":{\"operationComplete\":true}}}");
+	struct arena arena = ARENA_INIT(1u << 16);
+	struct error err = {0};
+	struct data_load l;
+	assert_int_equal(schema_decode(data_load_kind.schema, load, &arena, &l, &err), 0);
+	assert_string_equal(l.spec.dataset.name, "d");
+	assert_true(l.spec.load_metadata);
+	assert_int_equal(l.spec.target.v[0].replicas, 2);
+	assert_string_equal(l.spec.pods.scheduler_name, "s");
+	assert_string_equal(l.spec.timing.policy, "Cron");
+	assert_int_equal(*l.spec.timing.ttl_seconds_after_finished, 0);
+	assert_string_equal(l.spec.timing.run_after->ref.name, "p");
+	assert_string_equal(l.spec.timing.run_after->affinity.prefers.v[0].name, "zone");
+	assert_int_equal(l.spec.timing.run_after->affinity.prefers.v[0].weight, 7);
+	assert_null(l.spec.timing.run_after->affinity.depend_on);
+	assert_true(*l.status.waiting_for.operation_complete);
+
+	JSON_AUTO migrate = parse(
+		"{\"spec\":{\"from\":{\"externalStorage\":{\"uri\":\"s3://b\"}},\"to\":{\"dataset\":{\"name\":\"d\","
+		"\"namespace\":\"n\"}}}}");
+	struct data_migrate m;
+	assert_int_equal(schema_decode(data_migrate_kind.schema, migrate, &arena, &m, &err), 0);
+	assert_string_equal(m.spec.from.external_storage->uri, "s3://b");
+	assert_null(m.spec.from.dataset);
+	assert_string_equal(m.spec.to.dataset->namespace_, "n");
+	assert_int_equal(m.spec.parallelism, 1);
+	assert_string_equal(m.spec.timing.policy, "Once");
+
+	JSON_AUTO process = parse(
+		"{\"spec\":{\"dataset\":{\"name\":\"d\",\"mountPath\":\"/data\"},\"processor\":{\"script\":{\"source\":"
+		"\"ls\",\"command\":[\"sh\"]}}}}");
+	struct data_process p;
+	assert_int_equal(schema_decode(data_process_kind.schema, process, &arena, &p, &err), 0);
+	assert_string_equal(p.spec.dataset.mount_path, "/data");
+	assert_null(p.spec.processor.job);
+	assert_string_equal(p.spec.processor.script->source, "ls");
+	assert_string_equal(p.spec.processor.script->restart_policy, "Never");
+
+	JSON_AUTO backup = parse("{\"spec\":{\"dataset\":\"d\",\"backupPath\":\"pvc://c/x\"}}");
+	struct data_backup b;
+	assert_int_equal(schema_decode(data_backup_kind.schema, backup, &arena, &b, &err), 0);
+	assert_string_equal(b.spec.backup_path, "pvc://c/x");
+	assert_null(b.spec.run_as);
+	arena_free(&arena);
+}
+
 static void test_decode_errors(void **state)
 {
 	(void)state;
@@ -498,11 +552,17 @@ static void test_tables(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),        cmocka_unit_test(test_prune),
-		cmocka_unit_test(test_validate),       cmocka_unit_test(test_validate_update),
-		cmocka_unit_test(test_decode_dataset), cmocka_unit_test(test_decode_runtime_defaults),
-		cmocka_unit_test(test_decode_alluxio), cmocka_unit_test(test_decode_jindo),
-		cmocka_unit_test(test_decode_errors),  cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_prune),
+		cmocka_unit_test(test_validate),
+		cmocka_unit_test(test_validate_update),
+		cmocka_unit_test(test_decode_dataset),
+		cmocka_unit_test(test_decode_runtime_defaults),
+		cmocka_unit_test(test_decode_alluxio),
+		cmocka_unit_test(test_decode_jindo),
+		cmocka_unit_test(test_decode_operations),
+		cmocka_unit_test(test_decode_errors),
+		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,10 @@ static int setup(void **state)
 	assert_non_null(x);
 	x->api = fake_new();
 	struct error err = {0};
-	assert_int_equal(dataset_controller_new(&(struct dataset_controller_options){.api = &x->api->ops}, &x->d, &err),
-			 0);
+	assert_int_equal(
+		dataset_controller_new(&(struct dataset_controller_options){.api = &x->api->ops, .served = "XRuntime"},
+				       &x->d, &err),
+		0);
 	*state = x;
 	return 0;
 }
@@ -69,7 +71,10 @@ static void test_new_dataset(void **state)
 	assert_int_equal(settle(x, "demo"), 2);
 	assert_true(obj_has_finalizer(dataset(x, "demo"), "fluid-dataset-controller-finalizer"));
 	assert_string_equal(json_str(dataset(x, "demo"), "status.phase", ""), "NotBound");
-	assert_true(json_is_array(json_at(dataset(x, "demo"), "status.conditions")));
+	assert_string_equal(json_str(dataset(x, "demo"), "status.conditions[type=NotReady].reason", ""), "NoRuntime");
+	assert_string_equal(
+		json_str(dataset(x, "demo"), "status.conditions[type=NotReady].message", ""),
+		"No runtime is bound: the dataset needs one of its name in its namespace; served here: XRuntime");
 	assert_int_equal(json_array_size(x->api->events), 0);
 }
 
