@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the scripts that run tests: counts what prints TAP.
 passed=0
 failed=0

@@ -39,7 +39,8 @@ struct http_call {
 	size_t n_headers;
 	const void *body;
 	size_t body_n;
-	const char *connect_to;     /* "ADDRESS:PORT" to connect to in place of the URL's host, whose name the certificate must still have; NULL: none */
+	/** "ADDRESS:PORT" to connect to in place of the URL's host, whose name the certificate must still have; NULL: none. */
+	const char *connect_to;
 	const char *bearer;         /* token, sent as Authorization; never logged; NULL: none */
 	int64_t connect_timeout_ns; /* 0: 10 s */
 	int64_t timeout_ns;         /* of the whole call; 0: none */

@@ -132,8 +132,8 @@ figures() {
 	[ "$(kubectl logs reader)" = "$(sums "$WORK/gw/photos/2026")" ]
 	until_true 30 figures "32 100.0%"
 	# a secret travels as a file only
-	! kubectl get configmaps,pods,statefulsets,daemonsets,datasets,reservoirruntimes,events -A -o yaml | grep -q SKtest
-	! grep -r -q SKtest "$DATA/logs"
+	[ -z "$(kubectl get configmaps,pods,statefulsets,daemonsets,datasets,reservoirruntimes,events -A -o yaml | grep SKtest)" ]
+	[ -z "$(grep -r -l SKtest "$DATA/logs")" ]
 	kubectl delete pod reader
 	kubectl delete dataset,reservoirruntime photos
 }
