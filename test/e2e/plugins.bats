@@ -21,7 +21,7 @@ teardown() {
 }
 
 start_controller() {
-	"$SLUICE" controller --install-crds --plugin-dir "$PLUGINS" --plugin-timeout 1s "$@" >"$WORK/out" 2>"$WORK/log" 3>&- &
+	"$SLUICE" controller --install-crds --plugin-dir "$PLUGINS" --plugin-timeout 1s >"$WORK/out" 2>"$WORK/log" 3>&- &
 	CONTROLLER=$!
 	PIDS="$CONTROLLER $PIDS"
 	until_true 60 has_line '^ready' "$WORK/out"
@@ -70,7 +70,8 @@ gone() {
 	guest=$(pgrep -f "controller.*--plugin $PLUGINS/sluice-runtime-good.so")
 	kill -TERM "$CONTROLLER"
 	wait "$CONTROLLER"
-	! kill -0 "$guest" 2>/dev/null
+	run kill -0 "$guest"
+	[ "$status" -ne 0 ]
 }
 
 @test "plug-ins that cannot be used are named with the reason, and the others go on" {
