@@ -259,8 +259,8 @@ static size_t on_header_line(char *line, size_t size, size_t count, void *arg)
 		long status = 0;
 		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status); /* already parsed from this line */
 		t->status = (int)status;
-	} else if (n <= 2) {
-		rc = t->head_told ? 0 : head_done(t); /* trailers end with an empty line too */
+	} else if (n == 0 || *line == '\r' || *line == '\n') { /* what curl takes for the end of the head */
+		rc = t->head_told ? 0 : head_done(t);          /* trailers end with an empty line too */
 	} else if (!t->head_told) {
 		rc = add_header(t, line, n);
 	}
