@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 export SLUICE="$build/sluice"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-abort_on_error=0:exitcode=99}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
+# shellcheck source=test/tap.sh
 . "$here/tap.sh"
 
 meson test -C "$build" --no-rebuild --print-errorlogs 2>&1 | tee "$log"

@@ -7,6 +7,7 @@ set -u
 build=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 export SLUICE="$build/sluice"
+# shellcheck source=test/tap.sh
 . "$here/../tap.sh"
 
 client=$build/test/conformance/client/conformance

@@ -13,6 +13,7 @@ get_source() {
 	[ ! -d "$src" ] || return 0
 	apt-get install -y --no-install-recommends etcd-server golang-1.19-go golang-1.19-src golang-github-modern-go-reflect2-dev dpkg-dev
 	local mirror list=$home/debsrc/src.list options
+	# shellcheck disable=SC2016 # apt's own variable
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Codename: bookworm' 'Component: main' | head -n 1)
 	echo "deb-src ${mirror:?apt knows no mirror of bookworm: run apt-get update} bookworm main" >"$list"
 	options=(-o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$home/debsrc/lists")
