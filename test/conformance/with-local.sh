@@ -5,10 +5,15 @@ set -euo pipefail
 
 : "${SLUICE:?the binary to test}"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+pids=()
+finish() { # also when it is interrupted: nothing stays
+	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
 export KUBECONFIG=$work/kubeconfig
 
-pids=()
 start() { # start NAME ARGUMENT...: a role of the binary; waits until it says that it is ready
 	local name=$1 end=$((SECONDS + 60))
 	shift
