@@ -1,5 +1,6 @@
 /* `sluice api`: the API server as a process of its own. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,17 @@ static int serve(const struct api_server_options *o, int signal_fd)
 	return 0;
 }
 
+/*
+ * Answers come in all sizes, from many threads: large ones go back to the kernel when they are sent, and the small pieces of one request do not
+ * lie about in an arena for each thread.
+ */
+static void bound_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 256 << 10);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	(void)mallopt(M_ARENA_MAX, 4);
+}
+
 static int api_run(int argc, char **argv)
 {
 	const char *data_dir = DEFAULT_DATA_DIR, *listen = "127.0.0.1:0", *kubeconfig = NULL;
@@ -86,6 +98,7 @@ static int api_run(int argc, char **argv)
 		(void)fprintf(stderr, "sluice api: %s\n", path == NULL ? "out of memory" : strerror(-signal_fd));
 		return 1;
 	}
+	bound_memory();
 	log_init(STDERR_FILENO, LOG_LVL_INFO, "api");
 	struct api_server_options o = {
 		.data_dir = data_dir, .address = address, .port = port, .kubeconfig = path, .event_ttl_ns = event_ttl};

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "json/read.h"
 
 /* Nesting of @text outside strings, so that a hostile text is refused before jansson recurses into it. */
 static bool nesting_fits(const char *text, size_t n)
@@ -52,6 +53,9 @@ __attribute__((constructor)) static void note_allocations(void)
 
 int json_parse(const char *text, size_t n, json_t **ret, struct error *err)
 {
+	int rc = json_read(text, n, ret);
+	if (rc != -EAGAIN)
+		return rc == 0 ? 0 : error_set(err, rc, "read JSON: out of memory");
 	if (!nesting_fits(text, n))
 		return error_set(err, -EINVAL, "JSON is nested more than %d deep", JSON_MAX_DEPTH);
 	if (n > 0 && memchr(text, '\0', n) != NULL) /* jansson passes over them */

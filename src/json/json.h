@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 
 struct error;
+struct strbuf;
 
 #define JSON_MAX_DEPTH 256
 
@@ -32,6 +33,8 @@ int json_parse(const char *text, size_t n, json_t **ret, struct error *err);
 char *json_to_text(const json_t *j, size_t *ret_n);
 /** The same, indented by 4 as kubectl prints (@indent 0: compact). */
 char *json_to_text_indent(const json_t *j, size_t indent);
+/** Append the compact text of @j; @b fails when it cannot be written. */
+void json_add_text(struct strbuf *b, const json_t *j);
 
 /*
  * Paths: members separated by '.', list items by [i] or [key=value] ("spec.template.spec.containers[name=fuse].image").

@@ -149,6 +149,13 @@ static void write_value(struct writer *w, const json_t *j, size_t depth)
 	}
 }
 
+void json_add_text(struct strbuf *b, const json_t *j)
+{
+	struct writer w = {.b = *b};
+	write_value(&w, j, 0);
+	*b = w.b;
+}
+
 static char *to_text(const json_t *j, size_t indent, size_t *ret_n)
 {
 	struct writer w = {.b = STRBUF_INIT(TEXT_MAX), .indent = indent};

@@ -15,9 +15,11 @@
 #include "json/json.h"
 #include "json/selector.h"
 
-#define ANSWER_MAX   (1u << 30)
-#define CONTINUE_MAX 4096
-#define WATCH_MIN_S  300 /* a watch ends after so long at least, and twice that at most */
+#define ANSWER_MAX     (1u << 30)
+#define HEAD_ROOM      4096 /* of a list: what stands before its items, nearly always */
+#define NAME_MAX_BYTES (64u << 10)
+#define CONTINUE_MAX   4096
+#define WATCH_MIN_S    300 /* a watch ends after so long at least, and twice that at most */
 
 static void label_selector_free_p(struct label_selector **s)
 {
@@ -131,65 +133,79 @@ static int read_selectors(struct api_request *r, struct label_selector **ret_lab
 	return field_selector_each(*ret_fields, check_field, r);
 }
 
-/** A list being built, in one of three ways: bytes, trees, a table. */
+/** A list being built as text: the items one after another, behind room for what stands before them. */
 struct listing {
 	struct api_request *r;
 	const struct label_selector *labels;
 	const struct field_selector *fields;
 	const char *only; /* metadata.name= of the field selector */
-	bool bytes;
+	bool plain;       /* items go as they are stored */
 	struct strbuf text;
-	json_t *out; /* List or Table */
 	size_t n;
-	char *last_ns, *last_name;
+	struct strbuf last_ns, last_name;
 };
 
 static void listing_clear(struct listing *l)
 {
 	strbuf_clear(&l->text);
-	json_decref(l->out);
-	free(l->last_ns);
-	free(l->last_name);
+	strbuf_clear(&l->last_ns);
+	strbuf_clear(&l->last_name);
 }
 
-static int add_tree(struct listing *l, const struct objstore_item *item)
+/** @obj in the form that was asked for. New tree, NULL on no memory. */
+static json_t *item_view(struct api_request *r, json_t *obj)
 {
-	struct api_request *r = l->r;
+	if (r->form == API_FORM_TABLE)
+		return api_table_row(r->kind, obj, r->include_object);
+	return r->form == API_FORM_PARTIAL ? api_partial_metadata(obj) : json_incref(obj);
+}
+
+static void next_item(struct listing *l)
+{
+	if (l->n++ > 0)
+		strbuf_addc(&l->text, ',');
+}
+
+static int add_parsed(struct listing *l, const struct objstore_item *item)
+{
 	JSON_AUTO obj = NULL;
 	if (json_parse(item->data, item->n, &obj, NULL) < 0)
 		return -EIO;
 	if (l->labels != NULL && !label_selector_matches(l->labels, json_at(obj, "metadata.labels")))
 		return 0;
-	if (api_from_stored(r->kind, obj) < 0)
+	if (api_from_stored(l->r->kind, obj) < 0)
 		return -ENOMEM;
 	if (l->fields != NULL && !field_selector_matches(l->fields, obj))
 		return 0;
-	l->n++;
-	if (r->form == API_FORM_TABLE)
-		return api_table_add(r->kind, l->out, obj, r->include_object);
-	json_t *items = json_object_get(l->out, "items");
-	if (r->form == API_FORM_PARTIAL)
-		return json_array_append_new(items, api_partial_metadata(obj)) == 0 ? 0 : -ENOMEM;
-	return json_array_append(items, obj) == 0 ? 0 : -ENOMEM;
+	next_item(l);
+	if (l->plain) {
+		strbuf_add(&l->text, item->data, item->n);
+		return 0;
+	}
+	JSON_AUTO view = item_view(l->r, obj);
+	if (view == NULL)
+		return -ENOMEM;
+	json_add_text(&l->text, view);
+	return 0;
 }
 
 static int add_item(void *ctx, const struct objstore_item *item)
 {
 	struct listing *l = ctx;
-	free(l->last_ns);
-	free(l->last_name);
-	l->last_ns = strdup(item->ns);
-	l->last_name = strdup(item->name);
-	if (l->last_ns == NULL || l->last_name == NULL)
-		return -ENOMEM;
+	int rc = 0;
+	strbuf_reset(&l->last_ns);
+	strbuf_adds(&l->last_ns, item->ns);
+	strbuf_reset(&l->last_name);
+	strbuf_adds(&l->last_name, item->name);
 	if (l->only != NULL && strcmp(l->only, item->name) != 0)
 		return 0;
-	if (!l->bytes)
-		return add_tree(l, item);
-	if (l->n++ > 0)
-		strbuf_addc(&l->text, ',');
-	strbuf_add(&l->text, item->data, item->n);
-	return l->text.failed ? -ENOMEM : 0;
+	if (!l->plain || l->labels != NULL || l->fields != NULL) {
+		rc = add_parsed(l, item);
+	} else {
+		next_item(l);
+		strbuf_add(&l->text, item->data, item->n);
+	}
+	return rc < 0 || !(l->text.failed || l->last_ns.failed || l->last_name.failed) ? rc : -ENOMEM;
 }
 
 /* The continue token: base64 of {"v":"meta.k8s.io/v1","rv":N,"start":"ns/name"}. */
@@ -338,17 +354,21 @@ static int fail_list(struct api_request *r, int rc, const struct error *err)
 	return api_fail_internal(r, err);
 }
 
+/** The list without its items. */
 static json_t *list_head(struct api_request *r)
 {
 	const struct kind *k = r->kind->k;
 	char version[128];
-	if (r->form == API_FORM_TABLE)
-		return api_table_new(r->kind, true);
+	if (r->form == API_FORM_TABLE) {
+		json_t *table = api_table_new(r->kind, true);
+		(void)json_object_del(table, "rows");
+		return table;
+	}
 	if (r->form == API_FORM_PARTIAL)
-		return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", "PartialObjectMetadataList", "apiVersion",
-				 "meta.k8s.io/v1", "metadata", "items");
-	return json_pack("{s:s, s:s, s:{}, s:[]}", "kind", k->list_kind, "apiVersion",
-			 kube_api_version(&k->resource, version), "metadata", "items");
+		return json_pack("{s:s, s:s, s:{}}", "kind", "PartialObjectMetadataList", "apiVersion",
+				 "meta.k8s.io/v1", "metadata");
+	return json_pack("{s:s, s:s, s:{}}", "kind", k->list_kind, "apiVersion",
+			 kube_api_version(&k->resource, version), "metadata");
 }
 
 static int list_metadata(json_t *meta, const struct listing *l, int64_t revision, int64_t remaining)
@@ -358,58 +378,76 @@ static int list_metadata(json_t *meta, const struct listing *l, int64_t revision
 		return -ENOMEM;
 	if (remaining == 0)
 		return 0;
-	CLEANUP(free_p) char *token = continue_token(revision, l->last_ns, l->last_name);
+	CLEANUP(free_p) char *token = continue_token(revision, l->last_ns.p, l->last_name.p);
 	if (token == NULL || json_object_set_new(meta, "continue", json_string(token)) < 0)
 		return -ENOMEM;
 	bool exact = l->labels == NULL && l->fields == NULL; /* of what a selector leaves out nobody knows */
 	return exact ? json_object_set_new(meta, "remainingItemCount", json_integer(remaining)) : 0;
 }
 
-static int reply_list(struct listing *l, int64_t revision, int64_t remaining)
+/** Send @whole from @from on; as JSON it is given away. */
+static void send_list(struct listing *l, struct strbuf *whole, size_t from)
 {
 	struct api_request *r = l->r;
-	if (list_metadata(json_object_get(l->out, "metadata"), l, revision, remaining) < 0)
-		return api_fail_memory(r);
-	if (!l->bytes) {
-		api_reply_json(r, 200, l->out);
-		return 0;
+	JSON_AUTO tree = NULL;
+	if (r->yaml && json_parse(whole->p + from, whole->n - from, &tree, NULL) == 0) {
+		api_reply_json(r, 200, tree);
+		return;
 	}
-	json_object_del(l->out, "items");
-	size_t n = 0;
-	CLEANUP(free_p) char *head = json_to_text(l->out, &n);
+	r->answered = true;
+	http_reply_take(r->x, 200, "application/json", whole->p, whole->p + from, whole->n - from);
+	*whole = STRBUF_INIT(0);
+}
+
+/** Put the head into the room before the items; a large one (of many columns) begins a text of its own. */
+static int reply_list(struct listing *l, const json_t *head)
+{
 	struct strbuf b = STRBUF_INIT(ANSWER_MAX);
-	if (head != NULL) {
-		strbuf_add(&b, head, n - 1);
-		strbuf_adds(&b, ",\"items\":[");
-		strbuf_add(&b, l->text.p, l->text.n);
-		strbuf_adds(&b, "]}");
-	}
-	bool ok = head != NULL && !b.failed;
-	if (ok) {
-		r->answered = true;
-		http_reply(r->x, 200, "application/json", b.p, b.n);
+	json_add_text(&b, head);
+	if (b.n > 0)
+		b.n--; /* its last brace */
+	strbuf_adds(&b, l->r->form == API_FORM_TABLE ? ",\"rows\":[" : ",\"items\":[");
+	strbuf_adds(&l->text, "]}");
+	if (b.n <= HEAD_ROOM && !b.failed && !l->text.failed) {
+		memcpy(l->text.p + HEAD_ROOM - b.n, b.p, b.n);
+		send_list(l, &l->text, HEAD_ROOM - b.n);
+	} else if (!l->text.failed) {
+		strbuf_add(&b, l->text.p + HEAD_ROOM, l->text.n - HEAD_ROOM);
+		if (!b.failed)
+			send_list(l, &b, 0);
 	}
 	strbuf_clear(&b);
-	return ok ? 0 : api_fail_memory(r);
+	return l->r->answered ? 0 : api_fail_memory(l->r);
 }
 
 static int list_now(struct api_request *r, const struct label_selector *labels, const struct field_selector *fields)
 {
+	static const char room[HEAD_ROOM];
 	struct objstore_range range;
 	int rc = read_range(r, &range);
 	if (rc < 0)
 		return rc;
 	CLEANUP(listing_clear)
-	struct listing l = {.r = r, .labels = labels, .fields = fields, .text = STRBUF_INIT(ANSWER_MAX)};
+	struct listing l = {.r = r,
+			    .labels = labels,
+			    .fields = fields,
+			    .text = STRBUF_INIT(ANSWER_MAX),
+			    .last_ns = STRBUF_INIT(NAME_MAX_BYTES),
+			    .last_name = STRBUF_INIT(NAME_MAX_BYTES)};
 	l.only = fields != NULL ? field_selector_value(fields, "metadata.name") : NULL;
-	l.bytes = r->form == API_FORM_OBJECT && !r->yaml && r->kind->one_version && labels == NULL && fields == NULL;
-	l.out = list_head(r);
-	if (l.out == NULL)
+	l.plain = r->form == API_FORM_OBJECT && r->kind->one_version;
+	strbuf_add(&l.text, room, sizeof room);
+	JSON_AUTO head = list_head(r);
+	if (head == NULL)
 		return api_fail_memory(r);
 	int64_t revision = 0, remaining = 0;
 	struct error err = {0};
 	rc = objstore_list(r->server->store, &range, add_item, &l, &revision, &remaining, &err);
-	return rc < 0 ? fail_list(r, rc, &err) : reply_list(&l, revision, remaining);
+	if (rc < 0)
+		return fail_list(r, rc, &err);
+	if (list_metadata(json_object_get(head, "metadata"), &l, revision, remaining) < 0)
+		return api_fail_memory(r);
+	return reply_list(&l, head);
 }
 
 static int watch_now(struct api_request *r, struct label_selector **labels, struct field_selector **fields)

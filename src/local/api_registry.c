@@ -370,16 +370,22 @@ static void remove_locked(struct api_registry *reg, const char *group, const cha
 	reg->n = kept;
 }
 
+/** Equal in all that counts here: the name, the spec, and whether it is going. */
+static bool same_definition(const json_t *a, const json_t *b)
+{
+	return strcmp(json_str(a, "metadata.name", ""), json_str(b, "metadata.name", "")) == 0 &&
+	       (json_at(a, "metadata.deletionTimestamp") == NULL) ==
+		       (json_at(b, "metadata.deletionTimestamp") == NULL) &&
+	       json_same(json_object_get(a, "spec"), json_object_get(b, "spec"));
+}
+
 /** Whether @crd is served already as it is now: most writes of a definition are of its status. */
 static bool is_served(struct api_registry *reg, const json_t *crd)
 {
 	bool same = false;
 	pthread_rwlock_rdlock(&reg->lock);
 	for (size_t i = 0; i < reg->n && !same; i++)
-		same = reg->kinds[i]->custom &&
-		       strcmp(json_str(reg->kinds[i]->crd, "metadata.name", ""), json_str(crd, "metadata.name", "")) ==
-			       0 &&
-		       json_same(json_object_get(reg->kinds[i]->crd, "spec"), json_object_get(crd, "spec"));
+		same = reg->kinds[i]->custom && same_definition(reg->kinds[i]->crd, crd);
 	pthread_rwlock_unlock(&reg->lock);
 	return same;
 }

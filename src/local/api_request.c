@@ -184,7 +184,7 @@ struct objstore_key api_request_key(const struct api_request *r)
 void api_reply_json(struct api_request *r, int status, const json_t *j)
 {
 	size_t n = 0;
-	CLEANUP(free_p) char *text = json_to_text(j, &n);
+	char *text = json_to_text(j, &n);
 	static const char none[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"reason\":"
 				   "\"InternalError\",\"code\":500}";
 	r->answered = true;
@@ -200,7 +200,7 @@ void api_reply_json(struct api_request *r, int status, const json_t *j)
 	if (text == NULL)
 		http_reply(r->x, 500, "application/json", none, sizeof none - 1);
 	else
-		http_reply(r->x, status, "application/json", text, n);
+		http_reply_take(r->x, status, "application/json", text, text, n);
 }
 
 int api_reply_object(struct api_request *r, int status, json_t *obj)

@@ -176,25 +176,31 @@ json_t *api_table_new(const struct api_kind *kind, bool with_columns)
 	return TAKE(t);
 }
 
-int api_table_add(const struct api_kind *kind, json_t *table, json_t *obj, const char *include_object)
+json_t *api_table_row(const struct api_kind *kind, json_t *obj, const char *include_object)
 {
 	int64_t now = clock_wall_ns();
 	JSON_AUTO row = json_pack("{s:[]}", "cells");
 	json_t *cells = json_object_get(row, "cells");
 	const struct column *c = columns_of(kind);
 	if (needs_name(c) && json_array_append_new(cells, cell(&name_and_age[0], obj, now)) < 0)
-		return -ENOMEM;
+		return NULL;
 	for (; c->name != NULL; c++)
 		if (json_array_append_new(cells, cell(c, obj, now)) < 0)
-			return -ENOMEM;
+			return NULL;
 	if (strcmp(include_object, "Object") == 0) {
 		if (json_object_set(row, "object", obj) < 0)
-			return -ENOMEM;
+			return NULL;
 	} else if (strcmp(include_object, "None") != 0) {
 		if (json_object_set_new(row, "object", api_partial_metadata(obj)) < 0)
-			return -ENOMEM;
+			return NULL;
 	}
-	return json_array_append(json_object_get(table, "rows"), row) == 0 ? 0 : -ENOMEM;
+	return TAKE(row);
+}
+
+int api_table_add(const struct api_kind *kind, json_t *table, json_t *obj, const char *include_object)
+{
+	json_t *row = api_table_row(kind, obj, include_object);
+	return json_array_append_new(json_object_get(table, "rows"), row) == 0 ? 0 : -ENOMEM;
 }
 
 json_t *api_table_one(const struct api_kind *kind, json_t *obj, const char *include_object)

@@ -8,7 +8,9 @@
 
 /** A Table without rows: kind, columns. New tree, NULL on no memory. */
 json_t *api_table_new(const struct api_kind *kind, bool with_columns);
-/** Append @obj's row. @include_object: "Metadata", "Object" or "None". 0 or -ENOMEM. */
+/** @obj's row. @include_object: "Metadata", "Object" or "None". New tree, NULL on no memory. */
+json_t *api_table_row(const struct api_kind *kind, json_t *obj, const char *include_object);
+/** Append that row. 0 or -ENOMEM. */
 int api_table_add(const struct api_kind *kind, json_t *table, json_t *obj, const char *include_object);
 /** A Table of one row. New tree, NULL on no memory. */
 json_t *api_table_one(const struct api_kind *kind, json_t *obj, const char *include_object);

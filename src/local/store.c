@@ -132,19 +132,21 @@ static int lock_directory(const char *dir, int *ret_fd, struct error *err)
 	return 0;
 }
 
-int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error *err)
+int objstore_connect(const char *path, bool write, sqlite3 **ret, struct error *err)
 {
 	sqlite3 *db = NULL;
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (write ? SQLITE_OPEN_CREATE : 0);
 	int rc = sqlite3_open_v2(path, &db, flags, NULL);
 	if (rc == SQLITE_OK) {
 		(void)sqlite3_extended_result_codes(db, 1);
 		(void)sqlite3_busy_timeout(db, 10000); /* a reader may meet the end of a recovery */
 		rc = sqlite3_exec(db,
-				  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA "
+				  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
 				  "temp_store=MEMORY; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=16777216;",
 				  NULL, NULL, NULL);
 	}
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, write ? "PRAGMA cache_size=-8192" : "PRAGMA cache_size=-2048", NULL, NULL, NULL);
 	if (rc != SQLITE_OK) {
 		int code = objstore_sql_error(db, rc, path, err);
 		(void)sqlite3_close_v2(db);
@@ -254,8 +256,7 @@ void objstore_close(struct objstore *s)
 	if (s == NULL)
 		return;
 	objstore_writer_stop(s);
-	for (size_t i = 0; i < s->readers_idle; i++)
-		(void)sqlite3_close_v2(s->readers[i]);
+	objstore_readers_close(s);
 	(void)sqlite3_close_v2(s->db); /* last, so that the log is folded into the file */
 	(void)pthread_cond_destroy(&s->reader_free);
 	(void)pthread_cond_destroy(&s->done);

@@ -9,6 +9,7 @@
 #define STORE_READERS 8
 
 struct objstore_pending;
+struct objstore_reader;
 
 struct objstore {
 	int lock_fd;
@@ -34,18 +35,20 @@ struct objstore {
 
 	pthread_mutex_t readers_lock; /* guards `readers` */
 	pthread_cond_t reader_free;
-	sqlite3 *readers[STORE_READERS]; /* idle connections; NULL: in use or not opened yet */
+	struct objstore_reader *readers[STORE_READERS]; /* idle ones */
 	size_t readers_idle, readers_open;
 };
 
 /** Translate SQLite's last error of @db. Returns the code set. */
 int objstore_sql_error(sqlite3 *db, int rc, const char *what, struct error *err);
-/** Open one connection with our settings. */
-int objstore_connect(const char *path, bool create, sqlite3 **ret, struct error *err);
+/** Open one connection with our settings; the one that writes creates the file and has more of it in memory. */
+int objstore_connect(const char *path, bool write, sqlite3 **ret, struct error *err);
 /** A new event owning copies of everything. NULL on no memory. */
 struct objstore_event *objstore_event_new(int64_t revision, enum objstore_change type, const struct objstore_key *key,
 					  const void *data, size_t n, const void *prev, size_t prev_n);
 void objstore_bind_text(sqlite3_stmt *st, int at, const char *s);
+/** Close the idle readers; all are, when nobody reads. */
+void objstore_readers_close(struct objstore *s);
 
 /** Prepare the writer's statements and start its thread; stop and join it. */
 int objstore_writer_start(struct objstore *s, struct error *err);

@@ -67,7 +67,8 @@ bool http_conn_schedule_locked(struct http_conn *c)
 void http_conn_queue_locked(struct http_conn *c, struct outbuf *b)
 {
 	*c->queue_tail = b;
-	c->queue_tail = &b->next;
+	while (*c->queue_tail != NULL)
+		c->queue_tail = &(*c->queue_tail)->next;
 }
 
 /* --- closing --- */

@@ -23,7 +23,22 @@ struct outbuf *outbuf_new(size_t n)
 		b->next = NULL;
 		b->n = n;
 		b->off = 0;
+		b->bytes = b->data;
+		b->own = NULL;
 	}
+	return b;
+}
+
+struct outbuf *outbuf_take(void *own, const char *bytes, size_t n)
+{
+	struct outbuf *b = outbuf_new(0);
+	if (b == NULL) {
+		free(own);
+		return NULL;
+	}
+	b->n = n;
+	b->bytes = bytes;
+	b->own = own;
 	return b;
 }
 
@@ -67,7 +82,7 @@ struct outbuf *http_answer_make(int status, const char *content_type, const stru
 {
 	CLEANUP(strbuf_clear) struct strbuf head = STRBUF_INIT(HEAD_OUT_MAX);
 	make_head(&head, status, content_type, extra, http10, keep_alive, n);
-	const size_t body_n = head_only || !has_body(status) || n == SIZE_MAX ? 0 : n;
+	const size_t body_n = head_only || !has_body(status) || body == NULL ? 0 : n;
 	struct outbuf *b = head.failed ? NULL : outbuf_new(head.n + body_n);
 	if (b == NULL)
 		return NULL;
@@ -186,7 +201,7 @@ void http_exchange_answer(struct http_exchange *x, struct outbuf *b, bool keep_a
 	struct http_conn *c = x->conn;
 	pthread_mutex_lock(&c->lock);
 	if (c->closed) {
-		free(b);
+		outbuf_free_list(b);
 	} else {
 		if (b != NULL)
 			http_conn_queue_locked(c, b);
@@ -208,20 +223,50 @@ bool http_exchange_keeps_alive(struct http_exchange *x)
 	return x->q.keep_alive && !stopping;
 }
 
-void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t n)
+/* The body goes as it is, without a copy: only the head is put before it. Takes @own. */
+static struct outbuf *make_answer(struct http_exchange *x, int status, const char *content_type, void *own,
+				  const char *body, size_t n, bool keep_alive)
 {
-	CLEANUP(free_p) void *packed = NULL;
+	struct outbuf *b = x->extra.failed ? NULL
+					   : http_answer_make(status, content_type, &x->extra, x->q.http10, keep_alive,
+							      true, NULL, n);
+	if (b == NULL || x->q.head || !has_body(status) || n == 0) {
+		free(own);
+		return b;
+	}
+	b->next = outbuf_take(own, body, n);
+	if (b->next == NULL) {
+		free(b);
+		return NULL;
+	}
+	return b;
+}
+
+void http_reply_take(struct http_exchange *x, int status, const char *content_type, char *own, const char *body,
+		     size_t n)
+{
 	size_t packed_n = 0;
-	if (n > GZIP_MIN && accepts_gzip(x))
-		packed = gzip(body, n, &packed_n);
+	char *packed = n > GZIP_MIN && accepts_gzip(x) ? gzip(body, n, &packed_n) : NULL;
 	if (packed != NULL) {
+		free(own);
+		own = packed;
+		body = packed;
+		n = packed_n;
 		http_exchange_add_header(x, "Content-Encoding", "gzip");
 		http_exchange_add_header(x, "Vary", "Accept-Encoding");
 	}
 	const bool keep_alive = http_exchange_keeps_alive(x);
-	const void *data = packed != NULL ? packed : body;
-	struct outbuf *b = x->extra.failed ? NULL
-					   : http_answer_make(status, content_type, &x->extra, x->q.http10, keep_alive,
-							      x->q.head, data, packed != NULL ? packed_n : n);
-	http_exchange_answer(x, b, keep_alive);
+	http_exchange_answer(x, make_answer(x, status, content_type, own, body, n, keep_alive), keep_alive);
+}
+
+void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t n)
+{
+	char *copy = malloc(n + 1);
+	if (copy == NULL) {
+		http_exchange_answer(x, NULL, false);
+		return;
+	}
+	if (n > 0)
+		memcpy(copy, body, n);
+	http_reply_take(x, status, content_type, copy, copy, n);
 }

@@ -16,6 +16,7 @@ void outbuf_free_list(struct outbuf *b)
 {
 	while (b != NULL) {
 		struct outbuf *next = b->next;
+		free(b->own);
 		free(b);
 		b = next;
 	}
@@ -92,14 +93,15 @@ static size_t take_piece(struct http_conn *c, char *buf)
 	while (c->out != NULL && n < HTTP_PIECE) {
 		struct outbuf *b = c->out;
 		const size_t left = b->n - b->off, k = left < HTTP_PIECE - n ? left : HTTP_PIECE - n;
-		memcpy(buf + n, b->data + b->off, k);
+		memcpy(buf + n, b->bytes + b->off, k);
 		b->off += k;
 		n += k;
 		if (b->off == b->n) {
 			c->out = b->next;
 			if (c->out == NULL)
 				c->out_tail = &c->out;
-			free(b);
+			b->next = NULL;
+			outbuf_free_list(b);
 		}
 	}
 	return n;

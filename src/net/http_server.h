@@ -69,6 +69,10 @@ void http_exchange_add_header(struct http_exchange *x, const char *name, const c
 /** Answer and end the exchange. @body is copied. Large bodies are gzipped only when the client accepts it and they exceed 128 KiB. */
 void http_reply(struct http_exchange *x, int status, const char *content_type, const void *body, size_t n);
 
+/** The same with the @n bytes at @body, which lie in the malloc'ed @own: it is taken, and nothing is copied. */
+void http_reply_take(struct http_exchange *x, int status, const char *content_type, char *own, const char *body,
+		     size_t n);
+
 /**
  * Begin a chunked answer and end the exchange. @on_close (may be NULL) is called exactly once, on the loop thread, when the peer is gone
  * or http_stream_end() was called; the stream is freed after it returns, though never before the handler that began it has returned

@@ -29,11 +29,15 @@
 struct outbuf {
 	struct outbuf *next;
 	size_t n, off;
+	const char *bytes; /* `data`, or in `own` */
+	void *own;         /* malloc'ed; NULL: there is none */
 	char data[];
 };
 
 /** NULL on no memory. Room for @n bytes. */
 struct outbuf *outbuf_new(size_t n);
+/** The @n bytes at @bytes, which lie in the malloc'ed @own: taken, also on failure. NULL on no memory. */
+struct outbuf *outbuf_take(void *own, const char *bytes, size_t n);
 void outbuf_free_list(struct outbuf *b);
 
 enum http_conn_state {
@@ -148,7 +152,7 @@ void http_conn_stop(struct http_conn *c);
 void http_conn_unref(struct http_conn *c); /* any thread */
 /** Put @c on the ready list and wake the loop. False when the loop has ended. Any thread; needs the connection's lock. */
 bool http_conn_schedule_locked(struct http_conn *c);
-/** Append output. Any thread; needs the connection's lock. */
+/** Append a list of output. Any thread; needs the connection's lock. */
 void http_conn_queue_locked(struct http_conn *c, struct outbuf *b);
 
 /* Output (http_output.c), loop thread. */
@@ -163,10 +167,13 @@ void http_output_flush_tls(struct http_conn *c, size_t plain_n);
 void http_exchange_run(void *ctx, struct pool_item *it);
 /** Drop an exchange that nobody answers. */
 void http_exchange_free(struct http_exchange *x);
-/** Hand @b (NULL: memory is out, so the connection is cut) to the loop and end the exchange. */
+/** Hand @b and what follows it (NULL: memory is out, so the connection is cut) to the loop and end the exchange. */
 void http_exchange_answer(struct http_exchange *x, struct outbuf *b, bool keep_alive);
 bool http_exchange_keeps_alive(struct http_exchange *x);
-/** Head and body of an answer; @n SIZE_MAX: a head alone, of unknown length; @extra may be NULL. NULL on no memory. */
+/**
+ * Head and body of an answer; @body NULL: a head alone, for a body of @n bytes (SIZE_MAX: of unknown length); @extra may be NULL. NULL on no
+ * memory.
+ */
 struct outbuf *http_answer_make(int status, const char *content_type, const struct strbuf *extra, bool http10,
 				bool keep_alive, bool head_only, const void *body, size_t n);
 

@@ -118,7 +118,7 @@ static void gather_answer(struct strbuf *b)
 {
 	pthread_mutex_lock(&conn.lock);
 	for (const struct outbuf *o = conn.queue; o != NULL; o = o->next)
-		strbuf_add(b, o->data, o->n);
+		strbuf_add(b, o->bytes, o->n);
 	strbuf_addc(b, '\0');
 	b->n--;
 	outbuf_free_list(TAKE(conn.queue));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "json/json.h"
+#include "json/read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -12,8 +13,21 @@ static void ignore(void *ctx, const char *path)
 	*(size_t *)ctx += strlen(path);
 }
 
+/** What the fast reader takes, jansson reads alike. */
+static void compare(const char *text, size_t n)
+{
+	JSON_AUTO fast = NULL;
+	if (json_read(text, n, &fast) < 0)
+		return;
+	JSON_AUTO slow = json_loadb(text, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	CLEANUP(free_p) char *a = json_to_text(fast, NULL), *b = json_to_text(slow, NULL);
+	if (slow == NULL || a == NULL || b == NULL || strcmp(a, b) != 0 || !json_equal(fast, slow))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+	compare((const char *)data, n);
 	size_t seen = 0;
 	const int scanned = json_scan_duplicates((const char *)data, n, ignore, &seen);
 	JSON_AUTO j = NULL;
