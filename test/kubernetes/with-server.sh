@@ -1,6 +1,6 @@
 #!/bin/bash
 # with-server.sh core|crd COMMAND...: run the command against a real API server that is started for it and ended with it.
-#   core   kube-apiserver (and kube-controller-manager, when it was built) with etcd
+#   core   kube-apiserver (and kube-controller-manager, when it was built and WITHOUT_MANAGER is not set) with etcd
 #   crd    the API server of custom resources alone, of a newer version
 # KUBECONFIG names it then. Programs come from build.sh. Everything lives in a temporary directory and listens on loopback.
 set -euo pipefail
@@ -99,7 +99,7 @@ core() {
 		--listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
 		--initial-cluster "default=http://127.0.0.1:$peer" --logger zap --log-level error
 	# Without the manager nobody makes service accounts, so pods must do without.
-	[ -x "$bin/kube-controller-manager" ] || manager=--disable-admission-plugins=ServiceAccount
+	[ -x "$bin/kube-controller-manager" ] && [ -z "${WITHOUT_MANAGER:-}" ] || manager=--disable-admission-plugins=ServiceAccount
 	start apiserver "$bin/kube-apiserver" --etcd-servers "http://127.0.0.1:$etcd" --bind-address 127.0.0.1 --secure-port "$port" \
 		--endpoint-reconciler-type none --tls-cert-file "$work/server.crt" --tls-private-key-file "$work/server.key" \
 		--client-ca-file "$work/ca.crt" --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/16 --allow-privileged \

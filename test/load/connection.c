@@ -234,22 +234,31 @@ static int send_request(struct load_connection *c, const char *method, const cha
 		strbuf_adds(&c->out, body);
 	if (c->out.failed)
 		return -ENOMEM;
-	return SSL_write(c->ssl, c->out.p, (int)c->out.n) == (int)c->out.n ? 0 : -ECONNRESET;
+	return load_send(c, c->out.p, c->out.n);
 }
 
-int load_ask(struct load_connection *c, const char *method, const char *path, const char *accept, const char *body)
+int load_send(struct load_connection *c, const void *data, size_t n)
+{
+	return SSL_write(c->ssl, data, (int)n) == (int)n ? 0 : -ECONNRESET;
+}
+
+int load_answer(struct load_connection *c)
 {
 	int status = 0;
 	size_t n = 0;
 	strbuf_reset(&c->body);
-	int rc = send_request(c, method, path, accept, body);
-	if (rc == 0)
-		rc = read_head(c, &status, &n);
+	int rc = read_head(c, &status, &n);
 	if (rc == 0 && !c->chunked)
 		rc = read_bytes(c, n);
 	while (rc == 0 && c->chunked && !c->ended)
 		rc = read_chunk(c);
 	return rc < 0 ? rc : c->body.failed ? -ENOMEM : status;
+}
+
+int load_ask(struct load_connection *c, const char *method, const char *path, const char *accept, const char *body)
+{
+	int rc = send_request(c, method, path, accept, body);
+	return rc < 0 ? rc : load_answer(c);
 }
 
 const char *load_body(const struct load_connection *c, size_t *ret_n)

@@ -16,6 +16,10 @@ void load_disconnect(struct load_connection *c);
 int load_ask(struct load_connection *c, const char *method, const char *path, const char *accept, const char *body);
 /** The body of the last answer. Borrowed, NUL-terminated. */
 const char *load_body(const struct load_connection *c, size_t *ret_n);
+/** Send bytes as they are. 0 or a negative errno. */
+int load_send(struct load_connection *c, const void *data, size_t n);
+/** Wait for the answer to them; as load_ask(). */
+int load_answer(struct load_connection *c);
 /** Ask for a stream; its status. */
 int load_watch(struct load_connection *c, const char *path);
 /** The next line of the stream without its end, valid until the next call; NULL: it has ended. */
