@@ -38,8 +38,8 @@
 #define WAIT_MS   30000
 #define EXIT_LOST 3
 #define ACTS_MAX  4096
-#define LEASE_NS  (1 * NSEC_PER_SEC)
-#define RENEW_NS  (600 * NSEC_PER_MSEC)
+#define LEASE_NS  (4 * NSEC_PER_SEC) /* a busy machine must not cost a healthy leader its lease */
+#define RENEW_NS  (3 * NSEC_PER_SEC)
 #define PERIOD_NS (100 * NSEC_PER_MSEC)
 
 /* --- a process that acts while it leads --- */
