@@ -8,7 +8,7 @@ struct at {
 	const struct at *up;
 	const char *name; /* NULL: the item @index of a list */
 	size_t index;
-	bool key; /* @name is the key of a map, which Kubernetes' own types write as [name] */
+	bool key;                /* @name is the key of a map, which Kubernetes' own types write as [name] */
 	const struct schema *of; /* the object type that @name is a field of; NULL: an item, an entry */
 };
 

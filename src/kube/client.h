@@ -119,7 +119,8 @@ struct kube_log_options {
 	const atomic_bool *cancel; /* may be NULL */
 };
 /** What a container wrote, to its end, or, with follow, until it ends: then there is no deadline. */
-int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const struct kube_log_options *o, struct error *err);
+int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const struct kube_log_options *o,
+		 struct error *err);
 
 /** GET an absolute path ("/version") into malloc'ed text. */
 int kube_get_raw(struct kube_client *c, const char *path, char **ret, size_t *ret_n, struct error *err);

@@ -138,8 +138,8 @@ int api_authorize(struct api_request *r, const char *verb);
 /** The same of a path that is no resource's. */
 int api_authorize_path(struct api_request *r);
 /** May the user who writes @obj give away @rules, those of @role? Who holds them may, and who has @verb (escalate, bind) on it. */
-int api_check_grant(struct api_request *r, const json_t *obj, const char *verb, const char *resource,
-		    const char *role, const json_t *rules);
+int api_check_grant(struct api_request *r, const json_t *obj, const char *verb, const char *resource, const char *role,
+		    const json_t *rules);
 
 /* Objects (api_object.c). */
 /** Set or replace the resourceVersion. */

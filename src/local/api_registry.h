@@ -23,8 +23,8 @@ struct api_kind {
 	const char *stored_group;    /* group under which its objects are stored; its own but for events.k8s.io */
 	const char *storage_version; /* version that its objects are stored in */
 	bool one_version;            /* stored bytes are what is served */
-	json_t *crd;                 /* the definition as of its newest spec or the beginning of its deletion; NULL for built-in kinds */
-	struct arena arena;          /* of a custom kind */
+	json_t *crd; /* the definition as of its newest spec or the beginning of its deletion; NULL for built-in kinds */
+	struct arena arena; /* of a custom kind */
 	atomic_uint refs;
 };
 

@@ -41,7 +41,7 @@ struct api_request {
 	bool dry_run, force;
 	enum api_validation validation;
 	enum api_form form;
-	bool yaml; /* the answer is wanted as YAML */
+	bool yaml;                  /* the answer is wanted as YAML */
 	const char *include_object; /* of a Table: "Metadata", "Object", "None" */
 
 	const char *verb; /* for counting */
@@ -92,8 +92,8 @@ __attribute__((format(printf, 2, 3))) int api_fail_bad(struct api_request *r, co
 int api_fail_invalid(struct api_request *r, const char *name, const struct violations *vs);
 /** 422 with one cause; @group and @name may be "". */
 __attribute__((format(printf, 7, 8))) int api_fail_one(struct api_request *r, const char *kind, const char *group,
-							       const char *name, const char *field, const char *reason,
-							       const char *fmt, ...);
+						       const char *name, const char *field, const char *reason,
+						       const char *fmt, ...);
 /** 422 that speaks of an option of the request: "PatchOptions.meta.k8s.io \"\" is invalid: force: ...". */
 __attribute__((format(printf, 4, 5))) int api_fail_option(struct api_request *r, const char *option, const char *reason,
 							  const char *fmt, ...);

@@ -6,9 +6,9 @@
 extern const struct column pod_columns[], node_columns[], namespace_columns[], config_map_columns[], secret_columns[],
 	service_account_columns[], service_columns[], endpoints_columns[], event_columns[], persistent_volume_columns[],
 	persistent_volume_claim_columns[], stateful_set_columns[], daemon_set_columns[], storage_class_columns[],
-	csi_driver_columns[], csi_node_columns[], volume_attachment_columns[], lease_columns[], crd_columns[], deployment_columns[],
-	replica_set_columns[], controller_revision_columns[], job_columns[], cron_job_columns[], role_columns[],
-	role_binding_columns[], pod_disruption_budget_columns[], priority_class_columns[],
+	csi_driver_columns[], csi_node_columns[], volume_attachment_columns[], lease_columns[], crd_columns[],
+	deployment_columns[], replica_set_columns[], controller_revision_columns[], job_columns[], cron_job_columns[],
+	role_columns[], role_binding_columns[], pod_disruption_budget_columns[], priority_class_columns[],
 	webhook_configuration_columns[];
 
 #define NONE    "<none>"

@@ -267,7 +267,9 @@ static const char *first_set(const json_t *obj, const char *const *paths)
 
 static json_t *event_first_seen(const json_t *obj, int64_t now)
 {
-	return cell_since(first_set(obj, (const char *const[]){"firstTimestamp", "deprecatedFirstTimestamp", "eventTime", NULL}), now);
+	return cell_since(
+		first_set(obj, (const char *const[]){"firstTimestamp", "deprecatedFirstTimestamp", "eventTime", NULL}),
+		now);
 }
 
 static json_t *event_last_seen(const json_t *obj, int64_t now)
@@ -318,9 +320,9 @@ static json_t *event_source(const json_t *obj, int64_t now)
 {
 	(void)now;
 	const char *who = first_set(obj, (const char *const[]){"source.component", "deprecatedSource.component",
-								"reportingComponent", "reportingController", NULL});
-	const char *where = first_set(obj, (const char *const[]){"source.host", "deprecatedSource.host",
-								  "reportingInstance", NULL});
+							       "reportingComponent", "reportingController", NULL});
+	const char *where = first_set(
+		obj, (const char *const[]){"source.host", "deprecatedSource.host", "reportingInstance", NULL});
 	return json_sprintf("%s%s%s", who == NULL ? "" : who, where == NULL ? "" : ", ", where == NULL ? "" : where);
 }
 
@@ -338,7 +340,8 @@ static json_t *event_count(const json_t *obj, int64_t now)
 {
 	(void)now;
 	const json_t *series = json_at(obj, "series");
-	const int64_t n = series != NULL ? json_int(series, "count", 1) : json_int(obj, "count", json_int(obj, "deprecatedCount", 1));
+	const int64_t n = series != NULL ? json_int(series, "count", 1)
+					 : json_int(obj, "count", json_int(obj, "deprecatedCount", 1));
 	return json_sprintf("%lld", (long long)(n > 0 ? n : 1));
 }
 

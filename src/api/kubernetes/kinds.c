@@ -58,8 +58,8 @@ KIND(csi_node_kind, "storage.k8s.io", "CSINode", "csinodes", false, "csinode", s
 KIND(volume_attachment_kind, "storage.k8s.io", "VolumeAttachment", "volumeattachments", false, "volumeattachment",
      storage_v1_volume_attachment, .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = volume_attachment_columns,
      .doc = "The wish that a volume be attached to a node.");
-KIND(lease_kind, "coordination.k8s.io", "Lease", "leases", true, "lease", coordination_v1_lease,
-     .verbs = VERBS_ALL, .columns = lease_columns, .doc = "A lock with a holder and a time.");
+KIND(lease_kind, "coordination.k8s.io", "Lease", "leases", true, "lease", coordination_v1_lease, .verbs = VERBS_ALL,
+     .columns = lease_columns, .doc = "A lock with a holder and a time.");
 
 KIND(deployment_kind, "apps", "Deployment", "deployments", true, "deployment", apps_v1_deployment,
      .short_names = NAMES("deploy"), .categories = NAMES("all"), .subresources = SUB_STATUS | SUB_SCALE,

@@ -47,11 +47,13 @@ static void test_forms(void **state)
 			    api_name_dns_label_1035(s) == cases[i].label_1035 &&
 			    api_name_dns_subdomain(s) == cases[i].subdomain &&
 			    api_name_path_segment(s) == cases[i].segment &&
-			    (api_name_qualified_fault(s, false) == NULL) == cases[i].qualified && api_name_label_value(s) == cases[i].value;
+			    (api_name_qualified_fault(s, false) == NULL) == cases[i].qualified &&
+			    api_name_label_value(s) == cases[i].value;
 		if (!same)
 			fail_msg("'%s': label %d, 1035 %d, subdomain %d, segment %d, qualified %d, value %d", s,
 				 api_name_dns_label(s), api_name_dns_label_1035(s), api_name_dns_subdomain(s),
-				 api_name_path_segment(s), api_name_qualified_fault(s, false) == NULL, api_name_label_value(s));
+				 api_name_path_segment(s), api_name_qualified_fault(s, false) == NULL,
+				 api_name_label_value(s));
 	}
 	assert_null(api_name_qualified_fault("A.b/c", true));
 }
@@ -88,6 +90,6 @@ static void test_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_faults),
-					  cmocka_unit_test(test_rules)};
+					   cmocka_unit_test(test_rules)};
 	return cmocka_run_group_tests_name("api_names", tests, NULL, NULL);
 }

@@ -11,9 +11,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "runtime/cluster_role.h"
 #include "fault.h"
 #include "kube/resource.h"
+#include "runtime/cluster_role.h"
 #include "sluice/runtime.h"
 #include "json/json.h"
 
