@@ -193,7 +193,7 @@ void api_reply_json(struct api_request *r, int status, const json_t *j)
 		free(text);
 		text = yaml_to_text(j);
 		if (text != NULL) {
-			http_reply(r->x, status, "application/yaml", text, strlen(text));
+			http_reply_take(r->x, status, "application/yaml", text, text, strlen(text));
 			return;
 		}
 	}

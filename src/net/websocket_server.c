@@ -71,6 +71,8 @@ static int flush_locked(struct websocket_peer *p)
 static void deliver(void *ctx, bool text, const void *data, size_t n)
 {
 	struct websocket_peer *p = ctx;
+	if (p->o.on_message == NULL)
+		return;
 	pthread_mutex_unlock(&p->lock); /* taken by on_data(): the callback may send */
 	p->o.on_message(p->o.ctx, p, text, data, n);
 	pthread_mutex_lock(&p->lock);

@@ -15,6 +15,7 @@ struct websocket_peer;
 struct websocket_accept_options {
 	const char *const *protocols; /* NULL-terminated, the preferred one first; NULL: none is spoken */
 	size_t max_message;           /* received; 0: 1 MiB */
+	/** NULL: what comes is dropped. */
 	void (*on_message)(void *ctx, struct websocket_peer *p, bool text, const void *data, size_t n);
 	/** The connection is gone; called once. @code: the peer's close code, or 1006. */
 	void (*on_close)(void *ctx, struct websocket_peer *p, uint16_t code);

@@ -104,7 +104,7 @@ complete_words() {
 	[ "$(complete_words run -o '')" = json ]
 	[ "$(complete_words run -o = j)" = json ]
 	[ "$(complete_words crds -o m)" = markdown ]
-	[ "$(complete_words crds data)" = dataset ]
+	[ "$(complete_words crds datas)" = dataset ]
 	[ "$(complete_words get reserv)" = reservoirruntime ]
 	[ "$(complete_words get -o na)" = name ]
 	[ "$(complete_words controller --log-level w)" = warn ]

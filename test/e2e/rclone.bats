@@ -55,9 +55,7 @@ sum_of() {
 
 	kubectl patch dataset docs --type merge -p '{"spec": {"mounts": [{"mountPoint": "local://'"$WORK"'/other", "name": "docs", "path": "/"}]}}'
 	until_true 60 serves "$WORK/other"
-	reader docs | kubectl apply -f -
-	until_true 120 phase_is pod/reader Succeeded
-	[ "$(kubectl logs reader)" = "$(sum_of "$WORK/other")" ]
+	until_true 60 reads "$WORK/other" # a mount believes what it listed for 5 s
 
 	kubectl delete pod reader --timeout=60s
 	kubectl delete dataset docs --timeout=60s
@@ -65,6 +63,14 @@ sum_of() {
 	kill -TERM "$UP"
 	wait "$UP"
 	assert_clean
+}
+
+# A new pod reads what lies in $1.
+reads() {
+	kubectl delete pod reader --ignore-not-found --timeout=60s
+	reader docs | kubectl apply -f -
+	until_true 120 phase_is pod/reader Succeeded
+	[ "$(kubectl logs reader)" = "$(sum_of "$1")" ]
 }
 
 has_capacity() {

@@ -261,7 +261,7 @@ is_ready() {
 	write_config "ftp://host/"
 	run "$SLUICE" cache --config "$WORK/d/reservoir.json"
 	[ "$status" -eq 1 ]
-	[[ $output == *"mounts[0]"*"ftp://host/"*"http://, https://, file:///"* ]]
+	[[ $output == *"mounts[0]"*"ftp://host/"*"http://, https://, s3://, file:///"* ]]
 
 	begin "file://$SRC"
 	# a device directory without the device, for this command alone

@@ -155,9 +155,9 @@ reader_is_done() {
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"the source '$WORK/none': No such file or directory"* ]]
 
-	run "$SLUICE" run s3://bucket/x --data-dir "$DATA"
+	run "$SLUICE" run ftp://host/x --data-dir "$DATA"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"only directories and http(s) URLs"* ]]
+	[[ "$output" == *"only directories, http(s) URLs and s3://BUCKET/PREFIX"* ]]
 
 	start_nginx "$WORK/src" 'location /broken/ { return 500; }' 'location /file { return 200 x; }'
 	run "$SLUICE" run "${URL}none/" --data-dir "$DATA"

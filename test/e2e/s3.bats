@@ -8,10 +8,10 @@ load helpers
 VERSION=v1.8.0
 
 # The program, on standard output.
-versitygw() {
+find_server() {
 	if [ -n "${VERSITYGW:-}" ]; then
 		echo "$VERSITYGW"
-	elif command -v versitygw; then
+	elif type -P versitygw; then
 		return 0
 	else
 		local dir=${XDG_CACHE_HOME:-$HOME/.cache}/sluice-test/versitygw-$VERSION
@@ -24,7 +24,7 @@ versitygw() {
 }
 
 setup_file() {
-	S3_SERVER=$(versitygw) || S3_SERVER=
+	S3_SERVER=$(find_server) || S3_SERVER=
 	export S3_SERVER
 }
 

@@ -49,7 +49,7 @@ restarted() {
 	# a part that dies is started again, and counted
 	kill -9 "$(api_pid)"
 	until_true 30 restarted
-	kubectl get dataset alone
+	kubectl get dataset alone || { cat "$DATA/logs/api.log" "$DATA/logs/up.log"; false; }
 
 	run -0 "$SLUICE" down --data-dir "$DATA"
 	[ "$output" = "ended: $DATA" ]

@@ -203,10 +203,11 @@ static void acts_some(const struct process *p)
 	}
 }
 
-/* Its exit status; the pipes are closed. */
+/* Its exit status; the pipes are closed: a reconcile that was begun once more waits for no word of ours. */
 static int end_of(struct process *p)
 {
 	int status = -1;
+	(void)close(p->go);
 	const int64_t deadline = clock_mono_ns() + WAIT_MS * NSEC_PER_MSEC;
 	pid_t got = 0;
 	while ((got = waitpid(p->pid, &status, WNOHANG)) == 0 && clock_mono_ns() < deadline)
@@ -217,7 +218,6 @@ static int end_of(struct process *p)
 		fail_msg("'%s' does not end", p->who);
 	}
 	(void)close(p->told);
-	(void)close(p->go);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
