@@ -54,6 +54,7 @@ bench-kube: all ## measure the Kubernetes client layer, and write its section of
 bench-bind: all ## measure how long many Datasets take to be bound, and write its section of docs/benchmarks.md (KUBECONFIG: on that server)
 	@ninja -C $(BUILD) test/bench/bench_bind
 	@test/bench/bind.sh $(BUILD)/sluice $(BUILD)/test/bench/bench_bind
+
 bench-api: all ## measure the API server beside etcd and kube-apiserver, and write its section of docs/benchmarks.md
 	@ninja -C $(BUILD) test/load/bench
 	@test/bench/api.sh $(BUILD)
