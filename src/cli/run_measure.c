@@ -35,6 +35,7 @@ struct file_list {
 	uint64_t *sizes;
 	size_t n, cap;
 	uint64_t bytes;
+	bool held; /* by a reader that hangs in the kernel */
 };
 
 static void file_list_clear(struct file_list *l)
@@ -276,7 +277,7 @@ static int reading_run(struct reading *r, int signal_fd, const char *what, uint6
 	return rc;
 }
 
-static int measure(const struct file_list *files, size_t end, const char *dir, const struct run_source *source,
+static int measure(struct file_list *files, size_t end, const char *dir, const struct run_source *source,
 		   int signal_fd, const char *what, uint64_t *ret_speed, struct error *err)
 {
 	struct reading *r = calloc(1, sizeof *r);
@@ -297,8 +298,10 @@ static int measure(const struct file_list *files, size_t end, const char *dir, c
 	}
 	if (rc == 0)
 		rc = reading_run(r, signal_fd, what, ret_speed, err);
-	if (atomic_load(&r->running) > 0)
-		return rc; /* a reader hangs in the kernel until the mount is gone: what it uses stays */
+	if (atomic_load(&r->running) > 0) {
+		files->held = true; /* a reader hangs in the kernel until the mount is gone: what it uses stays */
+		return rc;
+	}
 	http_client_free(r->http);
 	source_free(r->bucket);
 	close_fd(&r->root);
@@ -385,7 +388,7 @@ static int measure_disk(const struct run_options *o, const struct file_list *l, 
 int run_measure(const struct run_options *o, int signal_fd, struct run_figures *ret, struct error *err)
 {
 	CLEANUP(close_fd) int root = open(o->mount_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* On the heap and left there after an interruption: a reader may still hang in the kernel with it. */
+	/* On the heap, and left there while a reader hangs in the kernel with it. */
 	struct file_list *l = calloc(1, sizeof *l);
 	if (root < 0 || l == NULL) {
 		free(l);
@@ -412,7 +415,7 @@ int run_measure(const struct run_options *o, int signal_fd, struct run_figures *
 		rc = measure_disk(o, l, signal_fd, &f.disk, err);
 	if (rc == 0)
 		*ret = f;
-	if (rc != -EINTR) {
+	if (!l->held) {
 		file_list_clear(l);
 		free(l);
 	}

@@ -120,7 +120,11 @@ end_run() {
 	kill -INT "$RUN"
 	local status=0
 	wait "$RUN" || status=$?
-	[ "$status" -eq 0 ] || [ "$status" -eq 130 ]
+	if [ "$status" -ne 0 ] && [ "$status" -ne 130 ]; then
+		echo "the run ended with $status:" >&2
+		cat "$WORK/err" >&2
+		return 1
+	fi
 }
 
 # A directory with files of several sizes and names.
