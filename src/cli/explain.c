@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "base/strbuf.h"
-#include "cli/explain_pod.h"
+#include "cli/trouble.h"
 #include "json/json.h"
 
 #define DATA_GROUP   "data.fluid.io"
@@ -62,16 +62,15 @@ static void find_runtime(struct look *l)
 {
 	struct runtimes kinds = {0};
 	char names[256] = "";
-	l->rc = discovery_refresh(l->s->discovery, l->err);
-	if (l->rc != 0)
-		return;
 	(void)discovery_each(l->s->discovery, add_runtime_kind, &kinds);
-	for (size_t i = 0; i < kinds.n; i++) {
+	for (size_t i = 0; i < kinds.n && l->rc == 0; i++) {
 		json_t *one = NULL;
-		struct error ignored = {0};
 		(void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i > 0 ? ", " : "",
 			       kinds.v[i]->kind);
-		if (kube_get(l->s->client, kinds.v[i], l->ns, l->name, &one, &ignored) != 0)
+		const int rc = kube_get(l->s->client, kinds.v[i], l->ns, l->name, &one, l->err);
+		if (rc != 0 && rc != -ENOENT)
+			l->rc = rc; /* whoever may not look cannot say that there is none */
+		if (rc != 0)
 			continue;
 		if (l->runtime != NULL) {
 			finding(l, kinds.v[i]->kind, "delete one of the two",
@@ -82,7 +81,7 @@ static void find_runtime(struct look *l)
 		l->runtime = one;
 		l->runtime_resource = kinds.v[i];
 	}
-	if (l->runtime == NULL && l->dataset != NULL && !obj_deleting(l->dataset))
+	if (l->rc == 0 && l->runtime == NULL && !obj_deleting(l->dataset))
 		finding(l, "runtime", "apply a runtime with the dataset's name and namespace",
 			"no runtime is named '%s' in namespace %s, so nothing caches the dataset (kinds here: %s)",
 			l->name, l->ns, kinds.n > 0 ? names : "none: are the CRDs installed?");
@@ -95,9 +94,9 @@ static void look_at_conditions(struct look *l, const json_t *obj, const char *ki
 	const json_t *c;
 	json_array_foreach (json_at(obj, "status.conditions"), i, c) {
 		const char *message = json_str(c, "message", "");
-		if (str_same(json_str(c, "status", ""), "False") && message[0] != '\0')
-			finding(l, kind, "", "%s is False (%s): %s", json_str(c, "type", ""), json_str(c, "reason", ""),
-				message);
+		if (condition_is_bad(c) && message[0] != '\0')
+			finding(l, kind, "", "%s is %s (%s): %s", json_str(c, "type", ""), json_str(c, "status", ""),
+				json_str(c, "reason", ""), message);
 	}
 }
 
@@ -149,7 +148,7 @@ static void look_at_pods(struct look *l)
 		struct pod_trouble t;
 		char object[300];
 		(void)snprintf(object, sizeof object, "Pod %s", obj_name(pod));
-		if (explain_pod(pod, &t))
+		if (pod_in_trouble(pod, &t))
 			finding(l, object, t.advice, "%s", t.problem);
 	}
 }

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cli/run.h"
+#include "cli/trouble.h"
 #include "kube/client.h"
 #include "kube/informer.h"
 #include "json/json.h"
@@ -194,24 +195,10 @@ static int create_object(struct run_objects *ro, const struct kube_resource *r, 
 			 obj_name(obj));
 }
 
-/* Why a pod is not ready, in its own words; "" when it says nothing. Borrowed from @pod. */
-static const char *pod_reason(const json_t *pod)
+/* Why a pod is not ready; "" when nothing is seen. */
+static const char *pod_reason(const json_t *pod, struct pod_trouble *t)
 {
-	size_t i;
-	json_t *cs, *cond;
-	json_array_foreach (json_at(pod, "status.containerStatuses"), i, cs) {
-		const char *message = json_str(cs, "state.waiting.message", NULL);
-		if (message == NULL)
-			message = json_str(cs, "state.waiting.reason", NULL);
-		if (message != NULL && strcmp(message, "ContainerCreating") != 0)
-			return message;
-	}
-	json_array_foreach (json_at(pod, "status.conditions"), i, cond) {
-		const char *message = json_str(cond, "message", "");
-		if (strcmp(json_str(cond, "status", ""), "False") == 0 && message[0] != '\0')
-			return message;
-	}
-	return "";
+	return pod_in_trouble(pod, t) ? t->problem : "";
 }
 
 static const char *dataset_reason(const json_t *dataset)
@@ -220,11 +207,8 @@ static const char *dataset_reason(const json_t *dataset)
 	json_t *cond;
 	const char *reason = "";
 	json_array_foreach (json_at(dataset, "status.conditions"), i, cond) {
-		const char *type = json_str(cond, "type", "");
 		const char *message = json_str(cond, "message", "");
-		const bool bad = strcmp(type, "NotReady") == 0 ||
-				 (strcmp(type, "Ready") == 0 && strcmp(json_str(cond, "status", ""), "False") == 0);
-		if (bad && message[0] != '\0')
+		if (condition_is_bad(cond) && message[0] != '\0')
 			reason = message;
 	}
 	return reason;
@@ -253,9 +237,9 @@ static json_t *unready_pod(struct run_objects *ro)
 static void show_waiting(struct run_objects *ro, const char *what, const char *reason)
 {
 	JSON_AUTO pod = unready_pod(ro);
+	struct pod_trouble t;
 	if (pod != NULL)
-		progress("%s: waiting for pod %s (%s) %s", what, obj_name(pod),
-			 json_str(pod, "status.phase", "Pending"), pod_reason(pod));
+		progress("%s: waiting for pod %s: %s", what, obj_name(pod), pod_reason(pod, &t));
 	else
 		progress("%s %s", what, reason);
 }
@@ -308,10 +292,11 @@ static int wait_mounted(struct run_objects *ro, int signal_fd, struct error *err
 		if (clock_mono_ns() < deadline)
 			continue;
 		JSON_AUTO pod = unready_pod(ro);
+		struct pod_trouble t;
 		return error_set(err, -ETIMEDOUT, "the data is not mounted at '%s' after %lld s: pod %s: %s",
 				 ro->mount_dir, (long long)(BIND_TIMEOUT_NS / NSEC_PER_SEC),
 				 pod == NULL ? ro->pod : obj_name(pod),
-				 pod == NULL ? "ready, but its mount does not reach the host" : pod_reason(pod));
+				 pod == NULL ? "ready, but its mount does not reach the host" : pod_reason(pod, &t));
 	}
 }
 
@@ -415,7 +400,8 @@ static int gone(struct run_objects *ro, int which, const char *name)
 	JSON_AUTO obj = informer_get(ro->watch[which], RUN_NAMESPACE, name);
 	if (!is_ours(obj))
 		return 1;
-	const char *reason = which == WATCH_PODS ? pod_reason(obj) : dataset_reason(obj);
+	struct pod_trouble t;
+	const char *reason = which == WATCH_PODS ? pod_reason(obj, &t) : dataset_reason(obj);
 	progress("cleaning up: waiting for %s %s to go %s", watched(which)->kind, name, reason);
 	return 0;
 }

@@ -1,4 +1,4 @@
-#include "cli/explain_pod.h"
+#include "cli/trouble.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static const json_t *denied(const json_t *pod, const char *type)
 	return NULL;
 }
 
-bool explain_pod(const json_t *pod, struct pod_trouble *ret)
+bool pod_in_trouble(const json_t *pod, struct pod_trouble *ret)
 {
 	const char *phase = json_str(pod, "status.phase", "");
 	if (strcmp(phase, "Succeeded") == 0)
@@ -103,4 +103,10 @@ bool explain_pod(const json_t *pod, struct pod_trouble *ret)
 		return say(ret, phase[0] != '\0' ? phase : "Pending",
 			   "it is not ready: ", ready != NULL ? json_str(ready, "message", "") : "");
 	return false;
+}
+
+bool condition_is_bad(const json_t *c)
+{
+	const char *bad = strcmp(json_str(c, "type", ""), "NotReady") == 0 ? "True" : "False";
+	return strcmp(json_str(c, "status", ""), bad) == 0;
 }
