@@ -38,6 +38,11 @@ int cluster_connect(const char *data_dir)
 	return TAKE_FD(fd);
 }
 
+static bool is_absent(int rc)
+{
+	return rc == -ENOENT || rc == -ECONNREFUSED;
+}
+
 int cluster_find(const char *dir, char **ret_dir, struct error *err)
 {
 	*ret_dir = realpath(dir, NULL);
@@ -46,17 +51,12 @@ int cluster_find(const char *dir, char **ret_dir, struct error *err)
 	if (*ret_dir == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
 	const int fd = cluster_connect(*ret_dir);
-	if (cluster_is_absent(fd))
+	if (is_absent(fd))
 		return error_set(err, -ENOENT, "no cluster serves '%s': 'sluice up --detach' starts one", *ret_dir);
 	return fd >= 0 ? fd : error_set(err, fd, "connect to the cluster of '%s': %s", *ret_dir, strerror(-fd));
 }
 
-bool cluster_is_absent(int rc)
-{
-	return rc == -ENOENT || rc == -ECONNREFUSED;
-}
-
-int cluster_start(const char *data_dir, const char *const *options, struct error *err)
+static int start_up(const char *data_dir, const char *const *options, struct error *err)
 {
 	CLEANUP(free_p) char *self = file_self_exe();
 	CLEANUP(free_p) char *logs = str_printf("%s/logs", data_dir);
@@ -147,14 +147,14 @@ int cluster_connect_or_start(const char *data_dir, const char *const *options, i
 		const int fd = cluster_connect(data_dir);
 		if (fd >= 0)
 			return fd;
-		if (!cluster_is_absent(fd))
+		if (!is_absent(fd))
 			return error_set(err, fd, "connect to the cluster of '%s': %s", data_dir, strerror(-fd));
 		const int64_t now = clock_mono_ns();
 		if (now > deadline)
 			return error_set(err, -ETIMEDOUT, "the cluster does not start: see '%s/logs/up.log'", data_dir);
 		if (now >= start_again_at) {
 			progress("starting the cluster");
-			const int rc = cluster_start(data_dir, options, err);
+			const int rc = start_up(data_dir, options, err);
 			if (rc != 0)
 				return rc;
 			start_again_at = now + START_AGAIN_NS; /* the one that was ending held the lock: ours gave up */

@@ -17,19 +17,15 @@ int cluster_connect(const char *data_dir);
  * also on failure (NULL on no memory). -ENOENT with a message: none runs.
  */
 int cluster_find(const char *dir, char **ret_dir, struct error *err);
-/** Whether cluster_connect() said that no cluster runs there. */
-bool cluster_is_absent(int rc);
-/**
- * Start `sluice up` with @options (NULL-terminated) on @data_dir, in a session of its own: it outlives this process, and Ctrl-C in
- * our terminal is not its. Its log is @data_dir/logs/up.log. Returns at once.
- */
-int cluster_start(const char *data_dir, const char *const *options, struct error *err);
 /**
  * Wait on @fd of cluster_connect() until everything serves; *@ret_kubeconfig is malloc'ed. Says on standard error what is waited for.
  * -EINTR when @signal_fd becomes readable; -ETIMEDOUT at @deadline_mono_ns; -ECHILD with what kept it from starting.
  */
 int cluster_await_ready(int fd, int signal_fd, int64_t deadline_mono_ns, char **ret_kubeconfig, struct error *err);
-/** Connect, starting a cluster with @options when none runs (one that is just ending is waited for). Errors as above. */
+/**
+ * Connect; when no cluster runs (one that is just ending is waited for), start `sluice up` with @options (NULL-terminated) on @data_dir, in a
+ * session of its own: it outlives this process, and Ctrl-C in our terminal is not its. Its log is @data_dir/logs/up.log. Errors as above.
+ */
 int cluster_connect_or_start(const char *data_dir, const char *const *options, int signal_fd, int64_t deadline_mono_ns,
 			     struct error *err);
 /** What runs: {"kubeconfig", "ready", "waitingFor", "parts": [{"name", "state", "pid", "starts", "seconds"}]}. New tree. */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "cli/explain.h"
+#include "cli/print.h"
 #include "json/json.h"
 
 static void print_report(const json_t *report)
@@ -38,8 +39,7 @@ static int explain(const struct session_options *o, const char *name, bool as_js
 		print_report(report);
 		return 0;
 	}
-	CLEANUP(free_p) char *text = json_to_text_indent(report, 4);
-	return text != NULL && puts(text) >= 0 ? 0 : error_set(err, -ENOMEM, "out of memory");
+	return print_object(report, PRINT_JSON, true) ? 0 : error_set(err, -EIO, CANNOT_PRINT);
 }
 
 static int explain_run(int argc, char **argv)

@@ -6,10 +6,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "cli/print.h"
 #include "cli/session.h"
 #include "cli/table.h"
 #include "json/json.h"
-#include "json/yaml.h"
 
 struct get {
 	struct session_options session;
@@ -37,16 +37,6 @@ static int fetch(struct session *s, const struct get *g, const struct kube_resou
 	}
 	*ret = TAKE(list);
 	return 0;
-}
-
-static int print_tree(const json_t *tree, bool as_json, struct error *err)
-{
-	CLEANUP(free_p) char *text = as_json ? json_to_text_indent(tree, 4) : yaml_to_text(tree);
-	if (text == NULL)
-		return error_set(err, -ENOMEM, "out of memory");
-	return printf("%s%s", text, as_json ? "\n" : "") < 0
-		       ? error_set(err, -EIO, "standard output: %s", strerror(errno))
-		       : 0;
 }
 
 static int print_names(const struct kube_resource *r, const json_t *tree, struct error *err)
@@ -104,8 +94,10 @@ static int get_kind(struct session *s, const struct get *g, const char *word, bo
 	if (rc != 0)
 		return rc;
 	++*rows;
-	return strcmp(g->output, "name") == 0 ? print_names(r, tree, err)
-					      : print_tree(tree, strcmp(g->output, "json") == 0, err);
+	if (strcmp(g->output, "name") == 0)
+		return print_names(r, tree, err);
+	const enum print_format format = strcmp(g->output, "json") == 0 ? PRINT_JSON : PRINT_YAML;
+	return print_object(tree, format, *rows == 1) ? 0 : error_set(err, -EIO, CANNOT_PRINT);
 }
 
 static int get_all(const struct get *g, const char *kinds, struct error *err)

@@ -10,6 +10,8 @@
 #include "cli/cluster.h"
 #include "cli/command.h"
 #include "cli/machine.h"
+#include "cli/print.h"
+#include "cli/table.h"
 #include "kube/client.h"
 #include "json/json.h"
 
@@ -29,44 +31,63 @@ static int add_datasets(json_t *status, struct error *err)
 	if (rc == 0)
 		rc = kube_list(client, &dataset_kind.resource, NULL, NULL, &list, err);
 	json_t *out = json_array();
+	int lost = 0;
 	size_t i;
 	const json_t *d;
 	json_array_foreach (json_at(list, "items"), i, d)
-		(void)json_array_append_new(out,
-					    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "namespace", obj_namespace(d),
-						      "name", obj_name(d), "phase", json_str(d, "status.phase", ""),
-						      "total", json_str(d, "status.ufsTotal", ""), "cached",
-						      json_str(d, "status.cacheStates.cached", ""), "cachedPercentage",
-						      json_str(d, "status.cacheStates.cachedPercentage", "")));
-	const int put = json_put(status, "datasets", out);
+		lost |= json_array_append_new(
+			out,
+			json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "namespace", obj_namespace(d), "name", obj_name(d),
+				  "phase", json_str(d, "status.phase", ""), "total", json_str(d, "status.ufsTotal", ""),
+				  "cached", json_str(d, "status.cacheStates.cached", ""), "cachedPercentage",
+				  json_str(d, "status.cacheStates.cachedPercentage", "")));
+	lost |= json_put(status, "datasets", out);
 	kube_client_free(client);
 	kube_config_free(config);
-	if (rc == 0 && put != 0)
-		rc = error_set(err, put, "out of memory");
+	if (rc == 0 && lost != 0)
+		rc = error_set(err, -ENOMEM, "out of memory");
 	return rc;
 }
 
-static void print_status(const json_t *s)
+static int print_parts(const json_t *parts)
+{
+	static const char *const titles[] = {"PART", "STATE", "PID", "RESTARTS", "UP", NULL};
+	struct table *t = table_new(titles);
+	size_t i;
+	const json_t *p;
+	json_array_foreach (parts, i, p) {
+		const long long starts = json_int(p, "starts", 0);
+		char pid[24], restarts[24], up[24];
+		(void)snprintf(pid, sizeof pid, "%lld", (long long)json_int(p, "pid", 0)); /* numbers of 64 bits fit */
+		(void)snprintf(restarts, sizeof restarts, "%lld", starts > 0 ? starts - 1 : 0);
+		(void)snprintf(up, sizeof up, "%llds", (long long)json_int(p, "seconds", 0));
+		table_row(t, (const char *[]){json_str(p, "name", ""), json_str(p, "state", ""), pid, restarts, up});
+	}
+	return table_print(t, 0);
+}
+
+static int print_datasets(const json_t *datasets)
+{
+	static const char *const titles[] = {"NAMESPACE", "DATASET", "PHASE", "TOTAL", "CACHED", "PERCENTAGE", NULL};
+	if (json_array_size(datasets) == 0)
+		return 0;
+	struct table *t = table_new(titles);
+	size_t i;
+	const json_t *d;
+	json_array_foreach (datasets, i, d)
+		table_row(t, (const char *[]){json_str(d, "namespace", ""), json_str(d, "name", ""),
+					      json_str(d, "phase", ""), json_str(d, "total", ""),
+					      json_str(d, "cached", ""), json_str(d, "cachedPercentage", "")});
+	(void)putchar('\n');
+	return table_print(t, 0);
+}
+
+static int print_status(const json_t *s)
 {
 	(void)printf("cluster %s at %s\nkubeconfig %s\n\n", json_bool(s, "ready", false) ? "ready" : "starting",
 		     json_str(s, "server", "-"), json_str(s, "kubeconfig", ""));
-	(void)printf("%-12s %-11s %8s %9s %8s\n", "PART", "STATE", "PID", "RESTARTS", "UP");
-	size_t i;
-	const json_t *p;
-	json_array_foreach (json_at(s, "parts"), i, p) {
-		const int64_t starts = json_int(p, "starts", 0);
-		char up[32];
-		(void)snprintf(up, sizeof up, "%llds", (long long)json_int(p, "seconds", 0));
-		(void)printf("%-12s %-11s %8lld %9lld %8s\n", json_str(p, "name", ""), json_str(p, "state", ""),
-			     (long long)json_int(p, "pid", 0), (long long)(starts > 0 ? starts - 1 : 0), up);
-	}
-	if (json_array_size(json_at(s, "datasets")) == 0)
-		return;
-	(void)printf("\n%-16s %-24s %-10s %12s %12s %8s\n", "NAMESPACE", "DATASET", "PHASE", "TOTAL", "CACHED", "");
-	json_array_foreach (json_at(s, "datasets"), i, p)
-		(void)printf("%-16s %-24s %-10s %12s %12s %8s\n", json_str(p, "namespace", ""), json_str(p, "name", ""),
-			     json_str(p, "phase", ""), json_str(p, "total", ""), json_str(p, "cached", ""),
-			     json_str(p, "cachedPercentage", ""));
+	const int rc = print_parts(json_at(s, "parts"));
+	return rc == 0 ? print_datasets(json_at(s, "datasets")) : rc;
 }
 
 static int show(const char *dir_option, bool as_json, struct error *err)
@@ -81,12 +102,8 @@ static int show(const char *dir_option, bool as_json, struct error *err)
 		rc = add_datasets(status, err);
 	if (rc != 0)
 		return rc;
-	if (!as_json) {
-		print_status(status);
-		return 0;
-	}
-	CLEANUP(free_p) char *text = json_to_text_indent(status, 4);
-	return text != NULL && puts(text) >= 0 ? 0 : error_set(err, -ENOMEM, "write the status: out of memory");
+	const bool printed = as_json ? print_object(status, PRINT_JSON, true) : print_status(status) == 0;
+	return printed ? 0 : error_set(err, -EIO, CANNOT_PRINT);
 }
 
 static int status_run(int argc, char **argv)

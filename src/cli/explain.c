@@ -169,7 +169,7 @@ static bool uses_claim(const json_t *pod, const char *claim)
 	return false;
 }
 
-/* Names of pods that use @claim, with commas; empty: none. NULL on no memory. */
+/* Names of pods that use @claim, with commas; empty: none, or we may not look. NULL on no memory. */
 static char *users_of_claim(struct session *s, const char *ns, const char *claim)
 {
 	JSON_AUTO list = NULL;

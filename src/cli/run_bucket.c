@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "json/json.h"
 
 #define CREDENTIALS_MAX (1u << 20)
 
@@ -112,6 +113,8 @@ static int fill(struct run_bucket *b, const char *endpoint, const char *region, 
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < RUN_SECRETS; i++) {
 		const char *v = getenv(names[i].variable);
+		if (i == RUN_SECRETS - 1 && b->secrets[0] == NULL)
+			break; /* a session is of the keys that it stands beside */
 		if (v != NULL && *v != '\0' && (b->secrets[i] = strdup(v)) == NULL)
 			return error_set(err, -ENOMEM, "out of memory");
 	}
@@ -171,21 +174,25 @@ bool run_bucket_has_secrets(const struct run_bucket *b)
 
 json_t *run_bucket_mount(const struct run_bucket *b, const char *secret)
 {
-	json_t *encrypted = json_array();
+	JSON_AUTO encrypted = json_array();
+	int lost = 0;
 	for (size_t i = 0; i < RUN_SECRETS; i++)
 		if (b->secrets[i] != NULL)
-			(void)json_array_append_new(encrypted, json_pack("{s:s, s:{s:{s:s, s:s}}}", "name",
-									 names[i].option, "valueFrom", "secretKeyRef",
-									 "name", secret, "key", names[i].option));
-	return json_pack("{s:{s:s*, s:s*}, s:o}", "options", "endpoint", b->endpoint, "region", b->region,
+			lost |= json_array_append_new(encrypted, json_pack("{s:s, s:{s:{s:s, s:s}}}", "name",
+									   names[i].option, "valueFrom", "secretKeyRef",
+									   "name", secret, "key", names[i].option));
+	if (lost != 0)
+		return NULL;
+	return json_pack("{s:{s:s*, s:s*}, s:O}", "options", "endpoint", b->endpoint, "region", b->region,
 			 "encryptOptions", encrypted);
 }
 
 json_t *run_bucket_secret_data(const struct run_bucket *b)
 {
-	json_t *data = json_object();
+	JSON_AUTO data = json_object();
 	for (size_t i = 0; i < RUN_SECRETS; i++)
-		if (b->secrets[i] != NULL)
-			(void)json_object_set_new(data, names[i].option, json_string(b->secrets[i]));
-	return data;
+		if (b->secrets[i] != NULL &&
+		    json_object_set_new(data, names[i].option, json_string(b->secrets[i])) != 0)
+			return NULL;
+	return TAKE(data);
 }

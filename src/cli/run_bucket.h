@@ -28,7 +28,7 @@ void run_bucket_clear(struct run_bucket *b);
 struct s3_options run_bucket_options(const struct run_bucket *b);
 /** Whether there are credentials. */
 bool run_bucket_has_secrets(const struct run_bucket *b);
-/** What a mount of a Dataset says of it: {"options", "encryptOptions"} with secrets from the Secret @secret. New tree. */
+/** What a mount of a Dataset says of it: {"options", "encryptOptions"} with secrets from the Secret @secret. New tree; NULL on no memory. */
 json_t *run_bucket_mount(const struct run_bucket *b, const char *secret);
-/** "stringData" of that Secret. New tree. */
+/** "stringData" of that Secret. New tree; NULL on no memory. */
 json_t *run_bucket_secret_data(const struct run_bucket *b);

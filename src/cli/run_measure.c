@@ -277,8 +277,8 @@ static int reading_run(struct reading *r, int signal_fd, const char *what, uint6
 	return rc;
 }
 
-static int measure(struct file_list *files, size_t end, const char *dir, const struct run_source *source,
-		   int signal_fd, const char *what, uint64_t *ret_speed, struct error *err)
+static int measure(struct file_list *files, size_t end, const char *dir, const struct run_source *source, int signal_fd,
+		   const char *what, uint64_t *ret_speed, struct error *err)
 {
 	struct reading *r = calloc(1, sizeof *r);
 	if (r == NULL)
