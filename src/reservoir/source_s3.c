@@ -13,6 +13,7 @@
 
 #define PAGE_MAX   (16u * 1024 * 1024) /* a thousand keys of a kilobyte, encoded */
 #define PAGE_KEYS  "1000"
+#define PAGES_MAX  (SOURCE_LIST_MAX / 100) /* a server may send short pages, but not without end */
 #define SCHEME     "s3://"
 #define BUCKET_MAX 63
 
@@ -64,6 +65,8 @@ static int list_page(struct source_s3 *s, const char *prefix, struct s3_page *pa
 		return source_http_status_error(&s->http, answer.status, answer.body, answer.body_n, s->bucket_url,
 						err);
 	r = s3_list_parse(answer.body, answer.body_n, prefix, fn, ctx, page, err);
+	if (r == 0 && token[0] != '\0' && strcmp(token, page->token) == 0)
+		r = error_set(err, -EPROTO, "the listing goes in circles");
 	return r < 0 ? error_wrap(err, r, "%s%s", s->bucket_url, prefix) : 0;
 }
 
@@ -75,16 +78,16 @@ static int s3_list(struct source *base, const char *dir, int (*fn)(void *, const
 	if (prefix == NULL)
 		return error_set(err, -ENOMEM, "%s: out of memory", base->url);
 	struct s3_page page = {0};
-	uint64_t entries = 0, skipped = 0;
+	uint64_t entries = 0, skipped = 0, pages = 0;
 	do {
 		const int r = list_page(s, prefix, &page, fn, ctx, err);
 		if (r < 0)
 			return r;
 		entries += page.entries;
 		skipped += page.skipped;
-		if (entries > SOURCE_LIST_MAX)
-			return error_set(err, -E2BIG, "%s%s: more than %u entries", s->bucket_url, prefix,
-					 SOURCE_LIST_MAX);
+		if (entries > SOURCE_LIST_MAX || ++pages > PAGES_MAX)
+			return error_set(err, -E2BIG, "%s%s: more than %u entries, or %u pages", s->bucket_url, prefix,
+					 SOURCE_LIST_MAX, PAGES_MAX);
 		if (atomic_load_explicit(&base->cancel, memory_order_relaxed))
 			return error_set(err, -ECANCELED, "%s: stopping", base->url);
 	} while (page.token[0] != '\0');

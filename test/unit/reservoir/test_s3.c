@@ -212,7 +212,11 @@ static void answer(struct script *s, int sock, const char *method, const char *p
 {
 	(void)s;
 	(void)snprintf(last_line, sizeof last_line, "%s %s", method, path);
-	if (strstr(path, "continuation-token=t%2B1") != NULL)
+	if (strstr(path, "prefix=circle%2F") != NULL)
+		xml_answer(sock, "200 OK",
+			   HEAD
+			   "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>" TAIL);
+	else if (strstr(path, "continuation-token=t%2B1") != NULL)
 		xml_answer(sock, "200 OK", HEAD OBJECT("p/b", "3") TAIL);
 	else if (strstr(path, "list-type=2") != NULL && str_has_prefix(path, "/bucket/"))
 		xml_answer(sock, "200 OK",
@@ -262,6 +266,11 @@ static void test_connector(void **state)
 	assert_string_equal(got, "ell");
 	assert_int_equal(source_read(s, "gone", &v, 1, 3, keep, got, &err), -ESTALE);
 	assert_non_null(strstr(err.msg, "PreconditionFailed"));
+	source_free(s);
+
+	assert_int_equal(source_new("s3://bucket/circle", &o, NSEC_PER_SEC, &s, &err), 0);
+	assert_int_equal(source_list(s, "", see, &seen, &err), -EPROTO);
+	assert_non_null(strstr(err.msg, "the listing goes in circles"));
 	source_free(s);
 
 	assert_int_equal(source_new("s3://other", &o, NSEC_PER_SEC, &s, &err), 0);
