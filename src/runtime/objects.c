@@ -161,7 +161,7 @@ int object_identify(json_t *obj, const struct reconcile_ctx *ctx, const struct e
 	return rc == 0 ? put_owner(obj, ctx) : rc;
 }
 
-static int put_pairs(json_t *pod, const char *path, const struct string_map *m)
+int pod_put_pairs(json_t *pod, const char *path, const struct string_map *m)
 {
 	if (m->n == 0)
 		return 0;
@@ -175,8 +175,8 @@ static int put_pairs(json_t *pod, const char *path, const struct string_map *m)
 
 int pod_merge_metadata(json_t *pod, const struct pod_metadata *m)
 {
-	int rc = put_pairs(pod, "metadata.labels", &m->labels);
-	return rc == 0 ? put_pairs(pod, "metadata.annotations", &m->annotations) : rc;
+	int rc = pod_put_pairs(pod, "metadata.labels", &m->labels);
+	return rc == 0 ? pod_put_pairs(pod, "metadata.annotations", &m->annotations) : rc;
 }
 
 int container_env(json_t *c, const struct string_map *env)

@@ -51,6 +51,8 @@ int object_label(json_t *obj, const char *key, const char *value);
 
 /* A pod template's overlay. @pod is "spec.template" of a workload. */
 int pod_merge_metadata(json_t *pod, const struct pod_metadata *m);
+/** Put the pairs into the object at @path ("spec.nodeSelector"), which is made when there are any. */
+int pod_put_pairs(json_t *pod, const char *path, const struct string_map *m);
 /** Append environment variables to container @c (replacing those of the same name). */
 int container_env(json_t *c, const struct string_map *env);
 int container_mount(json_t *c, const char *volume, const char *path, bool read_only, const char *propagation);

@@ -8,18 +8,6 @@
 #include "runtime/workloads.h"
 #include "json/json.h"
 
-static int put_node_selector(json_t *pod, const struct string_map *selector)
-{
-	for (size_t i = 0; i < selector->n; i++) {
-		if (json_at(pod, "spec.nodeSelector") == NULL && json_put(pod, "spec.nodeSelector", json_object()) < 0)
-			return -ENOMEM;
-		if (json_object_set_new(json_at(pod, "spec.nodeSelector"), selector->v[i].key,
-					json_string(selector->v[i].value)) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 int workload_worker_set(json_t *sts, const struct reconcile_ctx *ctx, const struct engine_traits *t, int64_t replicas,
 			const struct string_map *node_selector, const json_t *tolerations)
 {
@@ -37,7 +25,7 @@ int workload_worker_set(json_t *sts, const struct reconcile_ctx *ctx, const stru
 			       json_put(pod, "spec.affinity", TAKE(affinity)) < 0 ||
 			       list_append(pod, "spec.tolerations", json_at(ctx->dataset, "spec.tolerations")) < 0 ||
 			       list_append(pod, "spec.tolerations", tolerations) < 0 ||
-			       put_node_selector(pod, node_selector) < 0
+			       pod_put_pairs(pod, "spec.nodeSelector", node_selector) < 0
 		       ? -ENOMEM
 		       : 0;
 }
@@ -54,7 +42,7 @@ int workload_fuse_set(json_t *ds, const struct reconcile_ctx *ctx, const struct 
 	CLEANUP(free_p) char *parent = strndup(mount, strlen(mount) - strlen(t->fuse_dir) - 1);
 	const struct string_pair label = {key, "true"};
 	if (parent == NULL || object_identify(ds, ctx, t, name, t->fuse_role) < 0 ||
-	    put_node_selector(pod, &(struct string_map){.v = &label, .n = 1}) < 0 ||
+	    pod_put_pairs(pod, "spec.nodeSelector", &(struct string_map){.v = &label, .n = 1}) < 0 ||
 	    pod_host_path(pod, "mount", parent, "DirectoryOrCreate") < 0 ||
 	    container_mount(container, "mount", parent, false, "Bidirectional") < 0)
 		return -ENOMEM;

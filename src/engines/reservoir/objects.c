@@ -6,6 +6,7 @@
 #include "engines/reservoir/reservoir.h"
 #include "runtime/objects.h"
 #include "runtime/volume.h"
+#include "runtime/workloads.h"
 #include "json/json.h"
 
 #define WORKER "containers[name=reservoir-worker]"
@@ -114,37 +115,6 @@ static int put_port(const struct build *b, json_t *pod, json_t *container)
 		       : 0;
 }
 
-static int put_node_selector(json_t *pod, const struct string_map *selector)
-{
-	if (selector->n > 0 && json_at(pod, "spec.nodeSelector") == NULL &&
-	    json_put(pod, "spec.nodeSelector", json_object()) < 0)
-		return -ENOMEM;
-	for (size_t i = 0; i < selector->n; i++)
-		if (json_object_set_new(json_at(pod, "spec.nodeSelector"), selector->v[i].key,
-					json_string(selector->v[i].value)) < 0)
-			return -ENOMEM;
-	return 0;
-}
-
-static int put_worker_placement(const struct build *b, json_t *sts, json_t *pod)
-{
-	const struct dataset_spec *d = &b->s->dataset.spec;
-	JSON_AUTO affinity = placement_affinity(b->ctx);
-	CLEANUP(free_p) char *id = dataset_id(b->ctx->ns, b->ctx->name, dataset_uid(b->ctx));
-	if (affinity == NULL || id == NULL || placement_one_per_node(affinity, b->ctx, b->t) < 0 ||
-	    json_put(pod, "spec.affinity", json_incref(affinity)) < 0)
-		return -ENOMEM;
-	if (list_append(pod, "spec.tolerations", d->tolerations) < 0 ||
-	    list_append(pod, "spec.tolerations", b->s->runtime.spec.worker.tolerations) < 0 ||
-	    put_node_selector(pod, &b->s->runtime.spec.worker.node_selector) < 0)
-		return -ENOMEM;
-	return object_label(sts, LABEL_DATASET, id) < 0 ||
-			       object_label(sts, LABEL_PLACEMENT,
-					    dataset_is_shared(&b->s->dataset) ? "Shared" : "Exclusive") < 0
-		       ? -ENOMEM
-		       : 0;
-}
-
 static int make_worker(const struct build *b, json_t **ret, struct error *err)
 {
 	JSON_AUTO sts = NULL;
@@ -157,32 +127,14 @@ static int make_worker(const struct build *b, json_t **ret, struct error *err)
 			"spec.worker.volumeMounts", err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(free_p) char *name = str_printf("%s%s", b->ctx->name, b->t->worker_suffix);
-	if (name == NULL || object_identify(sts, b->ctx, b->t, name, b->t->worker_role) < 0 ||
-	    json_put_str(sts, "spec.serviceName", name) < 0 ||
-	    json_put_int(sts, "spec.replicas", b->s->runtime.spec.replicas) < 0 ||
-	    put_worker_placement(b, sts, pod) < 0 || put_port(b, pod, container) < 0 ||
-	    source_volumes(b, pod, container) < 0 ||
+	if (workload_worker_set(sts, b->ctx, b->t, b->s->runtime.spec.replicas, &w->node_selector, w->tolerations) <
+		    0 ||
+	    put_port(b, pod, container) < 0 || source_volumes(b, pod, container) < 0 ||
 	    json_object_set_new(json_at(pod, "metadata.annotations"), ANNOTATION_CONFIG, json_string(b->config_hash)) <
 		    0)
 		return no_memory(err, "StatefulSet");
 	*ret = TAKE(sts);
 	return 0;
-}
-
-static int put_fuse_mount(const struct build *b, json_t *pod, json_t *container)
-{
-	CLEANUP(free_p) char *mount = volume_mount_path(b->ctx, b->t->fuse_dir);
-	if (mount == NULL)
-		return -ENOMEM;
-	CLEANUP(free_p) char *parent = strndup(mount, strlen(mount) - strlen(b->t->fuse_dir) - 1);
-	CLEANUP(free_p) char *key = fuse_label_key(b->ctx);
-	if (parent == NULL || key == NULL || json_push(container, "command", json_string(mount)) < 0 ||
-	    pod_host_path(pod, "mount", parent, "DirectoryOrCreate") < 0 ||
-	    container_mount(container, "mount", parent, false, "Bidirectional") < 0)
-		return -ENOMEM;
-	const struct string_pair label = {key, "true"};
-	return put_node_selector(pod, &(struct string_map){.v = &label, .n = 1});
 }
 
 static int make_fuse(const struct build *b, json_t **ret, struct error *err)
@@ -197,9 +149,10 @@ static int make_fuse(const struct build *b, json_t **ret, struct error *err)
 			"spec.fuse.volumeMounts", err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(free_p) char *name = str_printf("%s%s", b->ctx->name, b->t->fuse_suffix);
-	if (name == NULL || object_identify(ds, b->ctx, b->t, name, b->t->fuse_role) < 0 ||
-	    put_fuse_mount(b, pod, container) < 0 || put_node_selector(pod, &f->node_selector) < 0 ||
+	CLEANUP(free_p) char *mount = NULL;
+	if (workload_fuse_set(ds, b->ctx, b->t, container, &mount) < 0 ||
+	    json_push(container, "command", json_string(mount)) < 0 ||
+	    pod_put_pairs(pod, "spec.nodeSelector", &f->node_selector) < 0 ||
 	    list_append(pod, "spec.tolerations", f->tolerations) < 0)
 		return no_memory(err, "DaemonSet");
 	*ret = TAKE(ds);
