@@ -141,28 +141,41 @@ int controller_new(struct manager *m, const struct controller_options *o, struct
 /* --- events become keys --- */
 
 /* A key must not get lost: there may be no other change for long. Without memory, others are given time to free some. */
-static void add_key(struct controller *c, const char *key, int64_t delay_ns)
+static void add_key(struct controller *c, const char *key, int64_t delay_ns, bool urgent)
 {
 	int rc = -ENOMEM;
-	for (int i = 0; i < NO_MEMORY_TRIES && (rc = workqueue_add_after(c->queue, key, delay_ns)) == -ENOMEM; i++)
-		(void)nanosleep(&(struct timespec){.tv_nsec = 10 * NSEC_PER_MSEC},
-				NULL); /* woken early: tries earlier */
+	for (int i = 0; i < NO_MEMORY_TRIES && rc == -ENOMEM; i++) {
+		if (i > 0)
+			(void)nanosleep(&(struct timespec){.tv_nsec = 10 * NSEC_PER_MSEC},
+					NULL); /* woken early: tries earlier */
+		rc = urgent ? workqueue_add_urgent(c->queue, key) : workqueue_add_after(c->queue, key, delay_ns);
+	}
 	if (rc == -ENOMEM)
 		LOG(manager_log(c->manager), LOG_LVL_ERROR, "a change is lost: out of memory",
 		    LOG_STR("controller", c->name), LOG_STR("key", key));
 }
 
-void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns)
+static void enqueue(struct controller *c, const char *ns, const char *name, int64_t delay_ns, bool urgent)
 {
 	char key[KEY_MAX];
 	if (snprintf(key, sizeof key, "%s/%s", ns != NULL ? ns : "", name) >= (int)sizeof key)
 		return; /* longer than any server allows: such an object cannot exist */
-	add_key(c, key, delay_ns);
+	add_key(c, key, delay_ns, urgent);
+}
+
+void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns)
+{
+	enqueue(c, ns, name, delay_ns, false);
 }
 
 void controller_enqueue(struct controller *c, const char *ns, const char *name)
 {
-	controller_enqueue_after(c, ns, name, 0);
+	enqueue(c, ns, name, 0, false);
+}
+
+void controller_enqueue_urgent(struct controller *c, const char *ns, const char *name)
+{
+	enqueue(c, ns, name, 0, true);
 }
 
 static void on_own(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
@@ -170,10 +183,10 @@ static void on_own(void *ctx, enum informer_event ev, const json_t *old, const j
 	struct source *s = ctx;
 	if (s->wanted != NULL && !s->wanted(ev, old, obj))
 		return;
-	controller_enqueue(s->controller, obj_namespace(obj), obj_name(obj));
+	enqueue(s->controller, obj_namespace(obj), obj_name(obj), 0, ev != INFORMER_ADDED);
 }
 
-static void enqueue_owner(struct source *s, const json_t *obj)
+static void enqueue_owner(struct source *s, const json_t *obj, bool urgent)
 {
 	const json_t *ref = obj_controller_ref(obj);
 	if (ref == NULL || !str_same(json_str(ref, "kind", NULL), s->owner->kind))
@@ -184,16 +197,16 @@ static void enqueue_owner(struct source *s, const json_t *obj)
 	const bool same_group = n == 0 ? strchr(api_version, '/') == NULL
 				       : strncmp(api_version, s->owner->group, n) == 0 && api_version[n] == '/';
 	if (same_group)
-		controller_enqueue(s->controller, s->owner->namespaced ? obj_namespace(obj) : "",
-				   json_str(ref, "name", ""));
+		enqueue(s->controller, s->owner->namespaced ? obj_namespace(obj) : "", json_str(ref, "name", ""), 0,
+			urgent);
 }
 
 static void on_owned(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
 {
-	(void)ev;
+	const bool urgent = ev != INFORMER_ADDED;
 	if (old != NULL)
-		enqueue_owner(ctx, old); /* it may have changed hands */
-	enqueue_owner(ctx, obj);
+		enqueue_owner(ctx, old, urgent); /* it may have changed hands */
+	enqueue_owner(ctx, obj, urgent);
 }
 
 static void on_mapped(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
@@ -268,12 +281,12 @@ static void finish(struct controller *c, const char *key, int rc, const struct r
 		    LOG_STR("controller", c->name), LOG_STR("key", key), LOG_STR("err", err->msg),
 		    LOG_DUR("duration", took_ns));
 		if (workqueue_add_rate_limited(c->queue, key) == -ENOMEM)
-			add_key(c, key, 0);
+			add_key(c, key, 0, false);
 		return;
 	}
 	workqueue_forget(c->queue, key);
 	if (res->requeue_after_ns > 0)
-		add_key(c, key, res->requeue_after_ns);
+		add_key(c, key, res->requeue_after_ns, false);
 }
 
 static void work_on(struct controller *c, char *key)

@@ -63,7 +63,10 @@ struct controller_options {
 
 /** Register a controller. Owned by the manager. On failure @o->ctx stays the caller's. */
 int controller_new(struct manager *m, const struct controller_options *o, struct controller **ret, struct error *err);
-/** Each change of an object of @r queues its own key. */
+/**
+ * Each change of an object of @r queues its own key. What is changed or gone goes before what is new (the whole first list is): under many
+ * new objects those that were begun are finished first.
+ */
 int controller_watch(struct controller *c, const struct kube_resource *r);
 /** Whether a change is worth a reconcile; called on the informer's thread, as its handlers are. */
 typedef bool (*controller_predicate)(enum informer_event ev, const json_t *old, const json_t *obj);
@@ -71,13 +74,15 @@ typedef bool (*controller_predicate)(enum informer_event ev, const json_t *old, 
 int controller_watch_if(struct controller *c, const struct kube_resource *r, controller_predicate wanted);
 /** Not updates that leave metadata.generation as it was, such as of the status alone; the beginning of a deletion raises it. */
 bool controller_generation_changed(enum informer_event ev, const json_t *old, const json_t *obj);
-/** Each change of an object of @r queues its controlling owner when that is of @owner's kind and group. */
+/** Each change of an object of @r queues its controlling owner when that is of @owner's kind and group; what is new is not urgent. */
 int controller_watch_owned(struct controller *c, const struct kube_resource *r, const struct kube_resource *owner);
 /** Each change of an object of @r (old and new state) is given to @map, which queues what it concerns by controller_enqueue(). */
 int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
 			    void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx);
 /** Queue ns/name now. Any thread. */
 void controller_enqueue(struct controller *c, const char *ns, const char *name);
+/** The same before all keys that are not urgent: for what goes on with work that was begun. */
+void controller_enqueue_urgent(struct controller *c, const char *ns, const char *name);
 void controller_enqueue_after(struct controller *c, const char *ns, const char *name, int64_t delay_ns);
 
 /**

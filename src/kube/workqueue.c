@@ -16,17 +16,20 @@
 #define BACKOFF_BASE_NS (5 * NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS  (1000 * NSEC_PER_SEC)
 #define NOT_IN_HEAP     SIZE_MAX
+#define URGENT_IN_A_ROW 8 /* then one ordinary key has its turn, so that none waits for ever */
 
 /*
  * What is known of one key. It exists only while at least one of these holds: it is in the ready list, it is being worked on,
  * it waits in the heap, or it has failures to remember. So memory is bounded by the number of distinct live keys.
  *
- * Invariants: (1) ready implies !working; (2) dirty only while working: it becomes ready at done.
+ * Invariants: (1) ready implies !working; (2) dirty only while working: it becomes ready at done; (3) while ready, it is in the lane
+ * that `urgent` says.
  */
 struct entry {
 	char *key;
-	struct entry *next; /* ready list */
+	struct entry *next, **at; /* its lane; valid while ready */
 	bool ready, working, dirty;
+	bool urgent;                        /* stays until the key did well, so that a conflict does not lose its place */
 	struct entry *work_next, **work_at; /* list of what is being worked on; valid while working */
 	int64_t added_ns, taken_ns;         /* for measuring: since it waits; since it is worked on */
 	unsigned failures;
@@ -34,11 +37,17 @@ struct entry {
 	size_t heap_pos;
 };
 
+/* Keys in order of arrival. */
+struct lane {
+	struct entry *head, **tail;
+};
+
 struct workqueue {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;  /* something became ready or due earlier, or shutdown */
 	struct map *entries;  /* key -> struct entry */
-	struct entry *head, *tail;
+	struct lane urgent, ordinary;
+	unsigned urgent_in_a_row;
 	struct entry *at_work;
 	size_t n_ready;
 	struct entry **heap; /* by due, earliest first */
@@ -123,6 +132,8 @@ struct workqueue *workqueue_new(int64_t backoff_base_ns, int64_t backoff_max_ns)
 		free(q);
 		return NULL;
 	}
+	q->urgent.tail = &q->urgent.head;
+	q->ordinary.tail = &q->ordinary.head;
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -233,15 +244,32 @@ static void entry_drop_if_idle_locked(struct workqueue *q, struct entry *e)
 		entry_free(map_steal(q->entries, e->key)); /* not map_remove(): the key must outlive the lookup */
 }
 
+static struct lane *lane_of(struct workqueue *q, const struct entry *e)
+{
+	return e->urgent ? &q->urgent : &q->ordinary;
+}
+
+static void lane_append_locked(struct lane *l, struct entry *e)
+{
+	e->next = NULL;
+	e->at = l->tail;
+	*l->tail = e;
+	l->tail = &e->next;
+}
+
+static void lane_remove_locked(struct lane *l, struct entry *e)
+{
+	*e->at = e->next;
+	if (e->next != NULL)
+		e->next->at = e->at;
+	else
+		l->tail = e->at;
+}
+
 static void append_locked(struct workqueue *q, struct entry *e)
 {
 	e->ready = true;
-	e->next = NULL;
-	if (q->tail != NULL)
-		q->tail->next = e;
-	else
-		q->head = e;
-	q->tail = e;
+	lane_append_locked(lane_of(q, e), e);
 	q->n_ready++;
 	series_set(q->depth, (double)q->n_ready);
 	pthread_cond_signal(&q->wake);
@@ -257,6 +285,18 @@ static void make_ready_locked(struct workqueue *q, struct entry *e)
 		e->dirty = true;
 	else
 		append_locked(q, e);
+}
+
+/* From now on until it did well it goes before those that are not. */
+static void make_urgent_locked(struct workqueue *q, struct entry *e)
+{
+	if (e->urgent)
+		return;
+	if (e->ready)
+		lane_remove_locked(&q->ordinary, e);
+	e->urgent = true;
+	if (e->ready)
+		lane_append_locked(&q->urgent, e);
 }
 
 static int add_after_locked(struct workqueue *q, struct entry *e, int64_t delay_ns)
@@ -299,6 +339,16 @@ int workqueue_add(struct workqueue *q, const char *key)
 	return workqueue_add_after(q, key, 0);
 }
 
+int workqueue_add_urgent(struct workqueue *q, const char *key)
+{
+	pthread_mutex_lock(&q->lock);
+	int rc = add_locked(q, key, 0);
+	if (rc == 0)
+		make_urgent_locked(q, map_get(q->entries, key));
+	pthread_mutex_unlock(&q->lock);
+	return rc;
+}
+
 int workqueue_add_after(struct workqueue *q, const char *key, int64_t delay_ns)
 {
 	pthread_mutex_lock(&q->lock);
@@ -339,6 +389,8 @@ void workqueue_forget(struct workqueue *q, const char *key)
 	struct entry *e = map_get(q->entries, key);
 	if (e != NULL) {
 		e->failures = 0;
+		if (!e->ready && !e->dirty) /* else it was made urgent for what is yet to be done */
+			e->urgent = false;
 		entry_drop_if_idle_locked(q, e);
 	}
 	pthread_mutex_unlock(&q->lock);
@@ -364,17 +416,20 @@ static void wait_locked(struct workqueue *q)
 	(void)pthread_cond_timedwait(&q->wake, &q->lock, &at); /* on timeout the caller looks at the clock */
 }
 
-static struct entry *pop_ready_locked(struct workqueue *q)
+/* Whose turn it is; NULL: nothing is ready. */
+static struct entry *next_locked(const struct workqueue *q)
 {
-	struct entry *e = q->head;
-	q->head = e->next;
-	if (q->head == NULL)
-		q->tail = NULL;
+	const bool yield = q->urgent_in_a_row >= URGENT_IN_A_ROW && q->ordinary.head != NULL;
+	return q->urgent.head != NULL && !yield ? q->urgent.head : q->ordinary.head;
+}
+
+static void pop_ready_locked(struct workqueue *q, struct entry *e)
+{
+	lane_remove_locked(lane_of(q, e), e);
+	q->urgent_in_a_row = e->urgent ? q->urgent_in_a_row + 1 : 0;
 	q->n_ready--;
 	series_set(q->depth, (double)q->n_ready);
 	e->ready = false;
-	e->next = NULL;
-	return e;
 }
 
 static void begin_work_locked(struct workqueue *q, struct entry *e)
@@ -401,22 +456,25 @@ static void end_work_locked(struct workqueue *q, struct entry *e)
 int workqueue_get(struct workqueue *q, char **ret_key)
 {
 	int rc = -ESHUTDOWN;
+	struct entry *e = NULL;
 	pthread_mutex_lock(&q->lock);
 	while (!q->shutdown) {
 		release_due_locked(q);
-		if (q->head != NULL)
+		e = next_locked(q);
+		if (e != NULL)
 			break;
 		wait_locked(q);
 	}
 	if (!q->shutdown) {
-		char *key = strdup(q->head->key);
+		char *key = strdup(e->key);
 		rc = -ENOMEM;
 		if (key != NULL) {
-			begin_work_locked(q, pop_ready_locked(q));
+			pop_ready_locked(q, e);
+			begin_work_locked(q, e);
 			*ret_key = key;
 			rc = 0;
 		}
-		if (q->head != NULL || q->heap_n > 0)
+		if (q->n_ready > 0 || q->heap_n > 0)
 			pthread_cond_signal(&q->wake); /* signals may have collapsed: pass the turn on */
 	}
 	pthread_mutex_unlock(&q->lock);

@@ -1,6 +1,7 @@
 /*
  * Work queue of keys: collapses duplicates, never hands one key to two workers at once (a key added while it is being worked on
- * comes again after workqueue_done()), delays, per-key exponential back-off 5 ms to 1000 s.
+ * comes again after workqueue_done()), delays, per-key exponential back-off 5 ms to 1000 s. Two lanes: urgent keys go before the others,
+ * of which one has its turn after every eighth.
  * Threads: all functions from any thread.
  */
 #pragma once
@@ -16,6 +17,8 @@ struct workqueue *workqueue_new(int64_t backoff_base_ns, int64_t backoff_max_ns)
 void workqueue_measure(struct workqueue *q, const char *name);
 /** 0, -ENOMEM, -ESHUTDOWN. */
 int workqueue_add(struct workqueue *q, const char *key);
+/** The same, before all that are not urgent; it stays so, also when it is added in other ways, until workqueue_forget(). */
+int workqueue_add_urgent(struct workqueue *q, const char *key);
 /** Add after @delay_ns; an earlier waiting time of the same key wins. */
 int workqueue_add_after(struct workqueue *q, const char *key, int64_t delay_ns);
 /** Add after the key's back-off, which doubles each time. */

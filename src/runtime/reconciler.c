@@ -43,12 +43,22 @@ static void free_engine(void *e)
 	engine_free(e);
 }
 
+/* What goes on with a runtime that was begun goes before those that are new. */
+static void wake(struct reconciler *r, const char *ns, const char *name)
+{
+	char key[320];
+	if (r->controller == NULL || snprintf(key, sizeof key, "%s/%s", ns, name) >= (int)sizeof key)
+		return; /* no object has such a name */
+	pthread_mutex_lock(&r->lock);
+	const bool begun = map_get(r->engines, key) != NULL;
+	pthread_mutex_unlock(&r->lock);
+	(begun ? controller_enqueue_urgent : controller_enqueue)(r->controller, ns, name);
+}
+
 /* A cache system has answered. */
 static void figures_news(void *ctx, const char *ns, const char *name)
 {
-	struct reconciler *r = ctx;
-	if (r->controller != NULL)
-		controller_enqueue(r->controller, ns, name);
+	wake(ctx, ns, name);
 }
 
 static int start_pools(struct reconciler *r, struct error *err)
@@ -106,24 +116,23 @@ void reconciler_free(struct reconciler *r)
 
 static void map_same_key(void *ctx, struct controller *c, const json_t *obj)
 {
-	(void)ctx;
-	controller_enqueue(c, obj_namespace(obj), obj_name(obj));
+	(void)c;
+	wake(ctx, obj_namespace(obj), obj_name(obj));
 }
 
 static void map_release(void *ctx, struct controller *c, const json_t *obj)
 {
-	(void)ctx;
+	(void)c;
 	const char *release = obj_label(obj, LABEL_RELEASE);
 	if (release != NULL && obj_label(obj, LABEL_DATASET_ID) != NULL)
-		controller_enqueue(c, obj_namespace(obj), release);
+		wake(ctx, obj_namespace(obj), release);
 }
 
 static void map_claim_ref(void *ctx, struct controller *c, const json_t *obj)
 {
-	(void)ctx;
+	(void)c;
 	if (str_same(obj_annotation(obj, ANNOTATION_CREATED), "fluid"))
-		controller_enqueue(c, json_str(obj, "spec.claimRef.namespace", ""),
-				   json_str(obj, "spec.claimRef.name", ""));
+		wake(ctx, json_str(obj, "spec.claimRef.namespace", ""), json_str(obj, "spec.claimRef.name", ""));
 }
 
 static void map_node(void *ctx, struct controller *c, const json_t *obj)

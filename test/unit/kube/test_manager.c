@@ -165,6 +165,66 @@ static void predicates_let_through_what_is_wanted(void **state)
 	pthread_mutex_destroy(&w.lock);
 }
 
+/* --- lanes --- */
+
+static atomic_int changes;
+
+static bool count_change(enum informer_event ev, const json_t *old, const json_t *obj)
+{
+	(void)ev, (void)old, (void)obj;
+	atomic_fetch_add(&changes, 1);
+	return true;
+}
+
+/* Three new ones; the last of them changes while the first is worked on, and one more comes after that. */
+static void three_then_change(struct fake_api *f, struct fake_request *q)
+{
+	if (strstr(q->line, "watch=true") == NULL) {
+		fake_reply(q->fd, 200, "",
+			   "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[" AT("a", "1", "1") "," AT(
+				   "b", "2", "1") "," AT("c", "3", "1") "]}");
+		return;
+	}
+	(void)fake_wait(f->ctx, 1);
+	fake_stream_begin(q->fd);
+	fake_chunk(q->fd, MODIFIED(AT("c", "10", "1")));
+	fake_chunk(q->fd, "{\"type\":\"ADDED\",\"object\":" AT("d", "11", "1") "}\n");
+	fake_hold(f, q->fd);
+}
+
+static int reconcile_first_slowly(void *ctx, const char *ns, const char *name, struct reconcile_result *ret,
+				  struct error *err)
+{
+	int rc = reconcile(ctx, ns, name, ret, err);
+	if (strcmp(name, "a") == 0)
+		assert_true(fake_wait(&changes, 5)); /* the fifth is seen: the fourth is in the queue */
+	return rc;
+}
+
+static void what_changes_goes_before_what_is_new(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	struct work w = {0};
+	pthread_mutex_init(&w.lock, NULL);
+	fake_start(&f, three_then_change, &w.calls);
+	struct kube_client *client = fake_client(&f, NULL);
+	struct manager *m = NULL;
+	struct controller *c = NULL;
+	const struct controller_options o = {
+		.name = "lanes", .workers = 1, .reconcile = reconcile_first_slowly, .ctx = &w};
+	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
+	assert_int_equal(controller_new(m, &o, &c, NULL), 0);
+	assert_int_equal(controller_watch_if(c, &KUBE_STATEFULSET, count_change), 0);
+	assert_int_equal(manager_start(m, NULL), 0);
+	assert_true(fake_wait(&w.calls, 4));
+	manager_free(m);
+	assert_string_equal(w.seen, "[ns/a][ns/c][ns/b][ns/d]");
+	kube_client_free(client);
+	fake_stop(&f);
+	pthread_mutex_destroy(&w.lock);
+}
+
 /* --- health and metrics --- */
 
 static void nobody(struct fake_api *f, struct fake_request *q)
@@ -464,6 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_come_from_all_sources_and_failures_come_again),
 		cmocka_unit_test(predicates_let_through_what_is_wanted),
+		cmocka_unit_test(what_changes_goes_before_what_is_new),
 		cmocka_unit_test(probes_and_scrapes_are_answered),
 		cmocka_unit_test(one_address_serves_both_and_a_bad_one_is_refused),
 		cmocka_unit_test(equal_events_become_a_count),

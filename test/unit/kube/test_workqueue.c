@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -36,6 +38,75 @@ static void keeps_order_and_collapses_duplicates(void **state)
 	expect_key(q, "b", true);
 	expect_key(q, "c", true);
 	assert_int_equal(workqueue_depth(q), 0);
+	workqueue_free(q);
+}
+
+static void add_many(struct workqueue *q, const char *keys, int (*add)(struct workqueue *q, const char *key))
+{
+	for (; *keys != '\0'; keys++)
+		assert_int_equal(add(q, (const char[]){*keys, '\0'}), 0);
+}
+
+static void urgent_keys_go_first_but_not_for_ever(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *plain, *urgent, *want;
+	} cases[] = {
+		{"later ones pass", "ab", "xy", "xyab"},
+		{"one that waits changes lanes", "abc", "b", "bac"},
+		{"the first of its lane changes", "abc", "a", "abc"},
+		{"the last of its lane changes", "abc", "c", "cab"},
+		{"all change", "abc", "bca", "bca"},
+		{"one of nine is not urgent", "ab", "123456789ABCDEFGHI", "12345678a9ABCDEFGbHI"},
+		{"urgent twice is once", "a", "xx", "xa"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct workqueue *q = workqueue_new(0, 0);
+		char got[32] = "";
+		add_many(q, cases[i].plain, workqueue_add);
+		add_many(q, cases[i].urgent, workqueue_add_urgent);
+		const size_t n = workqueue_depth(q);
+		if (n != strlen(cases[i].want))
+			fail_msg("%s: %zu keys", cases[i].name, n);
+		for (size_t k = 0; k < n; k++) {
+			char *key = NULL;
+			assert_int_equal(workqueue_get(q, &key), 0);
+			got[k] = key[0];
+			workqueue_forget(q, key);
+			workqueue_done(q, key);
+			free(key);
+		}
+		if (strcmp(got, cases[i].want) != 0)
+			fail_msg("%s: %s", cases[i].name, got);
+		workqueue_free(q);
+	}
+}
+
+static void urgent_stays_so_until_it_did_well(void **state)
+{
+	(void)state;
+	struct workqueue *q = workqueue_new(NSEC_PER_MSEC, NSEC_PER_MSEC);
+	assert_int_equal(workqueue_add_urgent(q, "x"), 0);
+	expect_key(q, "x", false);
+	assert_int_equal(workqueue_add_rate_limited(q, "x"), 0); /* a conflict: it comes again */
+	workqueue_done(q, "x");
+	expect_key(q, "x", false);
+	assert_int_equal(workqueue_add(q, "a"), 0);
+	assert_int_equal(workqueue_add(q, "x"), 0);
+	workqueue_done(q, "x");
+	expect_key(q, "x", false); /* it never did well, so it has not lost its place */
+	workqueue_forget(q, "x");
+	assert_int_equal(workqueue_add(q, "x"), 0);
+	workqueue_done(q, "x");
+	expect_key(q, "a", true);
+	expect_key(q, "x", false);
+	assert_int_equal(workqueue_add_urgent(q, "x"), 0); /* while it is worked on: for what is yet to be done */
+	workqueue_forget(q, "x");
+	assert_int_equal(workqueue_add(q, "b"), 0);
+	workqueue_done(q, "x");
+	expect_key(q, "x", true);
+	expect_key(q, "b", true);
 	workqueue_free(q);
 }
 
@@ -214,6 +285,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_order_and_collapses_duplicates),
+		cmocka_unit_test(urgent_keys_go_first_but_not_for_ever),
+		cmocka_unit_test(urgent_stays_so_until_it_did_well),
 		cmocka_unit_test(key_in_work_comes_again_only_after_done),
 		cmocka_unit_test(delayed_keys_come_in_order_of_their_time),
 		cmocka_unit_test(earlier_time_shortens_a_wait),
