@@ -74,15 +74,22 @@ teardown() {
 	nothing_left a571
 }
 
-@test "574: totals are right, and stay so while workers are made anew" {
-	{ dataset a574; runtime a574; } | apply
-	await dataset a574 .status.ufsTotal 2.00KiB
-	is dataset a574 .status.fileNum 3
-	script a574 'script/note: changed'
-	await pod a574-worker-0 '.metadata.annotations.script/note' changed
+# The label with which an Exclusive dataset holds its node was written in one spelling and removed in another.
+@test "574: a node that an Exclusive Dataset held is free when it has gone, and the next one takes it" {
+	local held
+	{ dataset a574 | sed 's/Shared/Exclusive/'; runtime a574 '' 'worker: {nodeSelector: {kubernetes.io/hostname: n1}}' | grep -v podMetadata; } | apply
 	bound a574
-	is dataset a574 .status.ufsTotal 2.00KiB
-	kubectl delete dataset a574 --wait=false
+	until_true 30 says node n1 '.metadata.labels' '"fluid_exclusive":"default_a574"'
+	{ dataset b574 | sed 's/Shared/Exclusive/'; runtime b574 '' 'worker: {nodeSelector: {kubernetes.io/hostname: n1}}' | grep -v podMetadata; } | apply
+	until_true 40 says reservoirruntime b574 '.status.conditions[?(@.type=="WorkersInitialized")].message' "0/2 nodes can take a worker"
+	is dataset b574 .status.phase NotBound
+	kubectl delete dataset a574 --timeout=60s
+	bound b574
+	until_true 30 says node n1 '.metadata.labels' '"fluid_exclusive":"default_b574"'
+	kubectl delete dataset b574 --timeout=60s
+	nothing_left b574
+	held=$(value node n1 .metadata.labels)
+	[[ $held != *fluid_exclusive* ]]
 }
 
 @test "1260: a Dataset is bound when its workers are ready, and not before" {
@@ -95,18 +102,51 @@ teardown() {
 	kubectl delete dataset a1260 --wait=false
 }
 
-@test "1419: others who write to a Dataset's status while it is bound lose nothing, and hinder nothing" {
-	{ dataset a1419; runtime a1419; } | apply
-	local i
-	for i in 1 2 3 4 5 6; do
-		kubectl patch dataset a1419 --subresource=status --type=merge -p "{\"status\":{\"conditions\":[],\"operationRef\":{\"DataLoad\":\"load$i\"}}}" || true
-	done
-	bound a1419
-	is dataset a1419 .status.operationRef.DataLoad load6
-	await dataset a1419 '.status.conditions[?(@.type=="Ready")].status' True
-	kubectl delete dataset a1419 --wait=false
+# What a cache system said of its sources outlives the workers that said it.
+@test "totals are right, and stay so while workers are made anew" {
+	{ dataset totals; runtime totals; } | apply
+	await dataset totals .status.ufsTotal 2.00KiB
+	is dataset totals .status.fileNum 3
+	script totals 'script/note: changed'
+	await pod totals-worker-0 '.metadata.annotations.script/note' changed
+	bound totals
+	is dataset totals .status.ufsTotal 2.00KiB
+	kubectl delete dataset totals --wait=false
 }
 
+# Its load is still running when a Dataset is deleted: what it names is not there any more, and still it must end.
+@test "1419: a DataLoad can be deleted after its Dataset, and a Dataset although a DataLoad is at work on it" {
+	{ dataset a1419; runtime a1419; } | apply
+	bound a1419
+	"$SLUICE" crds DataLoad | apply
+	until_true 30 kubectl get dataloads
+	kubectl apply -f - >/dev/null <<-'YAML'
+		apiVersion: data.fluid.io/v1alpha1
+		kind: DataLoad
+		metadata: {name: load1419}
+		spec: {dataset: {name: a1419, namespace: default}}
+	YAML
+	kubectl patch dataset a1419 --subresource=status --type=merge -p '{"status":{"operationRef":{"DataLoad":"load1419"}}}'
+	kubectl delete dataset a1419 --timeout=60s
+	nothing_left a1419
+	kubectl delete dataload load1419 --timeout=20s
+	gone dataload load1419
+}
+
+# Controllers of operations write to the same status.
+@test "others who write to a Dataset's status while it is bound lose nothing, and hinder nothing" {
+	{ dataset others; runtime others; } | apply
+	local i
+	for i in 1 2 3 4 5 6; do
+		kubectl patch dataset others --subresource=status --type=merge -p "{\"status\":{\"conditions\":[],\"operationRef\":{\"DataLoad\":\"load$i\"}}}" || true
+	done
+	bound others
+	is dataset others .status.operationRef.DataLoad load6
+	await dataset others '.status.conditions[?(@.type=="Ready")].status' True
+	kubectl delete dataset others --wait=false
+}
+
+# The thread could not be found. What is followed: nodes that hold several datasets keep labels of those that have gone.
 @test "1461: nodes count the datasets they hold, and keep nothing of those that went" {
 	{ dataset a1461; runtime a1461; dataset b1461; runtime b1461; } | apply
 	bound a1461
@@ -125,6 +165,7 @@ teardown() {
 	nothing_left a1540
 }
 
+# The thread could not be found. What is followed: a cache system's answer that cannot be understood, taken for a total.
 @test "1697: a cache system that prints garbage costs its own Dataset an Event, and is heard when it speaks sense" {
 	{ dataset a1697; runtime a1697 'script/answer: garbage'; } | apply
 	bound a1697
@@ -193,7 +234,8 @@ teardown() {
 	kubectl delete dataset a2397 --wait=false
 }
 
-@test "2764: a controller that is killed in the middle of Setup goes on where it was" {
+# The release of a runtime's chart stayed "pending-install", so nothing was done for it any more.
+@test "2764: an installation that was cut short is finished: a controller that is killed in the middle of Setup goes on where it was" {
 	local i
 	for i in 1 2 3; do
 		{ dataset "a2764x$i"; runtime "a2764x$i"; } | apply
@@ -222,15 +264,44 @@ teardown() {
 	nothing_left a3334
 }
 
-@test "4328: a cache system that hangs costs its own Dataset an Event, and the others nothing" {
-	{ dataset a4328; runtime a4328 'script/answer: hang'; } | apply
+# What was kept of the runtime before was asked and used for one of the same name.
+@test "4328: a Dataset made again under its name is served by its new runtime, of another kind even, and not by what is remembered" {
+	{ dataset a4328; runtime a4328; } | apply
 	bound a4328
-	{ dataset b4328; runtime b4328; } | apply
-	bound b4328
-	await dataset b4328 .status.ufsTotal 2.00KiB
-	until_true 60 event_on a4328 EngineDoesNotAnswer
-	kubectl delete dataset a4328 b4328 --timeout=60s
+	await dataset a4328 .status.ufsTotal 2.00KiB
+	local uid
+	uid=$(value configmap a4328-config .metadata.uid)
+	kubectl delete dataset a4328 --timeout=60s
+	dataset a4328 | apply
+	kubectl apply -f - >/dev/null <<-'YAML'
+		apiVersion: data.fluid.io/v1alpha1
+		kind: RcloneRuntime
+		metadata: {name: a4328}
+		spec: {replicas: 1, cacheSize: 64Mi}
+	YAML
+	bound a4328
+	is dataset a4328 '.status.runtimes[*].type' rclone
+	kubectl delete dataset a4328 --timeout=60s
+	until_true 40 gone rcloneruntime a4328
+	dataset a4328 | apply
+	runtime a4328 '' | sed 's/quota: 1Gi/quota: 3Gi/' | apply
+	bound a4328
+	is dataset a4328 '.status.runtimes[*].type' reservoir
+	await dataset a4328 .status.ufsTotal 2.00KiB
+	[ "$(value configmap a4328-config .metadata.uid)" != "$uid" ]
+	kubectl delete dataset a4328 --timeout=60s
 	nothing_left a4328
+}
+
+@test "a cache system that hangs costs its own Dataset an Event, and the others nothing" {
+	{ dataset hangs; runtime hangs 'script/answer: hang'; } | apply
+	bound hangs
+	{ dataset beside; runtime beside; } | apply
+	bound beside
+	await dataset beside .status.ufsTotal 2.00KiB
+	until_true 60 event_on hangs EngineDoesNotAnswer
+	kubectl delete dataset hangs beside --timeout=60s
+	nothing_left hangs
 }
 
 @test "5099: workers that somebody scaled away come back" {
