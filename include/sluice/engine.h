@@ -60,6 +60,8 @@ SLUICE_PUBLIC void engine_output_clear(struct engine_output *o);
 
 /** In place of a label: pods that mount a PersistentVolumeClaim. */
 #define ENGINE_LIST_CLAIMS "*claims*"
+/** In place of a label: pods that hold a cache on the node that is the value. */
+#define ENGINE_LIST_CACHES "*caches*"
 
 /**
  * The API as engines and the framework use it: reads come from the informers (or, for kinds that are not cached, from the server),
@@ -70,7 +72,7 @@ struct engine_api {
 	/** New tree or NULL when absent. @ns is "" for cluster scope. */
 	json_t *(*get)(void *ctx, const struct kube_resource *r, const char *ns, const char *name);
 	/** New array of the objects in @ns (NULL: everywhere) whose @label is @value (NULL @value: that have it; NULL @label: all;
-	 *  ENGINE_LIST_CLAIMS: of pods those that mount claims); NULL on no memory. */
+	 *  ENGINE_LIST_CLAIMS, ENGINE_LIST_CACHES: as said there); NULL on no memory. */
 	json_t *(*list)(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value);
 	/** Server-side apply as field manager "sluice", forced. */
 	int (*apply)(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj,
@@ -86,6 +88,8 @@ struct engine_api {
 	int (*exec)(void *ctx, const struct engine_question *q, const struct engine_exec *x, struct engine_output *ret,
 		    struct error *err);
 	void *ctx;
+	/** Give all objects of a cluster-scoped kind to @fn, one after the other, until it says false. 0 or -ENOMEM. */
+	int (*visit)(void *ctx, const struct kube_resource *r, bool (*fn)(void *arg, const json_t *obj), void *arg);
 };
 
 /** What the operator allows and decides. Strings and lists are borrowed and never change. */

@@ -1,4 +1,5 @@
 /* `sluice controller`: the dataset and Runtime controllers, and with --workloads those that a cluster has anyway. */
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -385,6 +386,12 @@ static void setup_clear(struct setup *s)
 	free(s->host_paths.text);
 }
 
+/* Passes run on many threads: what they leave in an arena for each adds up to more than the caches. */
+static void bound_memory(void)
+{
+	(void)mallopt(M_ARENA_MAX, 4);
+}
+
 static int controller_run(int argc, char **argv)
 {
 	struct setup s = {.o = {.images = DEFAULT_IMAGES,
@@ -433,6 +440,7 @@ static int controller_run(int argc, char **argv)
 		return 2;
 	}
 	log_init(STDERR_FILENO, level, s.o.plugin != NULL ? "plugin" : "controller");
+	bound_memory();
 	CLEANUP(close_fd) int stop_fd = stop_signal_fd();
 	if (stop_fd < 0 || read_options(&s) < 0) {
 		setup_clear(&s);

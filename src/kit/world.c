@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "controllers/dataset.h"
 #include "local/api_server.h"
+#include "runtime/objects.h"
 #include "json/json.h"
 
 #define NODES 3
@@ -40,11 +41,20 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 {
 	struct world *w = ctx;
 	JSON_AUTO list = NULL;
+	CLEANUP(free_p)
+	char *fields =
+		label != NULL && strcmp(label, ENGINE_LIST_CACHES) == 0 ? str_printf("spec.nodeName=%s", value) : NULL;
 	if (label != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
 		label = NULL; /* more than asked for: whoever asks looks at each */
+	if (fields != NULL) {
+		label = LABEL_DATASET;
+		value = NULL;
+	}
 	CLEANUP(free_p)
 	char *selector = label == NULL ? NULL : value == NULL ? strdup(label) : str_printf("%s=%s", label, value);
-	if (kube_list(w->client, r, ns, &(struct kube_list_options){.label_selector = selector}, &list, NULL) < 0)
+	if (kube_list(w->client, r, ns,
+		      &(struct kube_list_options){.label_selector = selector, .field_selector = fields}, &list,
+		      NULL) < 0)
 		return NULL;
 	json_t *items = json_object_get(list, "items"), *obj;
 	char version[128];
@@ -54,6 +64,17 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 		    json_put_str(obj, "apiVersion", kube_api_version(r, version)) < 0)
 			return NULL;
 	return json_incref(items);
+}
+
+static int api_visit(void *ctx, const struct kube_resource *r, bool (*fn)(void *arg, const json_t *obj), void *arg)
+{
+	JSON_AUTO all = api_list(ctx, r, NULL, NULL, NULL);
+	size_t i;
+	json_t *obj;
+	json_array_foreach (all, i, obj)
+		if (!fn(arg, obj))
+			break;
+	return all != NULL ? 0 : -ENOMEM;
 }
 
 static int before_write(struct world *w, struct error *err)
@@ -261,7 +282,8 @@ int world_new(const struct kit_options *o, struct world **ret, struct error *err
 				     .remove = api_remove,
 				     .event = api_event,
 				     .exec = api_exec,
-				     .ctx = w};
+				     .ctx = w,
+				     .visit = api_visit};
 	int rc = answers_new(json_object_get(o->script, "answers"), &w->answers, err);
 	if (rc == 0) {
 		/* The one port that workers may get is the scripted cache system's. */

@@ -32,7 +32,7 @@ struct source {
 	const struct kube_resource *owner; /* of controller_watch_owned(), else NULL */
 	void (*map)(void *ctx, struct controller *c, const json_t *obj);
 	void *ctx;
-	controller_predicate wanted; /* of controller_watch_if(), else NULL */
+	controller_predicate wanted; /* of controller_watch_if() and controller_watch_mapped_if(), else NULL */
 };
 
 enum result { RESULT_ERROR, RESULT_REQUEUE_AFTER, RESULT_SUCCESS, RESULTS };
@@ -212,7 +212,8 @@ static void on_owned(void *ctx, enum informer_event ev, const json_t *old, const
 static void on_mapped(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj)
 {
 	struct source *s = ctx;
-	(void)ev;
+	if (s->wanted != NULL && !s->wanted(ev, old, obj))
+		return;
 	if (old != NULL)
 		s->map(s->ctx, s->controller, old);
 	s->map(s->ctx, s->controller, obj);
@@ -258,7 +259,13 @@ int controller_watch_owned(struct controller *c, const struct kube_resource *r, 
 int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
 			    void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx)
 {
-	return add_source(c, r, on_mapped, &(struct source){.map = map, .ctx = ctx});
+	return controller_watch_mapped_if(c, r, NULL, map, ctx);
+}
+
+int controller_watch_mapped_if(struct controller *c, const struct kube_resource *r, controller_predicate wanted,
+			       void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx)
+{
+	return add_source(c, r, on_mapped, &(struct source){.map = map, .ctx = ctx, .wanted = wanted});
 }
 
 /* --- workers --- */

@@ -475,6 +475,11 @@ json_t *informer_list(struct informer *inf, const char *ns)
 	return informer_store_list(inf->store, inf->resource->namespaced ? ns : NULL);
 }
 
+int informer_visit(struct informer *inf, bool (*fn)(void *ctx, const json_t *obj), void *ctx)
+{
+	return informer_store_visit(inf->store, fn, ctx);
+}
+
 json_t *informer_list_by(struct informer *inf, const char *name, const char *key)
 {
 	return informer_store_list_by(inf->store, name, key);

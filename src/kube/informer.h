@@ -33,7 +33,7 @@ int informer_new(struct kube_client *c, const struct kube_resource *r, const str
 /** @old is NULL for ADDED; for DELETED @obj is the last known state. Both borrowed for the call. */
 typedef void (*informer_handler)(void *ctx, enum informer_event ev, const json_t *old, const json_t *obj);
 int informer_add_handler(struct informer *inf, informer_handler fn, void *ctx);
-/** Group objects by a string derived from each (malloc'ed; NULL: none), for informer_list_by(). Before start. @name is borrowed. */
+/** Group objects by strings derived from each (malloc'ed, one a line; NULL: none), for informer_list_by(). Before start. @name is borrowed. */
 int informer_add_index(struct informer *inf, const char *name, char *(*key_of)(const json_t *obj));
 int informer_start(struct informer *inf, struct error *err);
 /** Whether the first list is in and its handlers have run. */
@@ -44,6 +44,8 @@ int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns);
 json_t *informer_get(struct informer *inf, const char *ns, const char *name);
 /** New array of all objects in @ns (NULL: all); NULL on no memory. */
 json_t *informer_list(struct informer *inf, const char *ns);
+/** Give one object after the other to @fn, decoded only then, until it says false. 0 or -ENOMEM. */
+int informer_visit(struct informer *inf, bool (*fn)(void *ctx, const json_t *obj), void *ctx);
 /** New array of the objects whose index @name is @key. */
 json_t *informer_list_by(struct informer *inf, const char *name, const char *key);
 const struct kube_resource *informer_resource(const struct informer *inf);

@@ -24,7 +24,7 @@ struct kept {
 	struct packed *text;
 	uint64_t generation;
 	const char *key, *rv;
-	const char *index_key[]; /* one for each index of the store; NULL: none */
+	const char *index_keys[]; /* for each index of the store strings one behind the other, the last one empty */
 };
 
 struct index {
@@ -120,54 +120,63 @@ static bool make_key(char out[static KEY_MAX], const char *ns, const char *name)
 
 /* --- indexes --- */
 
+#define for_each_key(at, keys) for (const char *at = (keys); *at != '\0'; at += strlen(at) + 1)
+
+static int group_add_locked(struct map *groups, const char *name, struct kept *k)
+{
+	struct map *group = map_get(groups, name);
+	if (group == NULL) {
+		group = map_new(NULL);
+		if (group == NULL)
+			return -ENOMEM;
+		if (map_set(groups, name, group) < 0) {
+			map_free(group);
+			return -ENOMEM;
+		}
+	}
+	return map_set(group, k->key, k);
+}
+
 static int index_add_locked(struct informer_store *s, struct kept *k)
 {
-	for (size_t i = 0; i < s->n_index; i++) {
-		if (k->index_key[i] == NULL)
-			continue;
-		struct map *group = map_get(s->index[i].groups, k->index_key[i]);
-		if (group == NULL) {
-			group = map_new(NULL);
-			if (group == NULL)
-				return -ENOMEM;
-			if (map_set(s->index[i].groups, k->index_key[i], group) < 0) {
-				map_free(group);
-				return -ENOMEM;
-			}
-		}
-		if (map_set(group, k->key, k) < 0)
-			return -ENOMEM;
-	}
+	for (size_t i = 0; i < s->n_index; i++)
+		for_each_key(name,
+			     k->index_keys[i]) if (group_add_locked(s->index[i].groups, name, k) < 0) return -ENOMEM;
 	return 0;
+}
+
+static bool has_index_key(const struct kept *k, size_t index, const char *want)
+{
+	for_each_key(name, k->index_keys[index]) if (strcmp(name, want) == 0) return true;
+	return false;
+}
+
+/* @k is in this group no more; @before (NULL: nothing) is in its place where that was so. */
+static void group_put_back_locked(struct map *groups, const char *name, const struct kept *k, struct kept *before)
+{
+	struct map *group = map_get(groups, name);
+	if (group == NULL)
+		return;
+	if (map_get(group, k->key) == k && before != NULL)
+		(void)map_set(group, k->key, before); /* replacing takes no memory */
+	else if (map_get(group, k->key) == k)
+		(void)map_remove(group, k->key); /* it is there */
+	if (map_size(group) == 0)
+		(void)map_remove(groups, name); /* as above */
 }
 
 /* After a failed index_add_locked(): the groups are as they were, when @before (NULL: nothing) was there. */
 static void index_undo_locked(struct informer_store *s, const struct kept *k, struct kept *before)
 {
-	for (size_t i = 0; i < s->n_index; i++) {
-		struct map *group = k->index_key[i] != NULL ? map_get(s->index[i].groups, k->index_key[i]) : NULL;
-		if (group == NULL)
-			continue;
-		if (map_get(group, k->key) == k && before != NULL && str_same(before->index_key[i], k->index_key[i]))
-			(void)map_set(group, k->key, before); /* replacing takes no memory */
-		else if (map_get(group, k->key) == k)
-			(void)map_remove(group, k->key); /* it is there */
-		if (map_size(group) == 0)
-			(void)map_remove(s->index[i].groups, k->index_key[i]); /* as above */
-	}
+	for (size_t i = 0; i < s->n_index; i++)
+		for_each_key(name, k->index_keys[i]) group_put_back_locked(
+			s->index[i].groups, name, k, before != NULL && has_index_key(before, i, name) ? before : NULL);
 }
 
 static void index_remove_locked(struct informer_store *s, const struct kept *k)
 {
-	for (size_t i = 0; i < s->n_index; i++) {
-		struct map *group = k->index_key[i] != NULL ? map_get(s->index[i].groups, k->index_key[i]) : NULL;
-		if (group == NULL)
-			continue;
-		if (map_get(group, k->key) == k)
-			(void)map_remove(group, k->key);
-		if (map_size(group) == 0)
-			(void)map_remove(s->index[i].groups, k->index_key[i]);
-	}
+	for (size_t i = 0; i < s->n_index; i++)
+		for_each_key(name, k->index_keys[i]) group_put_back_locked(s->index[i].groups, name, k, NULL);
 }
 
 /* --- the writer --- */
@@ -195,38 +204,46 @@ static struct packed *pack(struct informer_store *s, const json_t *obj)
 	return text != NULL ? packed_new(s->packer, text, n, s->bytes > PLAIN_BYTES) : NULL;
 }
 
-/* Copy @s (NULL: none) to @*at and move that on. */
 static const char *put_string(char **at, const char *s)
 {
-	if (s == NULL)
-		return NULL;
 	const size_t n = strlen(s) + 1;
 	char *copy = memcpy(*at, s, n);
 	*at += n;
 	return copy;
 }
 
+/* Lines (NULL: none) become strings one behind the other. */
+static const char *put_lines(char **at, const char *lines)
+{
+	char *copy = (char *)put_string(at, lines != NULL ? lines : "");
+	for (char *c = copy; *c != '\0'; c++)
+		if (*c == '\n')
+			*c = '\0';
+	*(*at)++ = '\0';
+	return copy;
+}
+
 static struct kept *kept_new(struct informer_store *s, const char *key, const json_t *obj)
 {
-	char *index_key[INDEX_MAX];
+	char *lines[INDEX_MAX];
 	const char *rv = obj_resource_version(obj);
 	size_t n = sizeof(struct kept) + s->n_index * sizeof(char *) + strlen(key) + 1 + strlen(rv) + 1;
 	for (size_t i = 0; i < s->n_index; i++) {
-		index_key[i] = s->index[i].key_of(obj);
-		n += index_key[i] != NULL ? strlen(index_key[i]) + 1 : 0;
+		lines[i] = s->index[i].key_of(obj);
+		n += (lines[i] != NULL ? strlen(lines[i]) : 0) + 2;
 	}
 	CLEANUP(kept_free_p) struct kept *k = malloc(n);
 	if (k != NULL) {
-		char *at = (char *)&k->index_key[s->n_index];
+		char *at = (char *)&k->index_keys[s->n_index];
 		*k = (struct kept){.generation = s->generation};
 		k->key = put_string(&at, key);
 		k->rv = put_string(&at, rv);
 		for (size_t i = 0; i < s->n_index; i++)
-			k->index_key[i] = put_string(&at, index_key[i]);
+			k->index_keys[i] = put_lines(&at, lines[i]);
 		k->text = pack(s, obj);
 	}
 	for (size_t i = 0; i < s->n_index; i++)
-		free(index_key[i]);
+		free(lines[i]);
 	return k != NULL && k->text != NULL ? TAKE(k) : NULL;
 }
 
@@ -345,6 +362,25 @@ static json_t *decode_all(struct packed **list, size_t n)
 	}
 	free(list);
 	return all;
+}
+
+int informer_store_visit(struct informer_store *s, bool (*fn)(void *ctx, const json_t *obj), void *ctx)
+{
+	size_t n = 0;
+	bool more = true;
+	pthread_mutex_lock(&s->lock);
+	struct packed **list = collect_locked(s->objects, "", &n);
+	pthread_mutex_unlock(&s->lock);
+	int rc = list != NULL ? 0 : -ENOMEM;
+	for (size_t i = 0; i < n && list != NULL; i++) {
+		JSON_AUTO obj = more && rc == 0 ? decode(list[i]) : NULL;
+		if (more && obj == NULL)
+			rc = -ENOMEM;
+		more = obj != NULL && fn(ctx, obj);
+		packed_unref(list[i]);
+	}
+	free(list);
+	return rc;
 }
 
 json_t *informer_store_list(struct informer_store *s, const char *ns)

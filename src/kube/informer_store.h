@@ -30,4 +30,6 @@ json_t *informer_store_take_stale(struct informer_store *s);
 
 json_t *informer_store_get(struct informer_store *s, const char *ns, const char *name);
 json_t *informer_store_list(struct informer_store *s, const char *ns);
+/** As informer_visit(). */
+int informer_store_visit(struct informer_store *s, bool (*fn)(void *ctx, const json_t *obj), void *ctx);
 json_t *informer_store_list_by(struct informer_store *s, const char *index, const char *key);

@@ -79,6 +79,9 @@ int controller_watch_owned(struct controller *c, const struct kube_resource *r, 
 /** Each change of an object of @r (old and new state) is given to @map, which queues what it concerns by controller_enqueue(). */
 int controller_watch_mapped(struct controller *c, const struct kube_resource *r,
 			    void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx);
+/** The same of the changes that @wanted (NULL: all) lets through. */
+int controller_watch_mapped_if(struct controller *c, const struct kube_resource *r, controller_predicate wanted,
+			       void (*map)(void *ctx, struct controller *c, const json_t *obj), void *ctx);
 /** Queue ns/name now. Any thread. */
 void controller_enqueue(struct controller *c, const char *ns, const char *name);
 /** The same before all keys that are not urgent: for what goes on with work that was begun. */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/strbuf.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/exec.h"
@@ -19,7 +20,8 @@
 #define MAX_INFORMERS 32
 #define MAX_PORTS     64               /* of one StatefulSet */
 #define INDEX_CLAIMS  "runtime/claims" /* namespace of pods that mount claims */
-#define INDEX_CACHES  "runtime/caches" /* namespace of pods that hold a cache */
+#define INDEX_CACHES  "runtime/caches" /* namespace and node of pods that hold a cache */
+#define INDEX_LABELS  "runtime/labels" /* labels of nodes that say where a cache or a fuse is */
 
 struct runtime_api {
 	struct engine_api ops;
@@ -114,7 +116,28 @@ static char *claims_of(const json_t *pod)
 
 static char *caches_of(const json_t *pod)
 {
-	return obj_label(pod, LABEL_DATASET) != NULL ? strdup(obj_namespace(pod)) : NULL;
+	return obj_label(pod, LABEL_DATASET) != NULL
+		       ? str_printf("%s/%s", obj_namespace(pod), json_str(pod, "spec.nodeName", ""))
+		       : NULL;
+}
+
+/* "fluid.io/s-..." and "fluid.io/f-...", but not the sizes, "fluid.io/s-h-...". */
+static bool is_place_label(const char *key)
+{
+	return (str_has_prefix(key, "fluid.io/s-") && !str_has_prefix(key, "fluid.io/s-h-")) ||
+	       str_has_prefix(key, "fluid.io/f-");
+}
+
+static char *place_labels_of(const json_t *node)
+{
+	struct strbuf b = STRBUF_INIT(1 << 20);
+	const char *key;
+	json_t *v;
+	json_object_foreach (json_at(node, "metadata.labels"), key, v)
+		if (is_place_label(key))
+			strbuf_addf(&b, "%s\n", key);
+	char *lines = NULL;
+	return strbuf_take(&b, &lines) < 0 ? NULL : lines;
 }
 
 static struct informer *find(const struct runtime_api *a, const struct kube_resource *r)
@@ -149,18 +172,20 @@ static json_t *candidates(struct runtime_api *a, const struct kube_resource *r, 
 	}
 	if (r == &KUBE_POD && ns != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
 		return informer_list_by(inf, INDEX_CLAIMS, ns);
-	if (r == &KUBE_POD && ns != NULL && strcmp(label, LABEL_DATASET) == 0)
-		return informer_list_by(inf, INDEX_CACHES, ns);
-	if (!r->namespaced || ns == NULL || value == NULL || strcmp(label, LABEL_RELEASE) != 0)
+	if (r == &KUBE_NODE && is_place_label(label))
+		return informer_list_by(inf, INDEX_LABELS, label);
+	const bool caches = r == &KUBE_POD && ns != NULL && value != NULL && strcmp(label, ENGINE_LIST_CACHES) == 0;
+	if (!caches && (!r->namespaced || ns == NULL || value == NULL || strcmp(label, LABEL_RELEASE) != 0))
 		return informer_list(inf, ns);
 	CLEANUP(free_p) char *key = str_printf("%s/%s", ns, value);
-	return key != NULL ? informer_list_by(inf, LABEL_RELEASE, key) : NULL;
+	return key != NULL ? informer_list_by(inf, caches ? INDEX_CACHES : LABEL_RELEASE, key) : NULL;
 }
 
 static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns, const char *label, const char *value)
 {
 	JSON_AUTO all = candidates(ctx, r, ns, label != NULL ? label : "", value);
-	if (all == NULL || label == NULL || strcmp(label, ENGINE_LIST_CLAIMS) == 0)
+	if (all == NULL || label == NULL || strcmp(label, ENGINE_LIST_CLAIMS) == 0 ||
+	    strcmp(label, ENGINE_LIST_CACHES) == 0)
 		return TAKE(all);
 	JSON_AUTO out = json_array();
 	size_t i;
@@ -171,6 +196,12 @@ static json_t *api_list(void *ctx, const struct kube_resource *r, const char *ns
 			return NULL;
 	}
 	return TAKE(out);
+}
+
+static int api_visit(void *ctx, const struct kube_resource *r, bool (*fn)(void *arg, const json_t *obj), void *arg)
+{
+	struct informer *inf = find(ctx, r);
+	return inf != NULL ? informer_visit(inf, fn, arg) : -ENOMEM; /* engines visit nodes, and these are cached */
 }
 
 static int api_exec(void *ctx, const struct engine_question *q, const struct engine_exec *x, struct engine_output *ret,
@@ -318,12 +349,14 @@ int runtime_api_new(struct manager *m, struct event_recorder *recorder, const st
 				     .remove = api_remove,
 				     .event = api_event,
 				     .exec = api_exec,
+				     .visit = api_visit,
 				     .ctx = a};
 	int rc = 0;
 	for (size_t i = 0; i < ARRAY_LEN(read) && rc == 0; i++)
 		rc = add_informer(a, read[i], err);
 	if (rc == 0 && (informer_add_index(find(a, &KUBE_POD), INDEX_CLAIMS, claims_of) < 0 ||
 			informer_add_index(find(a, &KUBE_POD), INDEX_CACHES, caches_of) < 0 ||
+			informer_add_index(find(a, &KUBE_NODE), INDEX_LABELS, place_labels_of) < 0 ||
 			informer_add_handler(find(a, &KUBE_STATEFULSET), stateful_set_seen, a) < 0))
 		rc = error_set(err, -ENOMEM, "runtime framework: out of memory");
 	if (rc < 0) {

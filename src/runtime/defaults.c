@@ -4,6 +4,7 @@
 
 #include "api/dataset.h"
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/str.h"
 #include "kube/client.h"
 #include "runtime/metrics.h"
@@ -388,6 +389,24 @@ int engine_default_bind_to_dataset(struct engine *e, struct reconcile_ctx *ctx, 
 
 /* --- change, volume, end -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Many datasets write the labels of one node. That another was faster is nothing to hold up the pass for (its status would wait too): the
+ * labels come a little later.
+ */
+static int sync_node_labels(struct engine *e, struct reconcile_ctx *ctx, const struct tier_totals *totals,
+			    struct error *err)
+{
+	struct error why = {0};
+	int rc = nodes_sync_labels(ctx, e->ops->traits, totals, &why);
+	if (rc == -ESTALE) {
+		reconcile_again(ctx, (10 + random_below(90)) * NSEC_PER_MSEC);
+		return 0;
+	}
+	if (rc < 0 && err != NULL)
+		*err = why;
+	return rc;
+}
+
 int engine_default_sync_schedule_info_to_cache_nodes(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
 {
 	/* The shape is the same in every runtime kind, so the JSON is read without its table. */
@@ -407,7 +426,7 @@ int engine_default_sync_schedule_info_to_cache_nodes(struct engine *e, struct re
 								    .low = json_str(l, "low", NULL)};
 	}
 	int rc = tier_totals(&ts, &totals, err);
-	return rc < 0 ? rc : nodes_sync_labels(ctx, e->ops->traits, &totals, err);
+	return rc < 0 ? rc : sync_node_labels(e, ctx, &totals, err);
 }
 
 int engine_default_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation,

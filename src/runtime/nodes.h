@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "api/common.h"
+#include "kube/informer.h"
 #include "sluice/engine.h"
 
 /** Bytes of cache per worker by kind of medium, for the node labels. */
@@ -62,10 +63,15 @@ json_t *placement_affinity(const struct reconcile_ctx *ctx);
 /** Add the rule that a node holds at most one worker of this dataset (workers share a directory of the host). */
 int placement_one_per_node(json_t *affinity, const struct reconcile_ctx *ctx, const struct engine_traits *t);
 /**
- * How many nodes can take a worker with @pod's template (selector, affinity, tolerations) now, those that hold one included.
- * @ret_why (of 256 bytes): what keeps the others out ("1 node(s) had an untolerated taint, ...").
+ * How many nodes can take a worker with @pod_spec's selector, affinity and tolerations now, those that hold one included: @enough, or fewer
+ * when there are not so many. The rule of one worker a node makes nodes and workers the same count.
+ * @ret_why (of 256 bytes): when they are fewer, what keeps the others out. -ENOMEM.
  */
-int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec,
-		    char ret_why[static 256]);
+int placement_count(struct reconcile_ctx *ctx, const json_t *pod_spec, int enough, char ret_why[static 256]);
+/**
+ * Whether a change of a node may give a worker a place that it did not have: heartbeats and the labels of caches must not wake all that wait.
+ * What a controller_predicate is.
+ */
+bool node_gives_room(enum informer_event ev, const json_t *old, const json_t *node);
 /** Whether a node (its object) meets a NodeSelector's terms. */
 bool node_matches(const json_t *node, const json_t *node_selector);

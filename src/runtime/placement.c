@@ -168,47 +168,83 @@ static bool selector_holds(const json_t *node, const json_t *pod_spec)
 }
 
 /* Whether another dataset's worker, on that node, keeps ours away (or we it), as the anti-affinity says: within the namespace. */
-static bool taken(struct reconcile_ctx *ctx, const json_t *cache_pods, const char *node)
+static int taken(struct reconcile_ctx *ctx, const char *node)
 {
+	JSON_AUTO cache_pods = ctx->api->list(ctx->api->ctx, &KUBE_POD, ctx->ns, ENGINE_LIST_CACHES, node);
+	if (cache_pods == NULL)
+		return -ENOMEM;
 	bool shared = is_shared(ctx->dataset);
 	size_t i;
 	json_t *pod;
 	json_array_foreach (cache_pods, i, pod) {
 		const char *phase = json_str(pod, "status.phase", "");
-		if (strcmp(json_str(pod, "spec.nodeName", ""), node) != 0 ||
-		    str_same(obj_label(pod, LABEL_RELEASE), ctx->name) || strcmp(phase, "Succeeded") == 0 ||
+		if (str_same(obj_label(pod, LABEL_RELEASE), ctx->name) || strcmp(phase, "Succeeded") == 0 ||
 		    strcmp(phase, "Failed") == 0)
 			continue;
 		if (!shared || str_same(obj_label(pod, LABEL_PLACEMENT), "Exclusive"))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
-int placement_count(struct reconcile_ctx *ctx, const struct engine_traits *t, const json_t *pod_spec,
-		    char ret_why[static 256])
+struct count {
+	struct reconcile_ctx *ctx;
+	const json_t *pod_spec;
+	int enough, rc;
+	int all, fit, no_selector, no_taint, no_room;
+};
+
+static bool count_node(void *arg, const json_t *node)
 {
-	(void)t; /* the rule of one worker a node makes nodes and workers the same count */
-	JSON_AUTO nodes = ctx->api->list(ctx->api->ctx, &KUBE_NODE, NULL, NULL, NULL);
-	JSON_AUTO pods = ctx->api->list(ctx->api->ctx, &KUBE_POD, ctx->ns, LABEL_DATASET, NULL);
-	if (nodes == NULL || pods == NULL)
-		return -ENOMEM;
-	size_t i, fit = 0, no_selector = 0, no_taint = 0, no_room = 0;
-	json_t *node;
-	json_array_foreach (nodes, i, node) {
-		if (!selector_holds(node, pod_spec))
-			no_selector++;
-		else if (!taints_tolerated(node, json_object_get(pod_spec, "tolerations")))
-			no_taint++;
-		else if (taken(ctx, pods, obj_name(node)))
-			no_room++;
-		else
-			fit++;
-	}
+	struct count *c = arg;
+	int room = 0;
+	c->all++;
+	if (!selector_holds(node, c->pod_spec))
+		c->no_selector++;
+	else if (!taints_tolerated(node, json_object_get(c->pod_spec, "tolerations")))
+		c->no_taint++;
+	else if ((room = taken(c->ctx, obj_name(node))) > 0)
+		c->no_room++;
+	else if (room == 0)
+		c->fit++;
+	else
+		c->rc = room;
+	return c->rc == 0 && c->fit < c->enough;
+}
+
+int placement_count(struct reconcile_ctx *ctx, const json_t *pod_spec, int enough, char ret_why[static 256])
+{
+	struct count c = {.ctx = ctx, .pod_spec = pod_spec, .enough = enough};
+	int rc = ctx->api->visit(ctx->api->ctx, &KUBE_NODE, count_node, &c);
+	if (rc < 0 || c.rc < 0)
+		return rc < 0 ? rc : c.rc;
 	(void)snprintf(ret_why, 256,
-		       "%zu/%zu nodes can take a worker: %zu did not match the node selector or affinity, %zu had an "
+		       "%d/%d nodes can take a worker: %d did not match the node selector or affinity, %d had an "
 		       "untolerated taint or are "
-		       "cordoned, %zu hold another dataset that excludes this one",
-		       fit, json_array_size(nodes), no_selector, no_taint, no_room); /* bounded by the format */
-	return (int)fit;
+		       "cordoned, %d hold another dataset that excludes this one",
+		       c.fit, c.all, c.no_selector, c.no_taint, c.no_room); /* bounded by the format */
+	return c.fit;
+}
+
+/* Labels that we or Fluid write for each dataset: they come and go all the time, and no worker is placed by them. */
+static bool is_our_label(const char *key)
+{
+	return str_has_prefix(key, "fluid.io/") || strcmp(key, "fluid_exclusive") == 0;
+}
+
+static bool has_labels_of(const json_t *a, const json_t *b)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach (json_at(b, "metadata.labels"), key, v)
+		if (!is_our_label(key) && !str_same(obj_label(a, key), json_string_value(v)))
+			return false;
+	return true;
+}
+
+bool node_gives_room(enum informer_event ev, const json_t *old, const json_t *node)
+{
+	return ev != INFORMER_UPDATED || old == NULL ||
+	       !json_same(json_object_get(old, "spec"), json_object_get(node, "spec")) || !has_labels_of(old, node) ||
+	       !has_labels_of(node, old);
 }

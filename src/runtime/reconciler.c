@@ -13,6 +13,7 @@
 #include "runtime/calls.h"
 #include "runtime/figures.h"
 #include "runtime/metrics.h"
+#include "runtime/nodes.h"
 #include "runtime/objects.h"
 #include "runtime/ports.h"
 #include "runtime/shared.h"
@@ -182,16 +183,17 @@ int reconciler_register(struct reconciler *r, struct manager *m, int workers, st
 	const struct {
 		const struct kube_resource *r;
 		void (*map)(void *ctx, struct controller *c, const json_t *obj);
-	} watched[] = {{&dataset_kind.resource, map_same_key},
-		       {&KUBE_PVC, map_same_key},
-		       {&KUBE_POD, map_release},
-		       {&KUBE_PV, map_claim_ref},
-		       {&KUBE_NODE, map_node}};
+		controller_predicate wanted;
+	} watched[] = {{&dataset_kind.resource, map_same_key, NULL},
+		       {&KUBE_PVC, map_same_key, NULL},
+		       {&KUBE_POD, map_release, NULL},
+		       {&KUBE_PV, map_claim_ref, NULL},
+		       {&KUBE_NODE, map_node, node_gives_room}};
 	rc = controller_watch(r->controller, rt->resource);
 	for (size_t i = 0; rt->kinds[i] != NULL && rc == 0; i++)
 		rc = controller_watch_owned(r->controller, rt->kinds[i], rt->resource);
 	for (size_t i = 0; i < ARRAY_LEN(watched) && rc == 0; i++)
-		rc = controller_watch_mapped(r->controller, watched[i].r, watched[i].map, r);
+		rc = controller_watch_mapped_if(r->controller, watched[i].r, watched[i].wanted, watched[i].map, r);
 	return rc < 0 ? error_set(err, rc, "%s: cannot set up its watches", rt->name) : 0;
 }
 

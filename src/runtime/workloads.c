@@ -262,6 +262,7 @@ int engine_default_check_workers_ready(struct engine *e, struct reconcile_ctx *c
 
 int engine_default_assign_nodes_to_cache(struct engine *e, struct reconcile_ctx *ctx, int desired, struct error *err)
 {
+	(void)e;
 	JSON_AUTO affinity = placement_affinity(ctx);
 	JSON_AUTO pod = json_object();
 	if (affinity == NULL || pod == NULL || json_object_set(pod, "affinity", affinity) < 0)
@@ -273,7 +274,7 @@ int engine_default_assign_nodes_to_cache(struct engine *e, struct reconcile_ctx 
 	    list_append(pod, "tolerations", json_at(ctx->runtime, "spec.worker.tolerations")) < 0)
 		return error_set(err, -ENOMEM, "placement: out of memory");
 	char why[256];
-	int n = placement_count(ctx, e->ops->traits, pod, why);
+	int n = placement_count(ctx, pod, desired, why);
 	if (n < 0)
 		return error_set(err, n, "placement: out of memory");
 	ctx->wait_for_nodes = n < desired;

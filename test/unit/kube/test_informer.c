@@ -95,7 +95,7 @@ static void pages_then_cut(struct fake_api *f, struct fake_request *q)
 	fake_stream_begin(q->fd);
 	switch (atomic_fetch_add(watches, 1)) {
 	case 0: /* version 11, a bookmark at 12, and half of 13 */
-		fake_chunk(q->fd, EVENT("MODIFIED", ITEM("b", "11", "n2")));
+		fake_chunk(q->fd, EVENT("MODIFIED", ITEM("b", "11", "n2\\nn3")));
 		fake_chunk(q->fd, EVENT("BOOKMARK", "{\"metadata\":{\"resourceVersion\":\"12\"}}"));
 		fake_chunk(q->fd, "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"d\"");
 		return;
@@ -111,6 +111,13 @@ static bool asked(struct fake_api *f, unsigned n, const char *what)
 	bool yes = n < f->n && f->lines[n] != NULL && strstr(f->lines[n], what) != NULL;
 	pthread_mutex_unlock(&f->lock);
 	return yes;
+}
+
+static bool note_two(void *ctx, const json_t *obj)
+{
+	(*(int *)ctx)++;
+	assert_string_equal(obj_namespace(obj), "ns");
+	return *(int *)ctx < 2;
 }
 
 static void lists_in_pages_and_resumes_from_the_last_version(void **state)
@@ -133,6 +140,12 @@ static void lists_in_pages_and_resumes_from_the_last_version(void **state)
 	assert_int_equal(json_array_size(other), 0); /* "n" is no prefix match of "ns" */
 	assert_int_equal(json_array_size(n1), 0);
 	assert_int_equal(json_array_size(n2), 2);
+	JSON_AUTO n3 = informer_list_by(r.inf, "node", "n3"); /* b has two keys */
+	assert_int_equal(json_array_size(n3), 1);
+	assert_string_equal(obj_name(json_array_get(n3, 0)), "b");
+	int visited = 0;
+	assert_int_equal(informer_visit(r.inf, note_two, &visited), 0);
+	assert_int_equal(visited, 2); /* and not the third */
 	assert_string_equal(obj_resource_version(b), "11");
 	assert_null(a);
 	assert_true(asked(&r.f, 0, "limit=100"));

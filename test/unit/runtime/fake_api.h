@@ -116,11 +116,29 @@ static inline json_t *fake_list(void *ctx, const struct kube_resource *r, const 
 			continue;
 		if (label != NULL && strcmp(label, ENGINE_LIST_CLAIMS) == 0)
 			label = NULL;
+		if (label != NULL && strcmp(label, ENGINE_LIST_CACHES) == 0) {
+			if (obj_label(obj, "fluid.io/dataset") != NULL &&
+			    strcmp(json_str(obj, "spec.nodeName", ""), value) == 0)
+				assert_int_equal(json_array_append_new(out, json_deep_copy(obj)), 0);
+			continue;
+		}
 		const char *have = label != NULL ? obj_label(obj, label) : "";
 		if (have != NULL && (label == NULL || value == NULL || strcmp(have, value) == 0))
 			assert_int_equal(json_array_append_new(out, json_deep_copy(obj)), 0);
 	}
 	return out;
+}
+
+static inline int fake_visit(void *ctx, const struct kube_resource *r, bool (*fn)(void *arg, const json_t *obj),
+			     void *arg)
+{
+	json_t *all = fake_list(ctx, r, NULL, NULL, NULL), *obj;
+	size_t i;
+	json_array_foreach (all, i, obj)
+		if (!fn(arg, obj))
+			break;
+	json_decref(all);
+	return 0;
 }
 
 static inline int fake_conflict(struct fake_api *f, struct error *err)
@@ -224,6 +242,7 @@ static inline struct fake_api *fake_new(void)
 				     .patch = fake_patch,
 				     .remove = fake_remove,
 				     .event = fake_event,
+				     .visit = fake_visit,
 				     .ctx = f};
 	return f;
 }

@@ -98,9 +98,9 @@ static void test_count(void **state)
 		JSON_AUTO pod = parse(cases[i].pod);
 		struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .api = &f->ops, .dataset = shared};
 		char why[256];
-		assert_int_equal(placement_count(&ctx, &TOY, pod, why), cases[i].shared);
+		assert_int_equal(placement_count(&ctx, pod, 9, why), cases[i].shared);
 		ctx.dataset = exclusive;
-		assert_int_equal(placement_count(&ctx, &TOY, pod, why), cases[i].exclusive);
+		assert_int_equal(placement_count(&ctx, pod, 9, why), cases[i].exclusive);
 	}
 	/* A Shared neighbour keeps an Exclusive dataset away, not a Shared one; one's own pod keeps nobody away. */
 	put_cache_pod(f, "neighbour", "plain", "Shared");
@@ -108,13 +108,43 @@ static void test_count(void **state)
 	JSON_AUTO pod = parse("{}");
 	struct reconcile_ctx ctx = {.ns = "default", .name = "demo", .api = &f->ops, .dataset = shared};
 	char why[256];
-	assert_int_equal(placement_count(&ctx, &TOY, pod, why), 2);
+	assert_int_equal(placement_count(&ctx, pod, 9, why), 2);
 	ctx.dataset = exclusive;
-	assert_int_equal(placement_count(&ctx, &TOY, pod, why), 1);
+	assert_int_equal(placement_count(&ctx, pod, 9, why), 1);
 	assert_string_equal(why, "1/5 nodes can take a worker: 0 did not match the node selector or affinity, 2 had an "
 				 "untolerated taint or are "
 				 "cordoned, 2 hold another dataset that excludes this one");
+	ctx.dataset = shared;
+	assert_int_equal(placement_count(&ctx, pod, 1, why), 1); /* no more than asked for */
 	fake_free(f);
+}
+
+static void test_what_gives_room(void **state)
+{
+	(void)state;
+#define WAS "{'metadata':{'labels':{'z':'1','fluid.io/s-a-b':'true'}},'status':{'conditions':[]}}"
+	static const struct {
+		const char *name, *old, *node;
+		bool room;
+	} cases[] = {
+		{"nothing", WAS, WAS, false},
+		{"a heartbeat", WAS,
+		 "{'metadata':{'labels':{'z':'1','fluid.io/s-a-b':'true'}},'status':{'conditions':[{'type':'Ready'}]}}",
+		 false},
+		{"another cache", WAS,
+		 "{'metadata':{'labels':{'z':'1','fluid.io/s-a-c':'true','fluid_exclusive':'a_c'}}}", false},
+		{"a new label", WAS, "{'metadata':{'labels':{'z':'1','y':'1','fluid.io/s-a-b':'true'}}}", true},
+		{"a label less", WAS, "{'metadata':{'labels':{'fluid.io/s-a-b':'true'}}}", true},
+		{"a label's value", WAS, "{'metadata':{'labels':{'z':'2'}}}", true},
+		{"a taint goes", "{'spec':{'taints':[{'key':'k'}]}}", "{'spec':{}}", true},
+		{"it is new", NULL, WAS, true},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		JSON_AUTO old = cases[i].old != NULL ? parse(cases[i].old) : NULL;
+		JSON_AUTO node = parse(cases[i].node);
+		if (node_gives_room(old != NULL ? INFORMER_UPDATED : INFORMER_ADDED, old, node) != cases[i].room)
+			fail_msg("%s", cases[i].name);
+	}
 }
 
 static void test_labels(void **state)
@@ -174,6 +204,6 @@ static void test_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_node_matches), cmocka_unit_test(test_count),
-					   cmocka_unit_test(test_labels)};
+					   cmocka_unit_test(test_what_gives_room), cmocka_unit_test(test_labels)};
 	return cmocka_run_group_tests_name("runtime/placement", tests, NULL, NULL);
 }
