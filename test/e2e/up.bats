@@ -16,8 +16,9 @@ api_pid() {
 	"$SLUICE" status --data-dir "$DATA" -o json | jq '.parts[] | select(.name == "api") | .pid'
 }
 
+# jq takes no input for a truth; `input` does not.
 restarted() {
-	"$SLUICE" status --data-dir "$DATA" -o json | jq -e '.ready and (.parts[] | select(.name == "api") | .starts == 2)' >/dev/null
+	"$SLUICE" status --data-dir "$DATA" -o json | jq -en 'input | .ready and (.parts[] | select(.name == "api") | .starts == 2)' >/dev/null
 }
 
 @test "up --detach returns when all serves; status shows the parts and Datasets; down ends it and leaves nothing running" {
