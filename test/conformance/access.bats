@@ -1,15 +1,7 @@
 #!/usr/bin/env bats
 # Roles that gather rules of others, the roles every cluster has, and tokens that die with what they are bound to.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
+load suite
 
 setup() {
 	make_namespace

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Admission webhooks through kubectl: refusals, changes, warnings, failure policies, dry runs.
 
-load helpers
+load suite
 
 setup_file() {
 	start_api
@@ -19,10 +19,6 @@ setup_file() {
 teardown_file() {
 	[ -z "${HOOK_PID:-}" ] || kill "$HOOK_PID"
 	end_api
-}
-
-setup() {
-	make_namespace
 }
 
 teardown() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # CustomResourceDefinitions as kubectl sees them.
 
-load helpers
+load suite
 
 setup_file() {
 	start_api
@@ -52,10 +52,6 @@ setup_file() {
 teardown_file() {
 	"$KUBECTL" delete crd "widgets.$GROUP" --ignore-not-found --timeout=20s
 	end_api
-}
-
-setup() {
-	make_namespace
 }
 
 teardown() {

@@ -1,23 +1,7 @@
 #!/usr/bin/env bats
 # Events in both of their groups, evictions, and where a cluster's programs find its API.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
-
-setup() {
-	make_namespace
-}
-
-teardown() {
-	drop_namespace
-}
+load suite
 
 @test "an Event of core is seen in events.k8s.io" {
 	flow "{apiVersion: v1, kind: Event, metadata: {name: e}, involvedObject: {kind: Pod, name: p, namespace: $NS, apiVersion: v1}, reason: Fell, message: it fell over, type: Warning, count: 3, source: {component: c}, firstTimestamp: '2026-01-02T03:04:05Z', lastTimestamp: '2026-01-02T03:05:05Z'}" | k create -f -

@@ -1,23 +1,7 @@
 #!/usr/bin/env bats
 # Kinds of apps, batch, rbac, policy and scheduling: what the server fills in, what kubectl shows of them, what is refused.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
-
-setup() {
-	make_namespace
-}
-
-teardown() {
-	drop_namespace
-}
+load suite
 
 POD='{metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}'
 

@@ -1,15 +1,7 @@
 #!/usr/bin/env bats
 # Definitions that want the same names, and fields that may be selected by.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
+load suite
 
 setup() {
 	make_namespace

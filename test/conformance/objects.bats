@@ -1,23 +1,7 @@
 #!/usr/bin/env bats
 # What kubectl does with the objects of a cluster: create, apply, get, watch, patch, scale, wait, delete.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
-
-setup() {
-	make_namespace
-}
-
-teardown() {
-	drop_namespace
-}
+load suite
 
 @test "create configmap and secret (protobuf bodies of new clients) and read them back" {
 	k create configmap c --from-literal=a=b --from-literal=x=y

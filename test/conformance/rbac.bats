@@ -1,15 +1,7 @@
 #!/usr/bin/env bats
 # Who may do what: roles and bindings enforced, reviews, refusals as Kubernetes words them. Users are impersonated by the administrator.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
+load suite
 
 setup() {
 	make_namespace

@@ -1,25 +1,13 @@
 #!/usr/bin/env bats
 # Tokens of service accounts: asked for, used, reviewed, and void when their account is gone.
 
-load helpers
-
-setup_file() {
-	start_api
-}
-
-teardown_file() {
-	end_api
-}
+load suite
 
 setup() {
 	make_namespace
 	needs_kubectl 24
 	CONFIG=$BATS_TEST_TMPDIR/config
 	"$KUBECTL" config view --raw --minify >"$CONFIG"
-}
-
-teardown() {
-	drop_namespace
 }
 
 # with_token TOKEN ARGUMENT...: kubectl with these credentials alone.

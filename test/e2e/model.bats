@@ -2,7 +2,7 @@
 # The kinds of data.fluid.io as a user of kubectl meets them: names, columns, explain, what is refused and with which words.
 bats_require_minimum_version 1.5.0
 
-load ../conformance/helpers
+load ../conformance/suite
 
 setup_file() {
 	unset KUBECONFIG
@@ -11,18 +11,6 @@ setup_file() {
 	for kind in dataset alluxioruntime jindoruntime reservoirruntime dataload dataprocess databackup datamigrate; do
 		until_true 20 "$KUBECTL" get "$kind" >/dev/null 2>&1
 	done
-}
-
-teardown_file() {
-	end_api
-}
-
-setup() {
-	make_namespace
-}
-
-teardown() {
-	drop_namespace
 }
 
 # The object $2 of the kind $1 whose spec is $3 (JSON).
