@@ -10,6 +10,8 @@ export ASAN_OPTIONS="${ASAN_OPTIONS:-abort_on_error=0:exitcode=99}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 # shellcheck source=test/tap.sh
 . "$here/tap.sh"
+# shellcheck source=test/conformance/suites.sh
+. "$here/conformance/suites.sh"
 
 meson test -C "$build" --no-rebuild --print-errorlogs 2>&1 | tee "$log"
 passed=$((passed + $(sed -n 's/^Ok: *//p' "$log" | tail -n 1)))
@@ -18,7 +20,8 @@ for what in 'Fail' 'Unexpected Pass' 'Timeout'; do
 done
 
 tap conformance/cases "$here/conformance/with-local.sh" "$build/test/conformance/client/conformance" "$here"/conformance/cases/*.cases
-for suite in "$here"/conformance/*.bats "$here"/conformance/local/*.bats "$here"/e2e/*.bats "$here"/e2e/*/*.bats; do
+conformance_suites "$here/conformance"
+for suite in "$here"/conformance/local/*.bats "$here"/e2e/*.bats "$here"/e2e/*/*.bats; do
 	tap "${suite#"$here"/}" bats --tap "$suite"
 done
 tap_end

@@ -17,6 +17,14 @@ run_api() {
 	until_true 30 grep -q '^ready: https://' "$BATS_FILE_TMPDIR/api.out"
 }
 
+# What a cluster has beside its API: garbage collection, service accounts, workloads. A cluster of others has them.
+start_controllers() {
+	[ -n "${API_PID:-}" ] || return 0
+	"$SLUICE" controller --workloads --install-crds --kubeconfig "$KUBECONFIG" >"$BATS_FILE_TMPDIR/controller.out" 2>>"$BATS_FILE_TMPDIR/api.err" 3>&- &
+	export CONTROLLER_PID=$!
+	until_true 30 grep -q '^ready' "$BATS_FILE_TMPDIR/controller.out"
+}
+
 # Ends it as a supervisor would, and fails when it does not end cleanly (a sanitizer's report makes the status non-zero).
 stop_api() {
 	[ -n "${API_PID:-}" ] || return 0
@@ -29,9 +37,12 @@ stop_api() {
 
 # setup_file and teardown_file are different shells than the tests: the server is no child there.
 end_api() {
+	local pid
+	for pid in ${CONTROLLER_PID:-} ${API_PID:-}; do
+		kill -TERM "$pid"
+		until_true 20 gone "$pid"
+	done
 	[ -n "${API_PID:-}" ] || return 0
-	kill -TERM "$API_PID"
-	until_true 20 gone "$API_PID"
 	! grep -E 'ERROR: |runtime error' "$BATS_FILE_TMPDIR/api.err"
 }
 
@@ -73,11 +84,16 @@ flow() {
 	printf -- '---\n%s\n' "$1"
 }
 
-# Skip unless kubectl is 1.N or newer.
-needs_kubectl() {
+# kubectl_is N: whether kubectl is 1.N or newer.
+kubectl_is() {
 	local minor
 	minor=$("$KUBECTL" version --client -o json | sed -n 's/.*"gitVersion": "v1\.\([0-9]*\).*/\1/p' | head -n 1)
-	[ "${minor:-0}" -ge "$1" ] || skip "needs kubectl 1.$1 or newer"
+	[ "${minor:-0}" -ge "$1" ]
+}
+
+# Skip unless kubectl is 1.N or newer.
+needs_kubectl() {
+	kubectl_is "$1" || skip "needs kubectl 1.$1 or newer"
 }
 
 # Skip unless the server is 1.N or newer.

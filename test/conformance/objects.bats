@@ -60,7 +60,7 @@ load suite
 	equal a k get configmap -l tier=cache -o 'jsonpath={.items[*].metadata.name}'
 	equal b k get configmap --field-selector metadata.name=b -o 'jsonpath={.items[*].metadata.name}'
 	k get configmap a -o yaml | grep -q '^kind: ConfigMap$'
-	k get configmap a -o json | jq -e '.metadata.uid | length == 36'
+	k get configmap a -o json | jq -en 'input | .metadata.uid | length == 36'
 	k get configmap -o wide | grep -q '^NAME *DATA *AGE$'
 	refused 'is not a known field selector' k get configmap --field-selector data.a=b
 	refused 'not found' k get configmap none
@@ -133,7 +133,7 @@ stateful_set() {
 	k scale sts s --replicas 1
 	equal '1 2' k get sts s -o 'jsonpath={.spec.replicas} {.metadata.generation}'
 	k scale sts s --current-replicas 1 --replicas 0
-	"$KUBECTL" get --raw "/apis/apps/v1/namespaces/$NS/statefulsets/s/scale" | jq -e '.kind == "Scale" and (.spec.replicas // 0) == 0 and .status.selector == "app=s"'
+	"$KUBECTL" get --raw "/apis/apps/v1/namespaces/$NS/statefulsets/s/scale" | jq -en 'input | .kind == "Scale" and (.spec.replicas // 0) == 0 and .status.selector == "app=s"'
 	k label sts s x=y
 	equal 3 k get sts s -o 'jsonpath={.metadata.generation}'
 	refused 'are forbidden' k patch sts s -p '{"spec":{"serviceName":"other"}}'

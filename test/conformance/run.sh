@@ -1,6 +1,7 @@
 #!/bin/sh
 # The conformance suite against the cluster of $KUBECONFIG, with the administrator's rights; unset: against a local API server.
-# With KUBECTLS="kubectl /path/to/another" the bats files run with each. Prints one closing line with the sums.
+# The bats files run with kubectl and, where it differs, with kubectl 1.20; with KUBECTLS="kubectl /path/to/another" with each of these
+# instead. Prints one closing line with the sums.
 # usage: run.sh BUILD-DIRECTORY
 set -u
 
@@ -9,6 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 export SLUICE="$build/sluice"
 # shellcheck source=test/tap.sh
 . "$here/../tap.sh"
+# shellcheck source=test/conformance/suites.sh
+. "$here/suites.sh"
 
 client=$build/test/conformance/client/conformance
 if [ -n "${KUBECONFIG:-}" ]; then
@@ -16,9 +19,5 @@ if [ -n "${KUBECONFIG:-}" ]; then
 else
 	tap cases "$here/with-local.sh" "$client" "$here"/cases/*.cases
 fi
-for kubectl in ${KUBECTLS:-kubectl}; do
-	for suite in "$here"/*.bats; do
-		tap "$(basename "$suite") with $kubectl" env KUBECTL="$kubectl" bats --tap "$suite"
-	done
-done
+conformance_suites "$here"
 tap_end
