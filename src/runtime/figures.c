@@ -13,6 +13,7 @@
 
 #define MAX_WATCHES   65536
 #define MAX_THREADS   16
+#define THREADS       8
 #define BREAKER_AFTER 3 /* failures in a row until the world is told */
 
 struct watch {
@@ -20,7 +21,9 @@ struct watch {
 	json_t *targets;
 	const struct engine_ops *ops;
 	int64_t due_ns, interval_ns;
-	size_t place; /* in the heap, from 1; 0: not there */
+	struct heap *heap; /* where it waits for its turn; NULL: it does not */
+	size_t place;      /* there, from 1 */
+	int64_t took_ns;   /* the last answer */
 	uint64_t
 		serial; /* grows with each figures_watch() that changed something: an answer to an older question counts as news only */
 	bool in_flight, forgotten, again;
@@ -30,14 +33,23 @@ struct watch {
 	char error[512];
 };
 
+/* Those that may be asked (with targets, no question in flight): the first is due first. */
+struct heap {
+	struct watch **v;
+	size_t n, cap;
+};
+
 struct figures {
 	struct figures_options o;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	struct map *watches;
-	/* Those that may be asked (with targets, no question in flight) as a binary heap: the first is due first. */
-	struct watch **heap;
-	size_t n_heap, cap_heap;
+	/*
+	 * Engines that answer at once, and those that failed or were slow last: these are asked with more patience, and by half the threads at
+	 * most, so that hung ones keep nobody waiting.
+	 */
+	struct heap quick, slow;
+	int slow_in_flight;
 	atomic_bool stop;
 	int n_threads;
 	pthread_t threads[MAX_THREADS];
@@ -229,63 +241,73 @@ static bool take_answer_locked(struct figures *f, struct watch *w, int rc, struc
 	return news;
 }
 
-/* --- the heap of those that wait for their turn --- */
+/* --- those that wait for their turn --- */
 
-static void heap_set(struct figures *f, size_t place, struct watch *w)
+static void heap_set(struct heap *h, size_t place, struct watch *w)
 {
-	f->heap[place - 1] = w;
+	h->v[place - 1] = w;
 	w->place = place;
 }
 
-static void heap_sift_locked(struct figures *f, struct watch *w)
+static void heap_sift_locked(struct heap *h, struct watch *w)
 {
 	size_t at = w->place;
-	for (; at > 1 && f->heap[at / 2 - 1]->due_ns > w->due_ns; at /= 2)
-		heap_set(f, at, f->heap[at / 2 - 1]);
-	for (size_t child; (child = 2 * at) <= f->n_heap; at = child) {
-		if (child < f->n_heap && f->heap[child]->due_ns < f->heap[child - 1]->due_ns)
+	for (; at > 1 && h->v[at / 2 - 1]->due_ns > w->due_ns; at /= 2)
+		heap_set(h, at, h->v[at / 2 - 1]);
+	for (size_t child; (child = 2 * at) <= h->n; at = child) {
+		if (child < h->n && h->v[child]->due_ns < h->v[child - 1]->due_ns)
 			child++;
-		if (f->heap[child - 1]->due_ns >= w->due_ns)
+		if (h->v[child - 1]->due_ns >= w->due_ns)
 			break;
-		heap_set(f, at, f->heap[child - 1]);
+		heap_set(h, at, h->v[child - 1]);
 	}
-	heap_set(f, at, w);
+	heap_set(h, at, w);
 }
 
-static void heap_drop_locked(struct figures *f, struct watch *w)
+static void heap_drop_locked(struct watch *w)
 {
-	if (w->place == 0)
+	struct heap *h = w->heap;
+	if (h == NULL)
 		return;
-	struct watch *last = f->heap[--f->n_heap];
+	struct watch *last = h->v[--h->n];
 	if (last != w) {
-		heap_set(f, w->place, last);
-		heap_sift_locked(f, last);
+		heap_set(h, w->place, last);
+		heap_sift_locked(h, last);
 	}
-	w->place = 0;
+	w->heap = NULL;
+}
+
+/* An engine that nobody knows yet is taken for a quick one: it has one short question to show what it is. */
+static bool is_slow(const struct figures *f, const struct watch *w)
+{
+	return w->failures > 0 || w->took_ns > f->o.quick_ns / 2;
 }
 
 /* Put @w where its due time says, or take it out while it cannot be asked. There is room: watch_add_locked() made it. */
 static void heap_update_locked(struct figures *f, struct watch *w)
 {
-	if (w->in_flight || w->forgotten || json_array_size(w->targets) == 0) {
-		heap_drop_locked(f, w);
-		return;
+	struct heap *want = w->in_flight || w->forgotten || json_array_size(w->targets) == 0 ? NULL
+			    : is_slow(f, w)                                                  ? &f->slow
+											     : &f->quick;
+	if (w->heap != want)
+		heap_drop_locked(w);
+	if (want != NULL && w->heap == NULL) {
+		w->heap = want;
+		heap_set(want, ++want->n, w);
 	}
-	if (w->place == 0)
-		heap_set(f, ++f->n_heap, w);
-	heap_sift_locked(f, w);
+	if (want != NULL)
+		heap_sift_locked(want, w);
 }
 
-static int heap_reserve_locked(struct figures *f)
+static int heap_reserve_locked(struct heap *h, size_t need)
 {
-	size_t need = map_size(f->watches) + 1;
-	if (need <= f->cap_heap)
+	if (need <= h->cap)
 		return 0;
-	struct watch **more = reallocarray(f->heap, need * 2, sizeof *more);
+	struct watch **more = reallocarray(h->v, need * 2, sizeof *more);
 	if (more == NULL)
 		return -ENOMEM;
-	f->heap = more;
-	f->cap_heap = need * 2;
+	h->v = more;
+	h->cap = need * 2;
 	return 0;
 }
 
@@ -309,23 +331,32 @@ static void ask_locked(struct figures *f, struct watch *w)
 	char ns[64], name[256];
 	(void)str_copy(ns, sizeof ns, w->ns); /* names of the API fit */
 	(void)str_copy(name, sizeof name, w->name);
+	const bool slow = is_slow(f, w);
+	const int64_t n = (int64_t)json_array_size(w->targets), quick = f->o.quick_ns * n, start = clock_mono_ns();
 	const struct engine_question q = {.api = f->o.api,
 					  .ns = ns,
 					  .name = name,
-					  .deadline_mono_ns = clock_mono_ns() + f->o.deadline_ns,
+					  .deadline_mono_ns =
+						  start + (slow || quick > f->o.deadline_ns ? f->o.deadline_ns : quick),
 					  .cancel = &f->stop};
+	f->slow_in_flight += slow;
 	w->in_flight = true;
 	w->again = false;
 	heap_update_locked(f, w);
 	pthread_mutex_unlock(&f->lock);
 	int rc = ask_all(ops, targets, &q, &got, &err);
+	const int64_t took = clock_mono_ns() - start;
 	pthread_mutex_lock(&f->lock);
+	f->slow_in_flight -= slow;
+	if (slow)
+		pthread_cond_signal(&f->wake); /* one that is slow may have waited for this */
 	w->in_flight = false;
 	if (w->forgotten) {
 		watch_free(w);
 		engine_figures_clear(&got);
 		return;
 	}
+	w->took_ns = took / n;
 	bool tell = take_answer_locked(f, w, rc, &got, &err);
 	engine_figures_clear(&got);
 	if (w->again)
@@ -338,12 +369,20 @@ static void ask_locked(struct figures *f, struct watch *w)
 	pthread_mutex_lock(&f->lock);
 }
 
+/* Whose turn is next; NULL: there is nobody. */
+static struct watch *next_locked(const struct figures *f)
+{
+	struct watch *quick = f->quick.n > 0 ? f->quick.v[0] : NULL;
+	struct watch *slow = f->slow.n > 0 && f->slow_in_flight < (f->o.threads + 1) / 2 ? f->slow.v[0] : NULL;
+	return quick == NULL || (slow != NULL && slow->due_ns < quick->due_ns) ? slow : quick;
+}
+
 static void *figures_main(void *p)
 {
 	struct figures *f = p;
 	pthread_mutex_lock(&f->lock);
 	while (!atomic_load_explicit(&f->stop, memory_order_relaxed)) {
-		struct watch *w = f->n_heap > 0 ? f->heap[0] : NULL;
+		struct watch *w = next_locked(f);
 		if (w == NULL || w->due_ns > clock_mono_ns())
 			wait_until_locked(f, w != NULL ? w->due_ns : INT64_MAX);
 		else
@@ -362,8 +401,9 @@ int figures_new(const struct figures_options *o, struct figures **ret, struct er
 	}
 	f->o = *o;
 	if (f->o.threads <= 0 || f->o.threads > MAX_THREADS)
-		f->o.threads = 4;
+		f->o.threads = THREADS;
 	f->o.deadline_ns = o->deadline_ns > 0 ? o->deadline_ns : 5 * NSEC_PER_SEC;
+	f->o.quick_ns = o->quick_ns > 0 ? o->quick_ns : NSEC_PER_SEC;
 	f->o.min_ns = o->min_ns > 0 ? o->min_ns : 2 * NSEC_PER_SEC;
 	f->o.max_ns = o->max_ns > 0 ? o->max_ns : 15 * NSEC_PER_SEC;
 	f->o.breaker_max_ns = o->breaker_max_ns > 0 ? o->breaker_max_ns : 60 * NSEC_PER_SEC;
@@ -395,10 +435,17 @@ void figures_free(struct figures *f)
 	for (int i = 0; i < f->n_threads; i++)
 		(void)pthread_join(f->threads[i], NULL); /* joinable and not ourselves */
 	map_free(f->watches);
-	free(f->heap);
+	free(f->quick.v);
+	free(f->slow.v);
 	(void)pthread_cond_destroy(&f->wake);
 	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
+}
+
+static int reserve_locked(struct figures *f)
+{
+	const size_t need = map_size(f->watches) + 1;
+	return heap_reserve_locked(&f->quick, need) < 0 || heap_reserve_locked(&f->slow, need) < 0 ? -ENOMEM : 0;
 }
 
 static struct watch *watch_add_locked(struct figures *f, const char *ns, const char *name, const char *key)
@@ -410,7 +457,7 @@ static struct watch *watch_add_locked(struct figures *f, const char *ns, const c
 	w->name = strdup(name);
 	w->key = strdup(key);
 	w->interval_ns = f->o.min_ns;
-	if (w->ns == NULL || w->name == NULL || w->key == NULL || heap_reserve_locked(f) < 0 ||
+	if (w->ns == NULL || w->name == NULL || w->key == NULL || reserve_locked(f) < 0 ||
 	    map_set(f->watches, key, w) < 0) {
 		watch_free(w);
 		return NULL;
@@ -473,7 +520,7 @@ void figures_forget(struct figures *f, const char *ns, const char *name)
 	pthread_mutex_lock(&f->lock);
 	struct watch *w = map_steal(f->watches, key);
 	if (w != NULL)
-		heap_drop_locked(f, w);
+		heap_drop_locked(w);
 	if (w != NULL && w->in_flight)
 		w->forgotten = true;
 	else

@@ -4,7 +4,8 @@
  * (figures_get); it is told (the notify callback) when an answer differs from the one before or the state of asking changed.
  *
  * Interval: 2 s while answers differ, doubling to 15 s while they do not, jittered; after failures 2 s doubling to 60 s.
- * A hung engine occupies one thread for one deadline, then waits for its turn behind the breaker like everybody else.
+ * A hung engine occupies one thread for one short deadline; from then on, until it answers at once, it is one of the slow, who have a longer
+ * one and half the threads at most between them, and waits for its turn behind the breaker.
  *
  * Threads: all functions from any thread. notify runs on a pool thread without locks.
  */
@@ -17,8 +18,9 @@
 struct figures;
 
 struct figures_options {
-	int threads;                  /* 0: 4 */
-	int64_t deadline_ns;          /* of one question; 0: 5 s */
+	int threads;                  /* 0: 8 */
+	int64_t quick_ns;             /* deadline of one question for each target while it answers at once; 0: 1 s */
+	int64_t deadline_ns;          /* of one question to a slow one, and the most for a quick one; 0: 5 s */
 	int64_t min_ns, max_ns;       /* intervals; 0: 2 s and 15 s */
 	int64_t breaker_max_ns;       /* 0: 60 s */
 	const struct engine_api *api; /* handed on to query_figures(); borrowed */

@@ -11,6 +11,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int asked, told, in_flight, most_in_flight, held_asked;
 static int64_t cached;
+static int hang_asked[4]; /* of targets "hang0" to "hang3": they fail once, then hang while it is held */
 static bool fails, hold;
 
 static int scripted(const struct engine_question *q, struct engine_figures *ret, struct error *err)
@@ -21,13 +22,15 @@ static int scripted(const struct engine_question *q, struct engine_figures *ret,
 	asked++;
 	in_flight++;
 	most_in_flight = in_flight > most_in_flight ? in_flight : most_in_flight;
-	bool held = hold && strcmp(target, "slow") == 0;
+	const bool hang = strncmp(target, "hang", 4) == 0;
+	const bool first = hang && hang_asked[target[4] - '0']++ == 0;
+	bool held = hold && (strcmp(target, "slow") == 0 || (hang && !first));
 	held_asked += held;
 	pthread_cond_broadcast(&changed);
 	while (held && hold)
 		pthread_cond_wait(&changed, &lock);
 	in_flight--;
-	bool bad = fails || strcmp(target, "bad") == 0;
+	bool bad = fails || hang || strcmp(target, "bad") == 0;
 	*ret = (struct engine_figures){.ready = true,
 				       .capacity_bytes = 10,
 				       .cached_bytes = cached,
@@ -41,6 +44,23 @@ static int scripted(const struct engine_question *q, struct engine_figures *ret,
 static const struct engine_traits all_count = {.app = "toy"}, one_counts = {.app = "toy", .ask_one = true};
 static const struct engine_ops workers = {.name = "toy", .traits = &all_count, .query_figures = scripted},
 			       masters = {.name = "toy", .traits = &one_counts, .query_figures = scripted};
+
+/* The first question is too short for it, the ones after that are not. */
+static int given_time;
+
+static int needs_time(const struct engine_question *q, struct engine_figures *ret, struct error *err)
+{
+	(void)ret;
+	pthread_mutex_lock(&lock);
+	asked++;
+	given_time += q->deadline_mono_ns > clock_mono_ns() + 30 * NSEC_PER_SEC;
+	const bool good = given_time > 0;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	return good ? 0 : error_set(err, -ETIMEDOUT, "too late");
+}
+
+static const struct engine_ops patient = {.name = "toy", .traits = &all_count, .query_figures = needs_time};
 
 static void news(void *ctx, const char *ns, const char *name)
 {
@@ -70,9 +90,10 @@ static void await(const int *what, int n)
 
 static int setup(void **state)
 {
-	asked = told = in_flight = most_in_flight = held_asked = 0;
+	given_time = asked = told = in_flight = most_in_flight = held_asked = 0;
 	cached = 1;
 	fails = hold = false;
+	memset(hang_asked, 0, sizeof hang_asked);
 	struct figures *f = NULL;
 	struct error err = {0};
 	const struct figures_options o = {.threads = 3,
@@ -168,6 +189,42 @@ static void test_one_hung_engine_stops_nobody(void **state)
 	assert_false(figures_get(f, "default", "hung", &got, err));
 }
 
+static void test_many_hung_engines_stop_nobody(void **state)
+{
+	struct figures *f = *state;
+	static const char *const names[] = {"hang0", "hang1", "hang2", "hang3"};
+	pthread_mutex_lock(&lock);
+	hold = true;
+	pthread_mutex_unlock(&lock);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		watch(f, names[i], names[i], "");
+	await(&held_asked, 2); /* of three threads */
+	watch(f, "a", "t", "");
+	await(&asked, asked + 8);
+	pthread_mutex_lock(&lock);
+	assert_int_equal(held_asked, 2);
+	hold = false; /* one after the other gets its turn */
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		await(&hang_asked[i], 3);
+}
+
+/* What an engine may take: a short time for each of its targets, and more once it was slow. */
+static void test_slow_engines_are_given_time(void **state)
+{
+	(void)state;
+	struct figures *f = NULL;
+	const struct figures_options o = {
+		.threads = 1, .quick_ns = NSEC_PER_MSEC, .min_ns = NSEC_PER_MSEC, .deadline_ns = 60 * NSEC_PER_SEC};
+	struct error err = {0};
+	assert_int_equal(figures_new(&o, &f, &err), 0);
+	JSON_AUTO targets = json_pack("[s]", "t");
+	assert_int_equal(figures_watch(f, "default", "a", &patient, targets, ""), 0);
+	await(&given_time, 1);
+	figures_free(f);
+}
+
 static void test_several_targets_add_up(void **state)
 {
 	struct figures *f = *state;
@@ -240,12 +297,15 @@ static void test_without_targets_nobody_is_asked(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(test_only_news_is_told),
-					   T(test_failures_are_told_once_and_end),
-					   T(test_one_hung_engine_stops_nobody),
-					   T(test_several_targets_add_up),
-					   T(test_one_of_several_masters_is_enough),
-					   T(test_many_take_turns),
-					   T(test_without_targets_nobody_is_asked)};
+	const struct CMUnitTest tests[] = {
+		T(test_only_news_is_told),
+		T(test_failures_are_told_once_and_end),
+		T(test_one_hung_engine_stops_nobody),
+		T(test_many_hung_engines_stop_nobody),
+		cmocka_unit_test_setup_teardown(test_slow_engines_are_given_time, setup, teardown),
+		T(test_several_targets_add_up),
+		T(test_one_of_several_masters_is_enough),
+		T(test_many_take_turns),
+		T(test_without_targets_nobody_is_asked)};
 	return cmocka_run_group_tests_name("runtime/figures", tests, NULL, NULL);
 }
