@@ -352,7 +352,9 @@ static int run(struct setup *s, int stop_fd, struct error *err)
 		return rc < 0 ? rc : 0;
 	rc = add_controllers(s, err);
 	if (rc == 0)
-		rc = manager_start(s->manager, err);
+		rc = manager_start(s->manager, stop_fd, err);
+	if (rc == -ECANCELED)
+		return 0; /* told to end before it had begun */
 	CLEANUP(free_p) char *self = s->o.plugin_dir != NULL ? file_self_exe() : NULL;
 	if (rc == 0 && s->o.plugin_dir != NULL)
 		rc = self != NULL ? start_plugins(s, self, err) : error_set(err, -ENOMEM, "out of memory");

@@ -77,7 +77,7 @@ static void on_change(void *ctx, enum informer_event ev, const json_t *old, cons
 	(void)eventfd_write(ro->changed, 1); /* it can only fail when it is readable anyway */
 }
 
-static int start_watches(struct run_objects *ro, struct error *err)
+static int start_watches(struct run_objects *ro, int signal_fd, struct error *err)
 {
 	for (int i = 0; i < WATCHES; i++) {
 		int rc = informer_new(ro->client, watched(i), &(struct informer_options){.ns = RUN_NAMESPACE},
@@ -90,7 +90,9 @@ static int start_watches(struct run_objects *ro, struct error *err)
 			return rc;
 	}
 	for (int i = 0; i < WATCHES; i++) {
-		const int rc = informer_wait_synced(ro->watch[i], clock_mono_ns() + 30 * NSEC_PER_SEC);
+		const int rc = informer_wait_synced(ro->watch[i], clock_mono_ns() + 30 * NSEC_PER_SEC, signal_fd);
+		if (rc == -ECANCELED)
+			return error_set(err, -EINTR, "interrupted");
 		if (rc != 0)
 			return error_set(err, rc, "watch %s: %s", watched(i)->plural, strerror(-rc));
 	}
@@ -364,7 +366,7 @@ int run_objects_create(struct kube_client *c, const struct run_options *o, int s
 			 ? error_set(err, -ENOMEM, "out of memory or descriptors")
 			 : 0;
 	if (rc == 0)
-		rc = start_watches(ro, err);
+		rc = start_watches(ro, signal_fd, err);
 	if (rc == 0)
 		rc = prepare_mount_dir(ro, err);
 	if (rc != 0) {

@@ -3,11 +3,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -60,9 +63,11 @@ struct informer {
 	bool progress; /* this watch brought something */
 	int reported;  /* the kind of failure that was logged last; 0: all is well */
 
-	pthread_mutex_t lock; /* guards synced, and the waits on wake */
+	pthread_mutex_t lock; /* guards the wait on wake */
 	pthread_cond_t wake;
-	bool synced;
+
+	atomic_bool synced;
+	int news_fd; /* an eventfd: readable once synced or stopping */
 };
 
 static void move_to(struct informer *inf, enum state to)
@@ -108,6 +113,9 @@ int informer_new(struct kube_client *c, const struct kube_resource *r, const str
 		inf->log = o->log;
 	}
 	inf->store = informer_store_new();
+	inf->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (inf->news_fd < 0)
+		return error_set(err, -errno, "informer of %s: eventfd: %s", r->plural, strerror(errno));
 	if (failed || inf->store == NULL)
 		return error_set(err, -ENOMEM, "informer of %s: out of memory", r->plural);
 	*ret = TAKE(inf);
@@ -220,10 +228,8 @@ static int list_page(struct informer *inf, const char *cont, json_t **ret, struc
 
 static void set_synced(struct informer *inf)
 {
-	pthread_mutex_lock(&inf->lock);
-	inf->synced = true;
-	pthread_cond_broadcast(&inf->wake);
-	pthread_mutex_unlock(&inf->lock);
+	atomic_store_explicit(&inf->synced, true, memory_order_release);
+	(void)eventfd_write(inf->news_fd, 1); /* it can only fail when it is readable anyway */
 }
 
 static int list_all(struct informer *inf, struct error *err)
@@ -420,6 +426,7 @@ void informer_stop(struct informer *inf)
 	pthread_mutex_lock(&inf->lock);
 	pthread_cond_broadcast(&inf->wake);
 	pthread_mutex_unlock(&inf->lock);
+	(void)eventfd_write(inf->news_fd, 1);
 	kube_client_interrupt(inf->client);
 }
 
@@ -436,6 +443,8 @@ void informer_free(struct informer *inf)
 	free(inf->labels);
 	free(inf->fields);
 	free(inf->version);
+	if (inf->news_fd >= 0)
+		(void)close(inf->news_fd); /* an eventfd */
 	pthread_cond_destroy(&inf->wake);
 	pthread_mutex_destroy(&inf->lock);
 	free(inf);
@@ -445,24 +454,22 @@ void informer_free(struct informer *inf)
 
 bool informer_synced(const struct informer *inf)
 {
-	struct informer *m = (struct informer *)inf; /* the lock is no part of what const promises */
-	pthread_mutex_lock(&m->lock);
-	bool synced = inf->synced;
-	pthread_mutex_unlock(&m->lock);
-	return synced;
+	return atomic_load_explicit(&inf->synced, memory_order_acquire);
 }
 
-int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns)
+int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns, int stop_fd)
 {
-	const struct timespec at = {.tv_sec = deadline_mono_ns / NSEC_PER_SEC,
-				    .tv_nsec = deadline_mono_ns % NSEC_PER_SEC};
-	int rc = 0;
-	pthread_mutex_lock(&inf->lock);
-	while (!inf->synced && !stopping(inf) && rc == 0)
-		rc = pthread_cond_timedwait(&inf->wake, &inf->lock, &at);
-	rc = inf->synced ? 0 : stopping(inf) ? -ECANCELED : -ETIMEDOUT;
-	pthread_mutex_unlock(&inf->lock);
-	return rc;
+	struct pollfd p[] = {{.fd = inf->news_fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+	for (int64_t left; !informer_synced(inf);) {
+		if (stopping(inf) || p[1].revents != 0)
+			return -ECANCELED;
+		if ((left = deadline_mono_ns - clock_mono_ns()) <= 0)
+			return -ETIMEDOUT;
+		const struct timespec wait = {.tv_sec = left / NSEC_PER_SEC, .tv_nsec = left % NSEC_PER_SEC};
+		if (ppoll(p, ARRAY_LEN(p), &wait, NULL) < 0)
+			assert(errno == EINTR); /* anything else is a bad descriptor */
+	}
+	return 0;
 }
 
 json_t *informer_get(struct informer *inf, const char *ns, const char *name)

@@ -38,8 +38,8 @@ int informer_add_index(struct informer *inf, const char *name, char *(*key_of)(c
 int informer_start(struct informer *inf, struct error *err);
 /** Whether the first list is in and its handlers have run. */
 bool informer_synced(const struct informer *inf);
-/** Wait for that. 0, -ETIMEDOUT, -ECANCELED (stopped). */
-int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns);
+/** Wait for that. 0, -ETIMEDOUT, -ECANCELED: it was stopped, or @stop_fd (-1: none) became readable. Any thread. */
+int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns, int stop_fd);
 /** New tree of ns/name (ns "" for cluster scope), or NULL when absent. */
 json_t *informer_get(struct informer *inf, const char *ns, const char *name);
 /** New array of all objects in @ns (NULL: all); NULL on no memory. */

@@ -391,7 +391,7 @@ static int serve(struct manager *m, struct error *err)
 	return rc;
 }
 
-static int fill_caches(struct manager *m, struct error *err)
+static int fill_caches(struct manager *m, int stop_fd, struct error *err)
 {
 	const int64_t deadline = clock_mono_ns() + SYNC_NS;
 	for (size_t i = 0; i < m->n_informers; i++) {
@@ -400,7 +400,10 @@ static int fill_caches(struct manager *m, struct error *err)
 			return rc;
 	}
 	for (size_t i = 0; i < m->n_informers; i++) {
-		int rc = informer_wait_synced(m->informers[i], deadline);
+		int rc = informer_wait_synced(m->informers[i], deadline, stop_fd);
+		if (rc == -ECANCELED)
+			return error_set(err, rc, "stopped while the list of %s was under way",
+					 informer_resource(m->informers[i])->plural);
 		if (rc < 0)
 			return error_set(
 				err, rc,
@@ -415,13 +418,13 @@ static int fill_caches(struct manager *m, struct error *err)
  * Listeners first, so that probes see a slow start; caches before controllers, which would take everything for absent on an empty one;
  * the election last: who is elected can act at once.
  */
-int manager_start(struct manager *m, struct error *err)
+int manager_start(struct manager *m, int stop_fd, struct error *err)
 {
 	assert(!m->started);
 	m->started = true;
 	int rc = serve(m, err);
 	if (rc == 0)
-		rc = fill_caches(m, err);
+		rc = fill_caches(m, stop_fd, err);
 	if (rc < 0)
 		return rc;
 	return m->o.election.name != NULL ? stand(m, err) : start_work(m, err);

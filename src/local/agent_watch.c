@@ -1,5 +1,4 @@
 /* Informers of the agent: pods of this node, and what they refer to. */
-#include <poll.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -13,7 +12,6 @@
 #include "json/json.h"
 
 #define SYNC_TIMEOUT_NS (60 * NSEC_PER_SEC)
-#define WAIT_NS         (200 * NSEC_PER_MSEC)
 
 static void names_changed(struct agent *a)
 {
@@ -137,29 +135,16 @@ int watch_new(struct agent *a, struct error *err)
 			      &a->secrets, err);
 }
 
-static bool is_stopped(const struct agent *a)
-{
-	struct pollfd pfd = {.fd = a->stop_fd, .events = POLLIN};
-	return a->stop_fd > 0 && poll(&pfd, 1, 0) > 0;
-}
-
-/* In short waits: whoever started us may want to end meanwhile. */
 static int wait_synced(struct agent *a, struct informer *inf, int64_t deadline, struct error *err)
 {
-	for (;;) {
-		const int64_t now = clock_mono_ns();
-		const int64_t until = now + WAIT_NS < deadline ? now + WAIT_NS : deadline;
-		const int rc = informer_wait_synced(inf, until);
-		if (rc == 0)
-			return 0;
-		if (is_stopped(a))
-			return error_set(err, -ECANCELED, "stopped while waiting for the API server");
-		if (rc != -ETIMEDOUT || until >= deadline)
-			return error_set(
-				err, rc,
-				"the API server does not list %s: is it running, and is the kubeconfig its own?",
-				informer_resource(inf)->plural);
-	}
+	const char *what = informer_resource(inf)->plural;
+	const int rc = informer_wait_synced(inf, deadline, a->stop_fd > 0 ? a->stop_fd : -1);
+	if (rc == -ECANCELED)
+		return error_set(err, rc, "stopped while waiting for the API server");
+	if (rc < 0)
+		return error_set(err, rc, "the API server does not list %s: is it running, and is the kubeconfig its own?",
+				 what);
+	return 0;
 }
 
 int watch_start(struct agent *a, struct error *err)

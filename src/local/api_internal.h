@@ -13,6 +13,7 @@ struct api_admission;
 struct api_docs;
 struct api_hub;
 struct api_janitor;
+struct api_keys;
 struct api_logs;
 struct api_rbac;
 struct api_server;
@@ -28,6 +29,7 @@ struct api_server {
 	struct api_docs *docs;
 	struct api_janitor *janitor;
 	struct http_server *http;
+	struct api_keys *keys;
 	struct api_logs *logs;
 	struct api_tokens *tokens;
 	struct api_admission *admission;
@@ -176,6 +178,8 @@ bool api_crd_established(const json_t *crd);
 /** Look again at those whose names were taken. */
 int api_crd_settle_names(struct api_server *s, struct error *err);
 int api_janitor_start(struct api_server *s, struct error *err);
+/** Have it keep @k from now on, until it is stopped. */
+void api_janitor_keep_keys(struct api_janitor *j, struct api_keys *k);
 void api_janitor_stop(struct api_server *s);
 /** After the store was closed. Accepts NULL. */
 void api_janitor_free(struct api_janitor *j);

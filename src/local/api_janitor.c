@@ -1,6 +1,6 @@
 /*
  * What the server keeps in order by itself, on one thread of its own: instances of a definition that is being deleted, the default
- * ServiceAccount of each namespace, Events that have grown old. Woken by the changes that concern it, and now and then; what fails is
+ * ServiceAccount of each namespace, Events and certificates that have grown old. Woken by the changes that concern it, and now and then; what fails is
  * tried again after a second.
  */
 #include <pthread.h>
@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "local/api_admission.h"
 #include "local/api_internal.h"
+#include "local/api_keys.h"
 #include "local/api_rbac_cache.h"
 #include "json/json.h"
 
@@ -28,10 +29,11 @@
 struct api_janitor {
 	struct api_server *server;
 	pthread_t thread;
-	int64_t events_at;    /* when Events are looked through next; the thread's alone */
+	int64_t events_at;    /* when Events (and keys) are looked through next; the thread's alone */
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	bool stopping, work;
+	struct api_keys *keys; /* NULL: none yet */
 };
 
 static const char *const first_namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
@@ -271,7 +273,11 @@ static int keep_order(struct api_janitor *j, struct error *err)
 	if (rc < 0 || clock_mono_ns() < j->events_at)
 		return rc;
 	j->events_at = clock_mono_ns() + idle_seconds(j->server) * NSEC_PER_SEC;
-	return drop_old_events(j->server, err);
+	rc = drop_old_events(j->server, err);
+	pthread_mutex_lock(&j->lock);
+	struct api_keys *keys = j->keys;
+	pthread_mutex_unlock(&j->lock);
+	return rc < 0 || keys == NULL ? rc : api_keys_keep(keys, err);
 }
 
 /** Wait at most @seconds for work. */
@@ -353,6 +359,13 @@ int api_janitor_start(struct api_server *s, struct error *err)
 		return error_set(err, -rc, "start the janitor: %s", strerror(rc));
 	}
 	return 0;
+}
+
+void api_janitor_keep_keys(struct api_janitor *j, struct api_keys *k)
+{
+	pthread_mutex_lock(&j->lock);
+	j->keys = k;
+	pthread_mutex_unlock(&j->lock);
 }
 
 void api_janitor_stop(struct api_server *s)

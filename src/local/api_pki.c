@@ -17,6 +17,7 @@
 #define PEM_MAX    (64u << 10)
 #define RENEW_DAYS 30
 #define LEAF_DAYS  365
+#define ADMIN_DAYS 3600 /* whoever can read it reads the CA's key beside it; it must outlive the longest uptime */
 
 void api_pki_clear(struct api_pki *p)
 {
@@ -86,7 +87,7 @@ static int open_admin(const char *dir, const struct cert_pair *ca, struct cert_p
 	const struct cert_options o = {.cn = "sluice-admin",
 				       .organizations = (const char *const[]){"system:masters", NULL},
 				       .client = true,
-				       .days = LEAF_DAYS};
+				       .days = ADMIN_DAYS};
 	rc = cert_issue(ca, &o, ret, err);
 	return rc < 0 ? rc : save_pair(dir, "admin", ret, err);
 }

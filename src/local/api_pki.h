@@ -12,7 +12,7 @@ struct api_pki {
 	struct cert_pair accounts; /* signs the tokens of service accounts */
 };
 
-/** Load DATA-DIR/pki, making or renewing what is missing or stale. The server's certificate is made anew at each start. */
+/** Load DATA-DIR/pki, making or renewing what is missing or stale. The server's certificate is made anew each time. */
 int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret, struct error *err);
 void api_pki_clear(struct api_pki *p);
 /** Write a kubeconfig of mode 0600 with the administrator's certificate. */

@@ -10,6 +10,7 @@
 #include "local/api_admission.h"
 #include "local/api_internal.h"
 #include "local/api_logs.h"
+#include "local/api_keys.h"
 #include "local/api_pki.h"
 #include "local/api_rbac_cache.h"
 #include "local/api_token.h"
@@ -222,7 +223,12 @@ static int listen_here(struct api_server *s, const struct api_server_options *o,
 	rc = api_publish_self(s, o->address, http_server_port(s->http), err);
 	if (rc < 0)
 		return rc;
-	return api_pki_write_kubeconfig(pki, o->kubeconfig, o->address, http_server_port(s->http), err);
+	rc = api_pki_write_kubeconfig(pki, o->kubeconfig, o->address, http_server_port(s->http), err);
+	if (rc == 0)
+		rc = api_keys_new(o, s->http, &s->keys, err);
+	if (rc == 0)
+		api_janitor_keep_keys(s->janitor, s->keys);
+	return rc;
 }
 
 static int serve(struct api_server *s, const struct api_server_options *o, struct error *err)
@@ -268,9 +274,10 @@ void api_server_free(struct api_server *s)
 		return;
 	if (s->admission != NULL)
 		api_admission_stop(s->admission);
+	api_janitor_stop(s);
+	api_keys_free(s->keys);
 	http_server_free(s->http); /* no more requests; all streams have ended */
 	api_logs_free(s->logs);
-	api_janitor_stop(s);
 	objstore_close(s->store); /* the last commits still reach the hub */
 	api_janitor_free(s->janitor);
 	api_hub_free(s->hub);

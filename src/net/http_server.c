@@ -254,6 +254,13 @@ uint16_t http_server_port(const struct http_server *s)
 	return s->port;
 }
 
+int http_server_renew(struct http_server *s, const char *cert_pem, const char *key_pem, const char *client_ca_pem,
+		      struct error *err)
+{
+	assert(s->tls != NULL);
+	return tls_config_renew(s->tls, cert_pem, key_pem, client_ca_pem, err);
+}
+
 /* --- the end --- */
 
 static void wait_quiet(struct http_server *s)

@@ -2,7 +2,7 @@
  * HTTP/1.1 server: libuv, OpenSSL, http-parser. One loop thread does the I/O; handlers run on a pool of worker threads and may block.
  * TLS with optional client certificates. Every connection has limits: head 64 KiB, body @max_body, @idle_timeout, a bounded output queue.
  *
- * Threads: http_server_new/free by the owner; everything on an exchange or stream by any thread.
+ * Threads: http_server_new/free by the owner; http_server_renew and everything on an exchange or stream by any thread.
  */
 #pragma once
 
@@ -52,6 +52,9 @@ struct http_server_options {
 int http_server_new(const struct http_server_options *o, struct http_server **ret, struct error *err);
 /** The port it listens on. */
 uint16_t http_server_port(const struct http_server *s);
+/** Other keys for the connections to come (as in the options); those there are go on. A server with TLS. On failure nothing changes. */
+int http_server_renew(struct http_server *s, const char *cert_pem, const char *key_pem, const char *client_ca_pem,
+		      struct error *err);
 /**
  * Stop accepting, end streams, wait at most @stop_timeout_ns for exchanges, cut what is left, free. A handler that is still running is waited for;
  * exchanges and referenced streams that others hold stay usable (their peers are gone). Accepts NULL.

@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -12,6 +13,7 @@
 #define PEER_ORGANIZATIONS_MAX 64
 
 struct tls_config {
+	pthread_mutex_t lock; /* guards ctx, which is never changed, only replaced */
 	SSL_CTX *ctx;
 };
 
@@ -91,31 +93,59 @@ static int use_client_ca(SSL_CTX *ctx, const char *pem)
 	return 0;
 }
 
+static int make_context(const char *cert_pem, const char *key_pem, const char *client_ca_pem, SSL_CTX **ret,
+			struct error *err)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	int rc = 0;
+	if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
+		rc = openssl_error(err, "set up TLS");
+	else if (use_certificate(ctx, cert_pem, key_pem) < 0)
+		rc = openssl_error(err, "read the server's certificate and key");
+	else if (client_ca_pem != NULL && use_client_ca(ctx, client_ca_pem) < 0)
+		rc = openssl_error(err, "read the CA of client certificates");
+	if (rc < 0) {
+		SSL_CTX_free(ctx);
+		return rc;
+	}
+	/* No resumption: a session would have to carry the client's identity, and a handshake on this machine is cheap. */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	*ret = ctx;
+	return 0;
+}
+
 int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret,
 		   struct error *err)
 {
 	struct tls_config *c = calloc(1, sizeof *c);
 	if (c == NULL)
 		return error_set(err, -ENOMEM, "set up TLS: out of memory");
-	c->ctx = SSL_CTX_new(TLS_server_method());
-	int rc = 0;
-	if (c->ctx == NULL || SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION) != 1)
-		rc = openssl_error(err, "set up TLS");
-	else if (use_certificate(c->ctx, cert_pem, key_pem) < 0)
-		rc = openssl_error(err, "read the server's certificate and key");
-	else if (client_ca_pem != NULL && use_client_ca(c->ctx, client_ca_pem) < 0)
-		rc = openssl_error(err, "read the CA of client certificates");
+	const int rc = make_context(cert_pem, key_pem, client_ca_pem, &c->ctx, err);
 	if (rc < 0) {
-		tls_config_free(c);
+		free(c);
 		return rc;
 	}
-	/* No resumption: a session would have to carry the client's identity, and a handshake on this machine is cheap. */
-	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(c->ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_num_tickets(c->ctx, 0);
-	SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_alpn_select_cb(c->ctx, on_alpn, NULL);
+	pthread_mutex_init(&c->lock, NULL);
 	*ret = c;
+	return 0;
+}
+
+int tls_config_renew(struct tls_config *c, const char *cert_pem, const char *key_pem, const char *client_ca_pem,
+		     struct error *err)
+{
+	SSL_CTX *old, *ctx = NULL;
+	const int rc = make_context(cert_pem, key_pem, client_ca_pem, &ctx, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&c->lock);
+	old = c->ctx;
+	c->ctx = ctx;
+	pthread_mutex_unlock(&c->lock);
+	SSL_CTX_free(old); /* its sessions hold references */
 	return 0;
 }
 
@@ -124,6 +154,7 @@ void tls_config_free(struct tls_config *c)
 	if (c == NULL)
 		return;
 	SSL_CTX_free(c->ctx);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 
@@ -132,7 +163,9 @@ struct tls *tls_new(struct tls_config *c)
 	struct tls *t = calloc(1, sizeof *t);
 	if (t == NULL)
 		return NULL;
+	pthread_mutex_lock(&c->lock);
 	t->ssl = SSL_new(c->ctx);
+	pthread_mutex_unlock(&c->lock);
 	t->in = BIO_new(BIO_s_mem());
 	t->out = BIO_new(BIO_s_mem());
 	if (t->ssl == NULL || t->in == NULL || t->out == NULL) {

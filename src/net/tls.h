@@ -1,4 +1,7 @@
-/* The server's side of TLS, through memory: encrypted bytes in, plain bytes out, and back. No I/O. One thread at a time per session. */
+/*
+ * The server's side of TLS, through memory: encrypted bytes in, plain bytes out, and back. No I/O. One thread at a time per session; a
+ * configuration by any.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -11,6 +14,9 @@ struct tls;
 /** Certificate, key and (NULL: clients are not asked) the CA of client certificates, all PEM text. */
 int tls_config_new(const char *cert_pem, const char *key_pem, const char *client_ca_pem, struct tls_config **ret,
 		   struct error *err);
+/** Other keys for the sessions to come; those there are keep what they began with, and on failure nothing changes. */
+int tls_config_renew(struct tls_config *c, const char *cert_pem, const char *key_pem, const char *client_ca_pem,
+		     struct error *err);
 /** Accepts NULL. */
 void tls_config_free(struct tls_config *c);
 

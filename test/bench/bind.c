@@ -297,7 +297,7 @@ static void watch(const struct kube_resource *r, informer_handler fn)
 	struct error err = {0};
 	if (informer_new(b.client, r, &(struct informer_options){.transform = trim}, &inf, &err) < 0 ||
 	    informer_add_handler(inf, fn, NULL) < 0 || informer_start(inf, &err) < 0 ||
-	    informer_wait_synced(inf, clock_mono_ns() + 60 * NSEC_PER_SEC) < 0)
+	    informer_wait_synced(inf, clock_mono_ns() + 60 * NSEC_PER_SEC, -1) < 0)
 		die(r->plural, &err);
 }
 

@@ -319,7 +319,7 @@ static void measure_caches(uint16_t port)
 		    informer_add_handler(inf[i], on_change, NULL) < 0 || informer_start(inf[i], NULL) < 0)
 			die("no informer");
 	for (int i = 0; i < KINDS; i++)
-		if (informer_wait_synced(inf[i], start + 600 * NSEC_PER_SEC) < 0)
+		if (informer_wait_synced(inf[i], start + 600 * NSEC_PER_SEC, -1) < 0)
 			die("a cache does not fill");
 	(void)printf(
 		"| caches of %d each of StatefulSets, DaemonSets, PVs, PVCs, Datasets, Runtimes filled | %.1f s |\n",

@@ -198,7 +198,7 @@ static void start_informers(void)
 			die("informer: %s", err.msg);
 	}
 	for (int i = 0; i < INFORMERS; i++)
-		if (informer_wait_synced(watched[i].inf, clock_mono_ns() + READY_NS) < 0)
+		if (informer_wait_synced(watched[i].inf, clock_mono_ns() + READY_NS, -1) < 0)
 			die("informer %d does not fill", i);
 }
 

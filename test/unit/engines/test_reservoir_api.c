@@ -255,7 +255,7 @@ static int start_controllers(struct error *err)
 				    &r, err);
 	if (rc == 0)
 		rc = reconciler_register(r, w.m, 2, err);
-	return rc == 0 ? manager_start(w.m, err) : rc;
+	return rc == 0 ? manager_start(w.m, -1, err) : rc;
 }
 
 static int start_stand_ins(struct error *err)

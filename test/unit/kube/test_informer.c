@@ -126,7 +126,7 @@ static void lists_in_pages_and_resumes_from_the_last_version(void **state)
 	struct run r;
 	atomic_int watches = 0;
 	run_start(&r, pages_then_cut, &watches);
-	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 10 * NSEC_PER_SEC), 0);
+	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 10 * NSEC_PER_SEC, -1), 0);
 	assert_true(informer_synced(r.inf));
 	assert_true(fake_wait(&r.rec.n, 6));
 
@@ -370,7 +370,7 @@ static void errors_back_off_and_are_logged_once(void **state)
 	atomic_int n = 0;
 	const int64_t start = clock_mono_ns();
 	run_start(&r, sick_then_well, &n);
-	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 20 * NSEC_PER_SEC), 0);
+	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 20 * NSEC_PER_SEC, -1), 0);
 	assert_true(clock_mono_ns() - start >= 700 * NSEC_PER_MSEC); /* at least half of 200 + 400 + 800 ms */
 	run_end(&r, "added a 1;");
 	char text[4096] = "";
@@ -399,7 +399,7 @@ static void stops_within_a_second_while_a_list_hangs(void **state)
 	atomic_int n = 0;
 	run_start(&r, never_answers, &n);
 	assert_true(fake_wait(&n, 1));
-	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 10 * NSEC_PER_MSEC), -ETIMEDOUT);
+	assert_int_equal(informer_wait_synced(r.inf, clock_mono_ns() + 10 * NSEC_PER_MSEC, -1), -ETIMEDOUT);
 	const int64_t start = clock_mono_ns();
 	run_end(&r, "");
 	assert_true(clock_mono_ns() - start < 3 * NSEC_PER_SEC);

@@ -440,7 +440,7 @@ static int manage(struct manager *m, atomic_int *seen, struct error *err)
 	int rc = controller_new(m, &o, &ct, err);
 	if (rc == 0)
 		rc = controller_watch(ct, &KUBE_POD);
-	return rc == 0 ? manager_start(m, err) : rc;
+	return rc == 0 ? manager_start(m, -1, err) : rc;
 }
 
 static void managers(void **state)

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 
 #include <cmocka.h>
 
@@ -99,7 +100,7 @@ static void keys_come_from_all_sources_and_failures_come_again(void **state)
 	assert_int_equal(controller_watch_mapped(c, &KUBE_NODE, node_to_set, (void *)"context"), 0);
 	assert_ptr_equal(manager_informer(m, &KUBE_POD), manager_informer(m, &KUBE_POD));
 	struct error err = {0};
-	if (manager_start(m, &err) < 0)
+	if (manager_start(m, -1, &err) < 0)
 		fail_msg("start: %s", err.msg);
 	/* web: 3 failures, 2 that ask to come again, 1 more; owner-of-p and of-node once each */
 	assert_true(fake_wait(&w.calls, 8));
@@ -156,7 +157,7 @@ static void predicates_let_through_what_is_wanted(void **state)
 	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
 	assert_int_equal(controller_new(m, &o, &c, NULL), 0);
 	assert_int_equal(controller_watch_if(c, &KUBE_STATEFULSET, controller_generation_changed), 0);
-	assert_int_equal(manager_start(m, NULL), 0);
+	assert_int_equal(manager_start(m, -1, NULL), 0);
 	assert_true(fake_wait(&w.calls, 3));
 	manager_free(m);
 	assert_string_equal(w.seen, "[ns/a][ns/b][ns/a]");
@@ -260,7 +261,7 @@ static int ask(uint16_t port, const char *path, char *out, size_t size)
 
 static void *start_it(void *arg)
 {
-	return (void *)(intptr_t)manager_start(arg, NULL);
+	return (void *)(intptr_t)manager_start(arg, -1, NULL);
 }
 
 static void probes_and_scrapes_are_answered(void **state)
@@ -341,6 +342,32 @@ static void probes_and_scrapes_are_answered(void **state)
 	pthread_mutex_destroy(&w.lock);
 }
 
+/* A signal ends the wait for lists that do not come. */
+static void a_start_can_be_called_off(void **state)
+{
+	(void)state;
+	struct fake_api f;
+	atomic_bool open = false;
+	struct work w = {0};
+	fake_start(&f, nobody, &open);
+	struct kube_client *client = fake_client(&f, NULL);
+	struct manager *m = NULL;
+	struct controller *c = NULL;
+	struct error err = {0};
+	const struct controller_options o = {.name = "idle", .reconcile = reconcile, .ctx = &w};
+	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
+	assert_int_equal(controller_new(m, &o, &c, NULL), 0);
+	assert_int_equal(controller_watch(c, &KUBE_POD), 0);
+	const int stop_fd = eventfd(1, EFD_CLOEXEC);
+	assert_int_equal(manager_start(m, stop_fd, &err), -ECANCELED);
+	assert_string_equal(err.msg, "stopped while the list of pods was under way");
+	assert_false(manager_leads(m));
+	manager_free(m);
+	assert_int_equal(close(stop_fd), 0);
+	kube_client_free(client);
+	fake_stop(&f);
+}
+
 static void one_address_serves_both_and_a_bad_one_is_refused(void **state)
 {
 	(void)state;
@@ -362,7 +389,7 @@ static void one_address_serves_both_and_a_bad_one_is_refused(void **state)
 		const struct manager_options o = {
 			.client = client, .health_address = cases[i].health, .metrics_address = cases[i].metrics};
 		assert_int_equal(manager_new(&o, &m, NULL), 0);
-		const int rc = manager_start(m, &err);
+		const int rc = manager_start(m, -1, &err);
 		if (strcmp(err.msg, cases[i].msg != NULL ? cases[i].msg : "") != 0)
 			fail_msg("case %zu: '%s'", i, err.msg);
 		assert_int_equal(rc, cases[i].msg != NULL ? -EINVAL : 0);
@@ -526,6 +553,7 @@ int main(void)
 		cmocka_unit_test(predicates_let_through_what_is_wanted),
 		cmocka_unit_test(what_changes_goes_before_what_is_new),
 		cmocka_unit_test(probes_and_scrapes_are_answered),
+		cmocka_unit_test(a_start_can_be_called_off),
 		cmocka_unit_test(one_address_serves_both_and_a_bad_one_is_refused),
 		cmocka_unit_test(equal_events_become_a_count),
 		cmocka_unit_test(waiting_events_collapse_and_have_a_limit),

@@ -7,7 +7,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -118,11 +122,84 @@ static void test_events(void **state)
 	stop();
 }
 
+static atomic_int_least64_t ahead_ns; /* of the real time */
+
+static int64_t wall_ahead(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * NSEC_PER_SEC + t.tv_nsec + atomic_load(&ahead_ns);
+}
+
+/** The text of the certificate that the server shows to a new connection, malloc'ed. */
+static char *shown_certificate(void)
+{
+	char address[32];
+	(void)snprintf(address, sizeof address, "127.0.0.1:%u", api_server_port(server));
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	BIO *bio = BIO_new_ssl_connect(ctx), *text = BIO_new(BIO_s_mem());
+	SSL *ssl = NULL;
+	assert_int_equal(BIO_set_conn_hostname(bio, address), 1);
+	assert_int_equal(BIO_do_handshake(bio), 1);
+	assert_int_equal(BIO_get_ssl(bio, &ssl), 1);
+	assert_int_equal(PEM_write_bio_X509(text, SSL_get0_peer_certificate(ssl)), 1);
+	char *bytes = NULL;
+	const long n = BIO_get_mem_data(text, &bytes);
+	char *pem = strndup(bytes, (size_t)n);
+	BIO_free(text);
+	BIO_free_all(bio);
+	SSL_CTX_free(ctx);
+	return pem;
+}
+
+/** Wait until new connections are shown another certificate than @old, which is freed. */
+static char *next_certificate(char *old)
+{
+	const int64_t end = clock_mono_ns() + WAIT_NS;
+	for (;;) {
+		char *now = shown_certificate();
+		const bool same = strcmp(old, now) == 0;
+		if (!same) {
+			free(old);
+			return now;
+		}
+		free(now);
+		assert_true(clock_mono_ns() < end);
+		(void)usleep(100000); /* a poll with a deadline */
+	}
+}
+
+/** The server's certificate is made anew in time, and when the clock was put back; clients notice nothing. */
+static void test_keys(void **state)
+{
+	(void)state;
+	clock_replace(NULL, wall_ahead);
+	start(NSEC_PER_SEC);
+	char *first = shown_certificate(), *again = shown_certificate();
+	assert_string_equal(first, again);
+	free(again);
+	atomic_store(&ahead_ns, 8 * 24 * 3600 * NSEC_PER_SEC);
+	char *second = next_certificate(first);
+	expect_endpoint();
+	atomic_store(&ahead_ns, -24 * 3600 * NSEC_PER_SEC);
+	free(next_certificate(second));
+	expect_endpoint();
+	kube_client_free(client);
+	struct kube_config *cfg = NULL;
+	assert_int_equal(kube_config_load(kubeconfig, NULL, &cfg, NULL), 0);
+	assert_int_equal(kube_client_new(cfg, "test", &client, NULL), 0);
+	kube_config_free(cfg);
+	expect_endpoint();
+	stop();
+	clock_replace(NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_keys),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

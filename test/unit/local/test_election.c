@@ -90,7 +90,7 @@ static int actor_run(struct actor *a, const char *kubeconfig, int stop_fd, struc
 	if (rc == 0)
 		rc = controller_watch(c, &KUBE_CONFIGMAP);
 	if (rc == 0)
-		rc = manager_start(*m, err);
+		rc = manager_start(*m, stop_fd, err);
 	return rc == 0 ? manager_wait(*m, stop_fd, err) : rc;
 }
 

@@ -696,7 +696,7 @@ static int controllers_start(struct error *err)
 	if (rc == 0)
 		rc = workload_controllers_register(w.m, &(struct workload_options){.node_grace_ns = 3 * NSEC_PER_SEC},
 						   err);
-	return rc == 0 ? manager_start(w.m, err) : rc;
+	return rc == 0 ? manager_start(w.m, -1, err) : rc;
 }
 
 static void what_happened_meanwhile_is_made_up_for(void **state)

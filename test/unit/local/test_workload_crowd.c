@@ -435,7 +435,7 @@ static int world_begin(void **state)
 	if (rc == 0)
 		rc = workload_controllers_register(w.m, &wo, &err);
 	if (rc == 0)
-		rc = manager_start(w.m, &err);
+		rc = manager_start(w.m, -1, &err);
 	if (rc == 0)
 		rc = informer_new(w.c, &KUBE_POD, NULL, &w.agent, &err);
 	if (rc == 0)

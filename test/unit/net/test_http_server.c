@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "net/cert.h"
+#include "net/http_client.h"
 #include "net/http_server.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -475,6 +477,53 @@ static void test_port_in_use(void **state)
 	assert_non_null(strstr(err.msg, "read the server's certificate and key"));
 }
 
+/* Asks for /1 over TLS; the status, or what went wrong. */
+static int ask_trusting(struct http_client *h, uint16_t port)
+{
+	struct http_answer a = {0};
+	char url[64];
+	(void)snprintf(url, sizeof url, "https://127.0.0.1:%u/1", port);
+	const struct http_call call = {.method = "GET", .url = url, .timeout_ns = 10 * NSEC_PER_SEC};
+	const int rc = http_client_do(h, &call, &a, NULL);
+	const int status = a.status;
+	http_answer_clear(&a);
+	return rc < 0 ? rc : status;
+}
+
+/* New connections get the new certificate, those there are go on; keys that are no good change nothing. */
+static void test_renew(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const sans[] = {"127.0.0.1", NULL};
+	const struct cert_options leaf = {.cn = "server", .sans = sans, .server = true, .days = 1};
+	struct cert_pair ca[2] = {0}, pair[2] = {0};
+	struct http_client *trusts[2] = {0}, *late = NULL;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(cert_make_ca("ca", &ca[i], NULL), 0);
+		assert_int_equal(cert_issue(&ca[i], &leaf, &pair[i], NULL), 0);
+		const struct http_client_options o = {.ca_pem = ca[i].cert_pem};
+		assert_int_equal(http_client_new(&o, &trusts[i], NULL), 0);
+	}
+	assert_int_equal(http_client_new(&(struct http_client_options){.ca_pem = ca[0].cert_pem}, &late, NULL), 0);
+	start(f, (struct http_server_options){.cert_pem = pair[0].cert_pem, .key_pem = pair[0].key_pem});
+	const uint16_t port = http_server_port(f->server);
+	struct error err = {0};
+	assert_int_equal(ask_trusting(trusts[0], port), 200);
+	assert_true(ask_trusting(trusts[1], port) < 0);
+	assert_int_equal(http_server_renew(f->server, pair[1].cert_pem, pair[0].key_pem, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "read the server's certificate and key"));
+	assert_int_equal(http_server_renew(f->server, pair[1].cert_pem, pair[1].key_pem, NULL, &err), 0);
+	assert_int_equal(ask_trusting(trusts[0], port), 200); /* its connection is from before */
+	assert_int_equal(ask_trusting(trusts[1], port), 200);
+	assert_true(ask_trusting(late, port) < 0);
+	http_client_free(late);
+	for (int i = 0; i < 2; i++) {
+		http_client_free(trusts[i]);
+		cert_pair_clear(&pair[i]);
+		cert_pair_clear(&ca[i]);
+	}
+}
+
 /* The end: streams are closed properly, an answer under way still gets out, and what is left may be used without harm. */
 static void test_stop(void **state)
 {
@@ -531,6 +580,7 @@ int main(void)
 		TEST(test_connection_limit_and_idle),
 		TEST(test_unix),
 		TEST(test_port_in_use),
+		TEST(test_renew),
 		TEST(test_stop),
 		TEST(test_late_answers),
 	};
