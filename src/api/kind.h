@@ -47,6 +47,16 @@ enum kind_verb {
 };
 #define VERBS_ALL 255
 
+/** What is served below an object; a document of its own kind, or (.kind NULL) the object itself. */
+struct kind_subresource {
+	enum kind_sub sub;
+	const char *name, *group, *version, *kind;
+	unsigned verbs; /* enum kind_verb */
+};
+
+/** All there are, by name but for status, which discovery has last; ends with .name == NULL. */
+extern const struct kind_subresource kind_subresources[];
+
 struct kind {
 	struct kube_resource resource;
 	const char *list_kind, *singular;

@@ -26,3 +26,14 @@ const struct kind *sluice_kind_find(const char *group, const char *kind)
 			return *k;
 	return NULL;
 }
+
+const struct kind_subresource kind_subresources[] = {
+	{SUB_BINDING, "binding", "", "v1", "Binding", VERB_CREATE},
+	{SUB_EVICTION, "eviction", "policy", "v1", "Eviction", VERB_CREATE},
+	{SUB_FINALIZE, "finalize", NULL, NULL, NULL, VERB_UPDATE},
+	{SUB_LOG, "log", NULL, NULL, NULL, VERB_GET},
+	{SUB_SCALE, "scale", "autoscaling", "v1", "Scale", VERB_GET | VERB_PATCH | VERB_UPDATE},
+	{SUB_TOKEN, "token", "authentication.k8s.io", "v1", "TokenRequest", VERB_CREATE},
+	{SUB_STATUS, "status", NULL, NULL, NULL, VERB_GET | VERB_PATCH | VERB_UPDATE},
+	{.name = NULL},
+};

@@ -1,6 +1,7 @@
 /* Definitions and the documents around them. jansson's setters own what they are given: without memory parts are missing, nothing leaks. */
 #include "api/openapi.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -272,6 +273,52 @@ static json_t *custom_node(const struct openapi *o, const struct schema *s)
 	return n;
 }
 
+static void put_kind(json_t *definition, const char *group, const char *version, const char *kind)
+{
+	(void)json_object_set_new(definition, "x-kubernetes-group-version-kind",
+				  json_pack("[{s:s,s:s,s:s}]", "group", group, "version", version, "kind", kind));
+}
+
+const char *openapi_list_name(const struct kind *k, char *out, size_t size)
+{
+	const size_t n = strlen(openapi_kind_name(k, out, size));
+	(void)snprintf(out + n, size - n, "List"); /* cut when absurdly long */
+	return out;
+}
+
+const char *openapi_add_document(const struct openapi *o, const struct kind_subresource *s, char *out, size_t size)
+{
+	char name[NAME_MAX_], group[NAME_MAX_];
+	(void)snprintf(group, sizeof group, "%s", s->group[0] != '\0' ? s->group : "core");
+	group[strcspn(group, ".")] = '\0';
+	(void)snprintf(name, sizeof name, "%.63s.%.31s.%.63s", group, s->version, s->kind);
+	const struct schema *schema = kubernetes_schema(name);
+	assert(schema != NULL); /* the table of subresources names types that there are */
+	json_decref(named_ref(o, schema));
+	(void)openapi_type_name(name, out, size);
+	put_kind(json_object_get(o->definitions, out), s->group, s->version, s->kind);
+	return out;
+}
+
+/* A kind that cannot be listed has no list. */
+static void add_list(const struct openapi *o, const struct kind *k)
+{
+	char name[NAME_MAX_];
+	if ((k->verbs & VERB_LIST) == 0)
+		return;
+	json_t *metadata = with_siblings(o, named_ref(o, kubernetes_schema("meta.v1.ListMeta")));
+	(void)json_object_set_new(metadata, "description", json_string("Version and continuation of the list."));
+	json_t *items = openapi_ref(o, openapi_kind_name(k, name, sizeof name));
+	json_t *list = json_pack("{s:s,s:o,s:[s],s:{s:{s:s,s:s},s:{s:s,s:s},s:o,s:{s:s,s:s,s:o}}}", "type", "object",
+				 "description", json_sprintf("A list of %s.", k->resource.kind), "required", "items",
+				 "properties", "apiVersion", "type", "string", "description",
+				 "Group and version of the API, as group/version.", "kind", "type", "string",
+				 "description", "Kind of the object.", "metadata", metadata, "items", "type", "array",
+				 "description", "The objects.", "items", items);
+	put_kind(list, k->resource.group, k->resource.version, k->list_kind);
+	(void)json_object_set_new(o->definitions, openapi_list_name(k, name, sizeof name), list);
+}
+
 void openapi_add_kind(const struct openapi *o, const struct kind *k)
 {
 	char name[NAME_MAX_];
@@ -283,9 +330,8 @@ void openapi_add_kind(const struct openapi *o, const struct kind *k)
 	json_t *n = json_object_get(o->definitions, name);
 	if (k->doc != NULL && json_object_get(n, "description") == NULL)
 		(void)json_object_set_new(n, "description", json_string(k->doc));
-	(void)json_object_set_new(n, "x-kubernetes-group-version-kind",
-				  json_pack("[{s:s,s:s,s:s}]", "group", k->resource.group, "version",
-					    k->resource.version, "kind", k->resource.kind));
+	put_kind(n, k->resource.group, k->resource.version, k->resource.kind);
+	add_list(o, k);
 }
 
 /* Types that requests of every kind use. */

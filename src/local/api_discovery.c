@@ -1,4 +1,5 @@
 /* Discovery: which groups, versions and resources there are, in the old form and the aggregated one; version and health. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -6,7 +7,8 @@
 #include "local/api_internal.h"
 #include "json/json.h"
 
-#define AGGREGATED_TYPE "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+/* The aggregated form in its two versions; they differ in their names only. The newer one is preferred. */
+static const char *const aggregated_versions[] = {"v2", "v2beta1"};
 
 struct kinds {
 	struct api_kind **v;
@@ -56,21 +58,6 @@ static json_t *verbs_of(unsigned verbs)
 	return a;
 }
 
-/** The subresources; .kind NULL: the object's own. */
-static const struct {
-	enum kind_sub sub;
-	const char *name, *group, *version, *kind;
-	unsigned verbs;
-} subs[] = {
-	{SUB_BINDING, "binding", "", "v1", "Binding", VERB_CREATE},
-	{SUB_EVICTION, "eviction", "policy", "v1", "Eviction", VERB_CREATE},
-	{SUB_FINALIZE, "finalize", NULL, NULL, NULL, VERB_UPDATE},
-	{SUB_LOG, "log", NULL, NULL, NULL, VERB_GET},
-	{SUB_SCALE, "scale", "autoscaling", "v1", "Scale", VERB_GET | VERB_PATCH | VERB_UPDATE},
-	{SUB_TOKEN, "token", "authentication.k8s.io", "v1", "TokenRequest", VERB_CREATE},
-	{SUB_STATUS, "status", NULL, NULL, NULL, VERB_GET | VERB_PATCH | VERB_UPDATE},
-};
-
 /* ---- the old form ---- */
 
 static json_t *resource_entry(const struct kind *k)
@@ -87,16 +74,16 @@ static json_t *resource_entry(const struct kind *k)
 
 static void add_subresources(json_t *list, const struct kind *k)
 {
-	for (size_t s = 0; s < ARRAY_LEN(subs); s++) {
-		if ((k->subresources & subs[s].sub) == 0)
+	for (const struct kind_subresource *s = kind_subresources; s->name != NULL; s++) {
+		if ((k->subresources & s->sub) == 0)
 			continue;
-		json_t *e = json_pack(
-			"{s:o, s:s, s:b, s:s, s:o}", "name", json_sprintf("%s/%s", k->resource.plural, subs[s].name),
-			"singularName", "", "namespaced", k->resource.namespaced, "kind",
-			subs[s].kind != NULL ? subs[s].kind : k->resource.kind, "verbs", verbs_of(subs[s].verbs));
-		if (subs[s].kind != NULL && subs[s].group[0] != '\0') {
-			(void)json_object_set_new(e, "group", json_string(subs[s].group));
-			(void)json_object_set_new(e, "version", json_string(subs[s].version));
+		json_t *e = json_pack("{s:o, s:s, s:b, s:s, s:o}", "name",
+				      json_sprintf("%s/%s", k->resource.plural, s->name), "singularName", "",
+				      "namespaced", k->resource.namespaced, "kind",
+				      s->kind != NULL ? s->kind : k->resource.kind, "verbs", verbs_of(s->verbs));
+		if (s->kind != NULL && s->group[0] != '\0') {
+			(void)json_object_set_new(e, "group", json_string(s->group));
+			(void)json_object_set_new(e, "version", json_string(s->version));
 		}
 		(void)json_array_append_new(list, e);
 	}
@@ -167,13 +154,13 @@ static json_t *aggregated_resource(const struct kind *k)
 	if (k->categories != NULL)
 		(void)json_object_set_new(e, "categories", texts(k->categories));
 	json_t *list = json_array();
-	for (size_t s = 0; s < ARRAY_LEN(subs); s++) {
-		if ((k->subresources & subs[s].sub) == 0)
+	for (const struct kind_subresource *s = kind_subresources; s->name != NULL; s++) {
+		if ((k->subresources & s->sub) == 0)
 			continue;
-		json_t *kind = subs[s].kind != NULL ? response_kind(subs[s].group, subs[s].version, subs[s].kind)
-						    : response_kind(r->group, r->version, r->kind);
-		(void)json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "subresource", subs[s].name,
-							    "responseKind", kind, "verbs", verbs_of(subs[s].verbs)));
+		json_t *kind = s->kind != NULL ? response_kind(s->group, s->version, s->kind)
+					       : response_kind(r->group, r->version, r->kind);
+		(void)json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "subresource", s->name, "responseKind",
+							    kind, "verbs", verbs_of(s->verbs)));
 	}
 	if (json_array_size(list) > 0)
 		(void)json_object_set(e, "subresources", list);
@@ -198,31 +185,42 @@ static json_t *aggregated_group(const struct kinds *all, const char *group)
 	return json_pack("{s:{s:s, s:n}, s:o}", "metadata", "name", group, "creationTimestamp", "versions", versions);
 }
 
-static json_t *aggregated(const struct kinds *all, bool core)
+static json_t *aggregated(const struct kinds *all, bool core, const char *version)
 {
 	json_t *items = json_array();
 	for (size_t i = 0; i < all->n; i++)
 		if ((res(all, i)->group[0] == '\0') == core && first_of(all, i, false))
 			(void)json_array_append_new(items, aggregated_group(all, res(all, i)->group));
-	return json_pack("{s:s, s:s, s:{}, s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
-			 "apidiscovery.k8s.io/v2", "metadata", "items", items);
+	return json_pack("{s:s, s:o, s:{}, s:o}", "kind", "APIGroupDiscoveryList", "apiVersion",
+			 json_sprintf("apidiscovery.k8s.io/%s", version), "metadata", "items", items);
 }
 
-static bool wants_aggregated(struct api_request *r)
+/** The version of the aggregated form that the client accepts, or NULL: it wants the old form. */
+static const char *wants_aggregated(struct api_request *r)
 {
 	const char *accept = http_exchange_header(r->x, "accept");
-	return accept != NULL && strstr(accept, "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList") != NULL;
+	for (size_t i = 0; accept != NULL && i < ARRAY_LEN(aggregated_versions); i++) {
+		char type[96];
+		(void)snprintf(type, sizeof type, "g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
+			       aggregated_versions[i]); /* fits */
+		if (strstr(accept, type) != NULL)
+			return aggregated_versions[i];
+	}
+	return NULL;
 }
 
-static int reply_aggregated(struct api_request *r, const struct kinds *all, bool core)
+static int reply_aggregated(struct api_request *r, const struct kinds *all, bool core, const char *version)
 {
-	JSON_AUTO j = aggregated(all, core);
+	char type[128];
+	JSON_AUTO j = aggregated(all, core, version);
 	size_t n = 0;
 	CLEANUP(free_p) char *text = json_to_text(j, &n);
 	if (text == NULL)
 		return api_fail_memory(r);
+	(void)snprintf(type, sizeof type, "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
+		       version); /* fits */
 	r->answered = true;
-	http_reply(r->x, 200, AGGREGATED_TYPE, text, n);
+	http_reply(r->x, 200, type, text, n);
 	return 0;
 }
 
@@ -254,19 +252,48 @@ static int reply_new(struct api_request *r, json_t *j)
 	return 0;
 }
 
+/** What can be asked for here. */
+static json_t *root_paths(const struct kinds *all)
+{
+	static const char *const before[] = {"/api", "/api/v1", "/apis", "/apis/"}, *const after[] = {"/healthz",
+												      "/livez",
+												      "/metrics",
+												      "/openapi/v2",
+												      "/openapi/v3",
+												      "/readyz",
+												      "/version"};
+	json_t *paths = json_array();
+	for (size_t i = 0; i < ARRAY_LEN(before); i++)
+		(void)json_array_append_new(paths, json_string(before[i]));
+	for (size_t i = 0; i < all->n; i++) {
+		if (res(all, i)->group[0] == '\0')
+			continue;
+		if (first_of(all, i, false))
+			(void)json_array_append_new(paths, json_sprintf("/apis/%s", res(all, i)->group));
+		if (first_of(all, i, true))
+			(void)json_array_append_new(
+				paths, json_sprintf("/apis/%s/%s", res(all, i)->group, res(all, i)->version));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(after); i++)
+		(void)json_array_append_new(paths, json_string(after[i]));
+	return json_pack("{s:o}", "paths", paths);
+}
+
 static int reply_discovery(struct api_request *r, const char *path)
 {
 	CLEANUP(kinds_clear) struct kinds all = {0};
 	if (api_registry_all(r->server->registry, &all.v, &all.n) < 0)
 		return api_fail_memory(r);
-	if (strcmp(path, "/api") == 0) {
-		if (wants_aggregated(r))
-			return reply_aggregated(r, &all, true);
+	const char *version = wants_aggregated(r);
+	if (strcmp(path, "/") == 0)
+		return reply_new(r, root_paths(&all));
+	if (version != NULL && (strcmp(path, "/api") == 0 || strcmp(path, "/apis") == 0))
+		return reply_aggregated(r, &all, strcmp(path, "/api") == 0, version);
+	if (strcmp(path, "/api") == 0)
 		return reply_new(r, json_pack("{s:s, s:[s], s:[]}", "kind", "APIVersions", "versions", "v1",
 					      "serverAddressByClientCIDRs"));
-	}
 	if (strcmp(path, "/apis") == 0)
-		return wants_aggregated(r) ? reply_aggregated(r, &all, false) : reply_new(r, group_list(&all));
+		return reply_new(r, group_list(&all));
 	if (strcmp(path, "/api/v1") == 0)
 		return reply_new(r, resource_list(&all, "", "v1"));
 	const char *group = path + strlen("/apis/"), *slash = strchr(group, '/');
@@ -282,7 +309,7 @@ static int reply_discovery(struct api_request *r, const char *path)
 	return reply_new(r, entry);
 }
 
-/** "/apis/G", "/apis/G/V", "/api/v1", "/api", "/apis", without a slash at the end. NULL: none of these. */
+/** "/", "/apis/G", "/apis/G/V", "/api/v1", "/api", "/apis", without a slash at the end. NULL: none of these. */
 static const char *discovery_path(struct api_request *r)
 {
 	size_t n = strlen(r->http->path);
@@ -291,7 +318,7 @@ static const char *discovery_path(struct api_request *r)
 	const char *p = arena_strndup(&r->arena, r->http->path, n);
 	if (p == NULL)
 		return NULL;
-	if (strcmp(p, "/api") == 0 || strcmp(p, "/apis") == 0 || strcmp(p, "/api/v1") == 0)
+	if (strcmp(p, "/") == 0 || strcmp(p, "/api") == 0 || strcmp(p, "/apis") == 0 || strcmp(p, "/api/v1") == 0)
 		return p;
 	size_t slashes = 0;
 	for (const char *c = p; *c != '\0'; c++)

@@ -101,6 +101,73 @@ static void test_v3(void **state)
 	assert_int_equal(json_object_size(json_object_get(none, "paths")), 0);
 }
 
+/* Each place and verb has its operation, and no two one id: clients are generated from these. */
+static void test_operations(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *method, *action, *kind, *id, *parameter;
+	} cases[] = {
+		{"/api/v1/pods", "get", "list", "Pod", "listCoreV1PodForAllNamespaces", "watch"},
+		{"/api/v1/namespaces/{namespace}/pods", "delete", "deletecollection", "Pod",
+		 "deleteCoreV1CollectionNamespacedPod", "labelSelector"},
+		{"/api/v1/namespaces/{namespace}/pods/{name}", "delete", "delete", "Pod", "deleteCoreV1NamespacedPod",
+		 "propagationPolicy"},
+		{"/api/v1/namespaces/{namespace}/pods/{name}/status", "patch", "patch", "Pod",
+		 "patchCoreV1NamespacedPodStatus", "force"},
+		{"/api/v1/namespaces/{namespace}/pods/{name}/log", "get", "get", "Pod", "readCoreV1NamespacedPodLog",
+		 "tailLines"},
+		{"/api/v1/namespaces/{namespace}/pods/{name}/binding", "post", "post", "Binding",
+		 "createCoreV1NamespacedPodBinding", "dryRun"},
+		{"/api/v1/namespaces/{namespace}/pods/{name}/eviction", "post", "post", "Eviction",
+		 "createCoreV1NamespacedPodEviction", "dryRun"},
+		{"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", "post", "post", "TokenRequest",
+		 "createCoreV1NamespacedServiceAccountToken", "dryRun"},
+		{"/api/v1/namespaces/{name}/finalize", "put", "put", "Namespace", "replaceCoreV1NamespaceFinalize",
+		 "fieldManager"},
+		{"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}/scale", "patch", "patch", "Scale",
+		 "patchAppsV1NamespacedStatefulSetScale", "fieldManager"},
+		{"/apis/rbac.authorization.k8s.io/v1/clusterroles", "post", "post", "ClusterRole",
+		 "createRbacAuthorizationV1ClusterRole", "fieldValidation"},
+		{"/apis/data.fluid.io/v1alpha1/namespaces/{namespace}/datasets/{name}/status", "put", "put", "Dataset",
+		 "replaceDataFluidIoV1alpha1NamespacedDatasetStatus", "dryRun"},
+	};
+	const struct kind *kinds[64];
+	const size_t n = all_kinds(kinds);
+	JSON_AUTO doc = openapi_v2(kinds, n);
+	JSON_AUTO ids = json_object();
+	json_t *paths = json_object_get(doc, "paths"), *item, *op;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		op = json_object_get(json_object_get(paths, cases[i].path), cases[i].method);
+		if (op == NULL)
+			fail_msg("%s %s is not described", cases[i].method, cases[i].path);
+		assert_string_equal(json_str(op, "operationId", ""), cases[i].id);
+		assert_string_equal(json_str(op, "x-kubernetes-action", ""), cases[i].action);
+		assert_string_equal(json_str(op, "x-kubernetes-group-version-kind.kind", ""), cases[i].kind);
+		size_t p;
+		json_t *parameter;
+		bool found = false;
+		json_array_foreach (json_object_get(op, "parameters"), p, parameter)
+			found = found || strcmp(json_str(parameter, "name", ""), cases[i].parameter) == 0;
+		if (!found)
+			fail_msg("%s %s has no parameter %s", cases[i].method, cases[i].path, cases[i].parameter);
+	}
+	const char *path, *method;
+	json_object_foreach (paths, path, item) {
+		json_object_foreach (item, method, op) {
+			const char *id = json_str(op, "operationId", NULL);
+			if (id == NULL)
+				continue; /* the parameters of the path */
+			if (json_object_get(ids, id) != NULL)
+				fail_msg("two operations are called %s", id);
+			(void)json_object_set_new(ids, id, json_true());
+		}
+	}
+	const json_t *list = json_object_get(json_object_get(doc, "definitions"), "io.k8s.api.core.v1.PodList");
+	assert_string_equal(json_str(list, "x-kubernetes-group-version-kind[0].kind", ""), "PodList");
+	assert_string_equal(json_str(list, "properties.items.type", ""), "array");
+}
+
 /* The first field @number of length-delimited form in the message, or NULL. */
 static const uint8_t *member(const uint8_t *p, size_t n, unsigned number, size_t *ret_n)
 {
@@ -184,6 +251,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_v2),
 		cmocka_unit_test(test_v3),
+		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_protobuf),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
