@@ -259,6 +259,7 @@ static size_t on_header_line(char *line, size_t size, size_t count, void *arg)
 		long status = 0;
 		(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status); /* already parsed from this line */
 		t->status = (int)status;
+		rc = status < 100 || status > 999 ? -EPROTO : 0;
 	} else if (n == 0 || *line == '\r' || *line == '\n') { /* what curl takes for the end of the head */
 		rc = t->head_told ? 0 : head_done(t);          /* trailers end with an empty line too */
 	} else if (!t->head_told) {
@@ -480,6 +481,8 @@ static const char *own_reason(const struct transfer *t, char *buf, size_t size)
 		return buf;
 	case -EFBIG:
 		return "the answer is too large";
+	case -EPROTO:
+		return "the answer's status line is not one of HTTP";
 	default:
 		return strerror(-t->rc);
 	}

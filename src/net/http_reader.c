@@ -191,7 +191,7 @@ static bool is_token(const char *s)
 	return true;
 }
 
-/* One entry per field line; those of one name are joined when they are asked for (http_parsed_header). */
+/* One entry per field line. */
 static int parse_headers(struct http_reader *r)
 {
 	struct http_parsed *q = &r->parsed;
@@ -232,12 +232,54 @@ static int check_head(struct http_reader *r)
 	return 0;
 }
 
+/* The values of header @i and of those of its name that follow it, which lose their names; NULL on no memory. */
+static const char *join_values(struct http_parsed *q, size_t i)
+{
+	struct http_header *h = &q->headers[i];
+	size_t at = strlen(h->value), size = at + 1;
+	for (size_t j = i + 1; j < q->n_headers; j++)
+		if (q->headers[j].name != NULL && strcasecmp(q->headers[j].name, h->name) == 0)
+			size += 2 + strlen(q->headers[j].value);
+	if (size == at + 1)
+		return h->value;
+	char *joined = arena_alloc(&q->arena, size);
+	if (joined == NULL)
+		return NULL;
+	memcpy(joined, h->value, at);
+	for (size_t j = i + 1; j < q->n_headers; j++) {
+		struct http_header *other = &q->headers[j];
+		if (other->name == NULL || strcasecmp(other->name, h->name) != 0)
+			continue;
+		at += (size_t)snprintf(joined + at, size - at, ", %s", other->value);
+		other->name = NULL;
+	}
+	return joined;
+}
+
+/* RFC 9110, 5.3: a list may come in several fields of one name. Here it becomes one. */
+static int join_headers(struct http_reader *r)
+{
+	struct http_parsed *q = &r->parsed;
+	size_t kept = 0;
+	for (size_t i = 0; i < q->n_headers; i++) {
+		if (q->headers[i].name == NULL)
+			continue;
+		const char *value = join_values(q, i);
+		if (value == NULL)
+			return refuse(r, 500, "out of memory");
+		q->headers[kept++] = (struct http_header){q->headers[i].name, value};
+	}
+	q->n_headers = kept;
+	return 0;
+}
+
 static int on_head_done(http_parser *p)
 {
 	struct http_reader *r = p->data;
 	struct http_parsed *q = &r->parsed;
 	q->req.method = http_method_str((enum http_method)p->method);
-	if (parse_target(r) < 0 || parse_query(r) < 0 || parse_headers(r) < 0 || check_head(r) < 0)
+	if (parse_target(r) < 0 || parse_query(r) < 0 || parse_headers(r) < 0 || check_head(r) < 0 ||
+	    join_headers(r) < 0)
 		return -1;
 	q->head = p->method == HTTP_HEAD;
 	q->http10 = p->http_minor == 0;
@@ -380,30 +422,10 @@ void http_parsed_clear(struct http_parsed *p)
 	*p = (struct http_parsed){0};
 }
 
-/* RFC 9110, 5.3: a list may come in several fields of one name. */
-static const char *join_headers(struct http_parsed *p, const char *name)
+const char *http_parsed_header(const struct http_parsed *p, const char *name)
 {
-	const char *joined = NULL;
-	for (size_t i = 0; i < p->n_headers; i++) {
-		if (strcasecmp(p->headers[i].name, name) != 0)
-			continue;
-		const char *value = p->headers[i].value;
-		joined = joined == NULL ? value : arena_printf(&p->arena, "%s, %s", joined, value);
-		if (joined == NULL)
-			return NULL;
-	}
-	return joined;
-}
-
-const char *http_parsed_header(struct http_parsed *p, const char *name)
-{
-	const char *first = NULL;
-	for (size_t i = 0; i < p->n_headers; i++) {
-		if (strcasecmp(p->headers[i].name, name) != 0)
-			continue;
-		if (first != NULL)
-			return join_headers(p, name);
-		first = p->headers[i].value;
-	}
-	return first;
+	for (size_t i = 0; i < p->n_headers; i++)
+		if (strcasecmp(p->headers[i].name, name) == 0)
+			return p->headers[i].value;
+	return NULL;
 }

@@ -20,7 +20,7 @@ struct http_parsed {
 	struct arena arena;
 	struct http_request req;
 	char *body; /* what req.body points to, malloc'ed; NULL when empty */
-	struct http_header *headers;
+	struct http_header *headers; /* several of one name have been joined by ", " */
 	size_t n_headers;
 	struct http_header *params; /* query parameters, decoded */
 	size_t n_params;
@@ -28,8 +28,8 @@ struct http_parsed {
 };
 
 void http_parsed_clear(struct http_parsed *p);
-/** Value of the header (any case; several of one name joined by ", ") or NULL. Borrowed. */
-const char *http_parsed_header(struct http_parsed *p, const char *name);
+/** Value of the header (any case), or NULL. Borrowed. */
+const char *http_parsed_header(const struct http_parsed *p, const char *name);
 
 enum http_read { HTTP_READ_MORE, HTTP_READ_DONE };
 
