@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,8 @@ struct api_server {
 	struct api_admission *admission;
 	struct api_rbac *rbac;
 	int64_t event_ttl_ns;
+	char *address;               /* listened on; written before unpublished_port is */
+	atomic_int unpublished_port; /* not 0: the Endpoints of this server wait for room on the disk */
 };
 
 /** Answer one request; @ctx is the server (http_handler). */
@@ -180,13 +183,20 @@ int api_crd_settle_names(struct api_server *s, struct error *err);
 int api_janitor_start(struct api_server *s, struct error *err);
 /** Have it keep @k from now on, until it is stopped. */
 void api_janitor_keep_keys(struct api_janitor *j, struct api_keys *k);
+/** There is something to do. Any thread. */
+void api_janitor_wake(struct api_janitor *j);
 void api_janitor_stop(struct api_server *s);
 /** After the store was closed. Accepts NULL. */
 void api_janitor_free(struct api_janitor *j);
 /** Make the namespaces every cluster has, and default ServiceAccounts. */
 int api_bootstrap(struct api_server *s, struct error *err);
-/** Tell the cluster where this server listens: the Service `kubernetes` and its Endpoints (api_self.c). */
+/**
+ * Tell the cluster where this server listens: the Service `kubernetes` and its Endpoints (api_self.c). On a full disk the Endpoints are left
+ * to the janitor, so that a server that died there comes back and can be read.
+ */
 int api_publish_self(struct api_server *s, const char *address, uint16_t port, struct error *err);
+/** What was left; the janitor's alone. */
+int api_publish_self_again(struct api_server *s, struct error *err);
 /** Create @obj unless it exists, for the server itself. */
 int api_create_internal(struct api_server *s, const char *group, const char *plural, const char *ns, json_t *obj,
 			struct error *err);

@@ -1,7 +1,7 @@
 /*
  * What the server keeps in order by itself, on one thread of its own: instances of a definition that is being deleted, the default
- * ServiceAccount of each namespace, Events and certificates that have grown old. Woken by the changes that concern it, and now and then; what fails is
- * tried again after a second.
+ * ServiceAccount of each namespace, Events and certificates that have grown old, its own Endpoints when they could not be written at once.
+ * Woken by the changes that concern it, and now and then; what fails is tried again after a second.
  */
 #include <pthread.h>
 #include <string.h>
@@ -263,7 +263,9 @@ static int idle_seconds(const struct api_server *s)
 
 static int keep_order(struct api_janitor *j, struct error *err)
 {
-	int rc = clean_definitions(j->server, err);
+	int rc = api_publish_self_again(j->server, err);
+	if (rc == 0)
+		rc = clean_definitions(j->server, err);
 	if (rc == 0)
 		rc = api_crd_settle_names(j->server, err);
 	if (rc == 0)
@@ -309,7 +311,7 @@ static void *janitor_main(void *arg)
 	return NULL;
 }
 
-static void wake(struct api_janitor *j)
+void api_janitor_wake(struct api_janitor *j)
 {
 	pthread_mutex_lock(&j->lock);
 	j->work = true;
@@ -338,7 +340,7 @@ static void changed(void *ctx, const struct objstore_event *e)
 	bool account = k->group[0] == '\0' && ((strcmp(k->plural, "namespaces") == 0 && e->type == STORE_ADDED) ||
 					       (gone && strcmp(k->plural, "serviceaccounts") == 0));
 	if (definition || instance_gone || account || (rbac && strcmp(k->plural, "clusterroles") == 0))
-		wake(s->janitor);
+		api_janitor_wake(s->janitor);
 }
 
 int api_janitor_start(struct api_server *s, struct error *err)

@@ -1,7 +1,9 @@
 /* The Service `kubernetes` of the namespace default: where this server is found by programs that look for it as in any cluster. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "local/api_internal.h"
 #include "json/json.h"
 
@@ -55,6 +57,27 @@ static int put_endpoints(struct api_server *s, const char *address, uint16_t por
 
 int api_publish_self(struct api_server *s, const char *address, uint16_t port, struct error *err)
 {
+	s->address = strdup(address);
+	if (s->address == NULL)
+		return error_set(err, -ENOMEM, "out of memory");
 	int rc = make_service(s, port, err);
-	return rc == 0 ? put_endpoints(s, address, port, err) : rc;
+	if (rc == 0)
+		rc = put_endpoints(s, address, port, err);
+	if (rc != -ENOSPC)
+		return rc;
+	LOG(NULL, LOG_LVL_WARN, "the disk is full: the Endpoints of this server are written when it has room");
+	atomic_store_explicit(&s->unpublished_port, port, memory_order_release);
+	api_janitor_wake(s->janitor);
+	return 0;
+}
+
+int api_publish_self_again(struct api_server *s, struct error *err)
+{
+	int port = atomic_load_explicit(&s->unpublished_port, memory_order_acquire);
+	if (port == 0)
+		return 0;
+	int rc = put_endpoints(s, s->address, (uint16_t)port, err);
+	if (rc == 0)
+		atomic_store_explicit(&s->unpublished_port, 0, memory_order_relaxed); /* the janitor's from now on */
+	return rc;
 }

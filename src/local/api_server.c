@@ -286,5 +286,6 @@ void api_server_free(struct api_server *s)
 	api_admission_free(s->admission);
 	api_rbac_free(s->rbac);
 	api_registry_free(s->registry);
+	free(s->address);
 	free(s);
 }

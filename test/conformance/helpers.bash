@@ -12,6 +12,7 @@ start_api() {
 }
 
 run_api() {
+	: >"$BATS_FILE_TMPDIR/api.out" # what an earlier one said is no sign of this one
 	"$SLUICE" api --data-dir "$API_DIR" --kubeconfig "$KUBECONFIG" >"$BATS_FILE_TMPDIR/api.out" 2>>"$BATS_FILE_TMPDIR/api.err" 3>&- &
 	export API_PID=$!
 	until_true 30 grep -q '^ready: https://' "$BATS_FILE_TMPDIR/api.out"
