@@ -16,12 +16,17 @@ api_pid() {
 	"$SLUICE" status --data-dir "$DATA" -o json | jq '.parts[] | select(.name == "api") | .pid'
 }
 
+# The parent of its parts.
+up_pid() {
+	sed -E 's/.*\) . ([0-9]+) .*/\1/' "/proc/$(api_pid)/stat"
+}
+
 # jq takes no input for a truth; `input` does not.
 restarted() {
 	"$SLUICE" status --data-dir "$DATA" -o json | jq -en 'input | .ready and (.parts[] | select(.name == "api") | .starts == 2)' >/dev/null
 }
 
-@test "up --detach returns when all serves; status shows the parts and Datasets; down ends it and leaves nothing running" {
+@test "up --detach returns when all serves; a second one is refused; status shows the parts and Datasets; down ends it and leaves nothing running" {
 	run -3 --separate-stderr "$SLUICE" status --data-dir "$DATA"
 	# shellcheck disable=SC2154 # run sets it
 	[[ $stderr == *"no cluster serves '$DATA': 'sluice up --detach' starts one"* ]]
@@ -46,6 +51,11 @@ restarted() {
 	run -0 --separate-stderr "$SLUICE" up --detach --data-dir "$DATA"
 	[ "$output" = "ready: $server" ]
 	[[ $stderr == *"a cluster serves this data directory already"* ]]
+
+	# one that would serve it itself is refused
+	run -1 --separate-stderr "$SLUICE" up --data-dir "$DATA" --listen 127.0.0.1:0
+	[[ $stderr == *"process $(up_pid) serves the data directory '$DATA' already: stop it, or choose another --data-dir"* ]]
+	"$SLUICE" status --data-dir "$DATA" >/dev/null
 
 	# a part that dies is started again, and counted
 	kill -9 "$(api_pid)"
