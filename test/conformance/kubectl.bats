@@ -146,8 +146,9 @@ squeezed() {
 }
 
 @test "wait: for a condition, for the end" {
+	k create deployment d --image i --replicas 0
+	k wait --for=condition=Available deployment/d --timeout=30s
 	flow '{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {nodeSelector: {conformance/nowhere: "true"}, containers: [{name: c, image: i}]}}' | k create -f -
-	k wait --for=condition=PodScheduled=False pod/p --timeout=20s
 	refused 'timed out waiting for the condition' k wait --for=condition=Ready pod/p --timeout=1s
 	in_background k wait --for=delete pod/p --timeout=30s
 	k delete pod p --wait=false
