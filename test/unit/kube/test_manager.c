@@ -217,7 +217,7 @@ static void what_changes_goes_before_what_is_new(void **state)
 	assert_int_equal(manager_new(&(struct manager_options){.client = client}, &m, NULL), 0);
 	assert_int_equal(controller_new(m, &o, &c, NULL), 0);
 	assert_int_equal(controller_watch_if(c, &KUBE_STATEFULSET, count_change), 0);
-	assert_int_equal(manager_start(m, NULL), 0);
+	assert_int_equal(manager_start(m, -1, NULL), 0);
 	assert_true(fake_wait(&w.calls, 4));
 	manager_free(m);
 	assert_string_equal(w.seen, "[ns/a][ns/c][ns/b][ns/d]");
