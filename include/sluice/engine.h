@@ -35,6 +35,7 @@
 struct calls;
 struct engine;
 struct figures;
+struct fixed;
 struct logger;
 struct ports;
 
@@ -163,6 +164,9 @@ struct reconcile_ctx {
 
 	bool wait_for_nodes;      /* come back when a node changes */
 	int64_t requeue_after_ns; /* 0: when something changes; lower it by reconcile_again() */
+
+	const struct fixed *
+		fixed; /* fields that were changed and may not be; the specs above are without that (src/runtime/fixed.h) */
 };
 
 /** Come back after @delay_ns at the latest. */

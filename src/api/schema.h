@@ -116,9 +116,18 @@ int schema_default(const struct schema *s, json_t *value);
 void schema_prune(const struct schema *s, json_t *value, void (*fn)(void *ctx, const char *path), void *ctx);
 /** Check types, required, enums, patterns, bounds, list sets and map keys. Kubernetes' wording. */
 void schema_validate(const struct schema *s, const json_t *value, const char *path, struct violations *ret);
-/** Check immutable fields between two versions. */
+/**
+ * Check immutable fields between two versions. Unset to set is a change, at any depth: an absent parent is an empty one. An absent field with
+ * a default has that value.
+ */
 void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path,
 			    struct violations *ret);
+/** The immutable fields of @value alone (an object of @s), as they are. New tree, NULL on no memory. */
+json_t *schema_fixed(const struct schema *s, const json_t *value);
+/** Set the immutable fields of @value to what they are in @before (or in schema_fixed() of it); others stay. 0 or -ENOMEM. */
+int schema_fixed_restore(const struct schema *s, const json_t *before, json_t *value);
+/** Differs between versions of a table that have other immutable fields. */
+uint64_t schema_fixed_hash(const struct schema *s);
 /**
  * Decode into the C struct of the table (zeroed by the callee, @dst of s->size bytes), everything in @arena: strings and lists are copied,
  * SCHEMA_ANY and un-sized types become borrowed json_t pointers into @value, which must outlive @dst. Defaults are applied to absent fields.

@@ -28,6 +28,8 @@ int pattern_check(const char *pattern, struct error *err);
 
 /** RFC 3339 with an offset, fractions allowed. */
 bool time_is_valid(const char *text);
+/** Whether the string @value is a quantity. */
+bool string_is_quantity(const json_t *value);
 /** Standard base64 with padding. */
 bool base64_is_valid(const char *text, size_t n);
 

@@ -75,7 +75,7 @@ static bool is_integral(const json_t *value, double limit)
 	return json_is_real(value) && v == floor(v) && fabs(v) <= limit;
 }
 
-static bool string_is_quantity(const json_t *value)
+bool string_is_quantity(const json_t *value)
 {
 	int64_t n;
 	return quantity_parse(json_string_value(value), &n, NULL) != -EINVAL;
@@ -312,58 +312,4 @@ void schema_validate(const struct schema *s, const json_t *value, const char *pa
 {
 	struct check c = {.vs = ret, .base = path == NULL ? "" : path, .native = schema_is_native(s)};
 	validate_value(&c, s, value, NULL);
-}
-
-/* Changes. */
-
-static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after,
-			 const struct at *at);
-
-static const json_t *present(const json_t *object, const char *name)
-{
-	const json_t *value = json_object_get(object, name);
-	return json_is_null(value) ? NULL : value;
-}
-
-static bool same_value(const struct schema *s, const json_t *a, const json_t *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	if (s->type == SCHEMA_QUANTITY && json_is_string(a) && json_is_string(b) && string_is_quantity(a) &&
-	    string_is_quantity(b))
-		return quantity_compare(json_string_value(a), json_string_value(b)) == 0;
-	return json_same(a, b);
-}
-
-static void update_member(struct check *c, const struct field *f, const json_t *before, const json_t *after,
-			  const struct at *up)
-{
-	const struct at at = {.up = up, .name = f->name};
-	const json_t *was = present(before, f->name), *is = present(after, f->name);
-	if (f->immutable) {
-		char text[256];
-		if (!same_value(f->schema, was, is))
-			check_fail(c, &at, "FieldValueInvalid", "Invalid value: %s: field is immutable",
-				   is == NULL ? "null" : value_text(is, text, sizeof text));
-		return;
-	}
-	if (was != NULL && is != NULL)
-		update_value(c, f->schema, was, is, &at);
-}
-
-static void update_value(struct check *c, const struct schema *s, const json_t *before, const json_t *after,
-			 const struct at *at)
-{
-	/* Items of lists come and go: what may not change inside one is a matter of the list as a whole. */
-	if (s->type != SCHEMA_OBJECT || s->fields == NULL || !json_is_object(before) || !json_is_object(after))
-		return;
-	for (const struct field *f = s->fields; f->name != NULL; f++)
-		update_member(c, f, before, after, at);
-}
-
-void schema_validate_update(const struct schema *s, const json_t *before, const json_t *after, const char *path,
-			    struct violations *ret)
-{
-	struct check c = {.vs = ret, .base = path == NULL ? "" : path, .native = schema_is_native(s)};
-	update_value(&c, s, before, after, NULL);
 }

@@ -234,6 +234,10 @@ static int add_runtime(struct setup *s, const struct runtime_controller *rt, str
 	int rc = runtime_api_add(s->api, rt, err);
 	if (rc == 0)
 		rc = reconciler_new(&(struct reconciler_options){.runtime = rt,
+								 .kind = s->plugin != NULL
+										 ? s->plugin->kind
+										 : sluice_kind_find(rt->resource->group,
+												    rt->resource->kind),
 								 .api = runtime_api_ops(s->api),
 								 .limits = &s->limits,
 								 .ports = runtime_api_ports(s->api),

@@ -197,6 +197,7 @@ int world_restart(struct world *w, size_t n, struct error *err)
 					&w->datasets, err);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = reconciler_new(&(struct reconciler_options){.runtime = record_controller(w, w->o->controller),
+								 .kind = w->o->kind,
 								 .api = &w->api,
 								 .limits = &w->limits,
 								 .log = log_root(),

@@ -12,6 +12,7 @@
 #include "kube/client.h"
 #include "runtime/calls.h"
 #include "runtime/figures.h"
+#include "runtime/fixed.h"
 #include "runtime/metrics.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
@@ -276,6 +277,14 @@ static void note_waiting(struct reconciler *r, const struct reconcile_ctx *ctx)
 	pthread_mutex_unlock(&r->lock);
 }
 
+int reconciler_specs_accepted(struct reconciler *r, struct reconcile_ctx *ctx, int rc)
+{
+	if (ctx->fixed->runtime == NULL)
+		condition_drop(ctx->runtime_status, CONDITION_SPEC);
+	const int rc2 = fixed_tell(ctx->fixed, ctx);
+	return rc2 == 0 && rc >= 0 ? fixed_accept(ctx, r->o.kind) : rc2;
+}
+
 /* The runtime does not exist (any more). */
 static int forget(struct reconciler *r, struct reconcile_ctx *ctx, struct error *err)
 {
@@ -325,7 +334,11 @@ int reconciler_reconcile(void *reconciler, const char *ns, const char *name, str
 		ctx.figures = &figures;
 	ctx.figures_error = figures_error[0] != '\0' ? figures_error : NULL;
 
-	int rc = shared_reconcile(r, rt, &ctx, err);
+	struct fixed fixed = {0};
+	ctx.fixed = &fixed;
+	int rc = fixed_look(&fixed, &ctx, r->o.kind, err);
+	if (rc == 0)
+		rc = shared_reconcile(r, rt, &ctx, err);
 	if (rc != -ESTALE) {
 		struct error flush_err = {0};
 		int rc2 = status_flush(&ctx, &flush_err);
@@ -339,6 +352,7 @@ int reconciler_reconcile(void *reconciler, const char *ns, const char *name, str
 	json_decref(ctx.runtime_status);
 	json_decref(ctx.dataset_status);
 	engine_figures_clear(&figures);
+	fixed_clear(&fixed);
 	ret->requeue_after_ns = ctx.requeue_after_ns;
 	return rc < 0 ? rc : 0;
 }

@@ -15,6 +15,7 @@ struct reconciler;
 
 struct reconciler_options {
 	const struct runtime_controller *runtime;
+	const struct kind *kind; /* of the runtime, for what may not change after creation; NULL: anything may */
 	const struct engine_api *api;
 	const struct engine_limits *limits;
 	struct logger *log;
@@ -34,6 +35,12 @@ int reconciler_reconcile(void *reconciler, const char *ns, const char *name, str
 			 struct error *err);
 /** Free one that was never registered. Cancels what engines are asked, and waits for it. Accepts NULL. */
 void reconciler_free(struct reconciler *r);
+
+/**
+ * For the step reconcile_runtime: the specs of @ctx were valid and are being acted on, with the result @rc. Says what was changed that may not
+ * be, remembers what may not change from now on, and drops the condition SpecValid when there is nothing to say. 0 or -ENOMEM.
+ */
+int reconciler_specs_accepted(struct reconciler *r, struct reconcile_ctx *ctx, int rc);
 
 /** The factory entry of @name in @list, or NULL. */
 const struct engine_factory *engine_factory_find(const struct engine_factory *list, const char *name);

@@ -10,6 +10,7 @@
 #include "kube/client.h"
 #include "runtime/metrics.h"
 #include "runtime/objects.h"
+#include "runtime/reconciler.h"
 #include "runtime/status.h"
 #include "json/json.h"
 
@@ -25,7 +26,6 @@ bool name_is_dns1035(const char *name)
 }
 
 /* Conditions of a Runtime that stand while something keeps it from being worked on. */
-#define CONDITION_SPEC   "SpecValid"
 #define CONDITION_ENGINE "EngineReady"
 
 static void warn(struct reconcile_ctx *ctx, const char *reason, const char *text, const char *what)
@@ -243,7 +243,6 @@ static int setup_and_sync(struct engine *e, struct reconcile_ctx *ctx, bool *ret
 int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, struct reconcile_ctx *ctx,
 				      struct error *err)
 {
-	(void)r;
 	struct error why = {0};
 	int rc = e->lifecycle->validate(e, ctx, &why);
 	if (is_refusal(rc, &why)) {
@@ -260,9 +259,8 @@ int runtime_default_reconcile_runtime(struct reconciler *r, struct engine *e, st
 	}
 	bool refused = false;
 	rc = setup_and_sync(e, ctx, &refused, err);
-	if (!refused)
-		condition_drop(ctx->runtime_status, CONDITION_SPEC);
-	return rc;
+	const int rc2 = refused ? 0 : reconciler_specs_accepted(r, ctx, rc);
+	return rc < 0 || rc2 == 0 ? rc : error_set(err, rc2, "status: out of memory");
 }
 
 static int drop_finalizer(struct reconcile_ctx *ctx, struct error *err)

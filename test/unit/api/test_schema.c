@@ -223,6 +223,16 @@ static void test_validate_update(void **state)
 		{"ReservoirRuntime", "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnDemand\"}}}",
 		 "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnRuntimeDeleted\",\"options\":{\"a\":\"b\"}}}}",
 		 "spec.fuse.options"},
+		/* The parent was absent, or goes: the field inside is set or unset all the same. */
+		{"ReservoirRuntime", "{\"spec\":{}}", "{\"spec\":{\"fuse\":{\"options\":{\"a\":\"b\"}}}}",
+		 "spec.fuse.options"},
+		{"ReservoirRuntime", "{\"spec\":{\"fuse\":{\"env\":{\"a\":\"b\"}}}}", "{\"spec\":{\"fuse\":null}}",
+		 "spec.fuse.env"},
+		{"ReservoirRuntime", "{\"spec\":{}}", "{\"spec\":{\"fuse\":{\"cleanPolicy\":\"OnDemand\"}}}", NULL},
+		{"ReservoirRuntime", "{}", "{\"spec\":{\"runAs\":{\"uid\":1}}}", "spec.runAs"},
+		/* An absent field has its default. */
+		{"ReservoirRuntime", "{\"spec\":{}}", "{\"spec\":{\"blockSize\":\"4Mi\"}}", NULL},
+		{"ReservoirRuntime", "{\"spec\":{\"blockSize\":\"8Mi\"}}", "{\"spec\":{}}", "spec.blockSize"},
 		{"Dataset", "{\"spec\":{\"placement\":\"Shared\"}}", "{\"spec\":{\"placement\":\"Exclusive\"}}",
 		 "spec.placement"},
 		{"apps.v1.StatefulSet", "{\"spec\":{\"serviceName\":\"a\"}}", "{\"spec\":{\"serviceName\":\"b\"}}",
@@ -243,6 +253,38 @@ static void test_validate_update(void **state)
 				 vs->n > 0 ? vs->v[0].message : "");
 		arena_free(&arena);
 	}
+}
+
+static void test_fixed(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *before, *after, *want; /* specs */
+	} cases[] = {
+		{"{\"replicas\":1,\"blockSize\":\"4Mi\"}", "{\"replicas\":2,\"blockSize\":\"8Mi\"}",
+		 "{\"replicas\":2,\"blockSize\":\"4Mi\"}"},
+		{"{\"runAs\":{\"uid\":1}}", "{}", "{\"runAs\":{\"uid\":1}}"},
+		{"{}", "{\"runAs\":{\"uid\":1},\"replicas\":3}", "{\"replicas\":3}"},
+		{"{\"fuse\":{\"env\":{\"a\":\"b\"},\"cleanPolicy\":\"OnDemand\"}}", "{\"fuse\":null}",
+		 "{\"fuse\":{\"env\":{\"a\":\"b\"}}}"},
+		{"{}", "{\"fuse\":{\"env\":{\"a\":\"b\"},\"cleanPolicy\":\"OnDemand\"}}",
+		 "{\"fuse\":{\"cleanPolicy\":\"OnDemand\"}}"},
+		{"{\"blockSize\":\"4Mi\"}", "{\"blockSize\":\"4096Ki\"}", "{\"blockSize\":\"4096Ki\"}"},
+	};
+	const struct schema *s = schema_field(reservoir_runtime_kind.schema, "spec")->schema;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		JSON_AUTO before = parse(cases[i].before);
+		JSON_AUTO after = parse(cases[i].after);
+		JSON_AUTO want = parse(cases[i].want);
+		JSON_AUTO fixed = schema_fixed(s, before);
+		assert_null(json_object_get(fixed, "replicas"));
+		assert_null(json_at(fixed, "fuse.cleanPolicy"));
+		assert_int_equal(schema_fixed_restore(s, fixed, after), 0);
+		CLEANUP(free_p) char *text = json_to_text(after, NULL);
+		if (!json_equal(after, want))
+			fail_msg("%s, then %s: %s", cases[i].before, cases[i].after, text);
+	}
+	assert_true(schema_fixed_hash(s) != schema_fixed_hash(schema_field(dataset_kind.schema, "spec")->schema));
 }
 
 static void test_decode_dataset(void **state)
@@ -556,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_prune),
 		cmocka_unit_test(test_validate),
 		cmocka_unit_test(test_validate_update),
+		cmocka_unit_test(test_fixed),
 		cmocka_unit_test(test_decode_dataset),
 		cmocka_unit_test(test_decode_runtime_defaults),
 		cmocka_unit_test(test_decode_alluxio),

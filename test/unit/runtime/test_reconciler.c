@@ -2,6 +2,7 @@
 #include "runtime/fake_api.h"
 
 #include "api/dataset.h"
+#include "api/kind.h"
 #include "base/metrics.h"
 #include "base/strbuf.h"
 #include "runtime/reconciler.h"
@@ -11,6 +12,8 @@ static const struct kube_resource TOY = {"data.fluid.io", "v1alpha1", "ToyRuntim
 static struct {
 	char calls[4096];
 	int builds, frees;
+	char block_size[16], placement[16]; /* of the specs of the last pass */
+	int replicas;
 	int build_rc, validate_rc, prepared, master_ready, workers_ready, healthy, shutdown_rc, update_ufs;
 } toy;
 
@@ -61,7 +64,16 @@ SCRIPTED(sync_replicas, 0)
 SCRIPTED(sync_runtime, 0)
 SCRIPTED(update_cache_of_dataset, 0)
 SCRIPTED(sync_schedule_info_to_cache_nodes, 0)
-SCRIPTED(validate, toy.validate_rc)
+
+static int toy_validate(struct engine *e, struct reconcile_ctx *ctx, struct error *err)
+{
+	(void)e;
+	(void)snprintf(toy.block_size, sizeof toy.block_size, "%s", json_str(ctx->runtime, "spec.blockSize", ""));
+	(void)snprintf(toy.placement, sizeof toy.placement, "%s", json_str(ctx->dataset, "spec.placement", ""));
+	toy.replicas = (int)json_int(ctx->runtime, "spec.replicas", -1);
+	return answer("validate", toy.validate_rc, err);
+}
+
 SCRIPTED(create_volume, 0)
 SCRIPTED(delete_volume, 1)
 SCRIPTED(shutdown, toy.shutdown_rc)
@@ -158,7 +170,9 @@ static int setup(void **state)
 	x->api = fake_new();
 	x->limits = (struct engine_limits){.mount_root = "/runtime-mnt"};
 	struct error err = {0};
+	/* The toy's spec is as the kind's that has fields of both sorts. */
 	assert_int_equal(reconciler_new(&(struct reconciler_options){.runtime = &toy_controller,
+								     .kind = &reservoir_runtime_kind,
 								     .api = &x->api->ops,
 								     .limits = &x->limits},
 					&x->r, &err),
@@ -369,6 +383,93 @@ static void test_validation(void **state)
 	assert_string_equal(fake_condition(runtime(x), "SpecValid", "False"), "");
 }
 
+/* The server does not know what may not change: the value that was there goes on, and who changed it is told, once. */
+static void test_immutable_field(void **state)
+{
+	struct fixture *x = *state;
+	fake_set(x->api, runtime(x), "spec.blockSize", json_string("4Mi"));
+	toy.validate_rc = -EINVAL; /* nothing acts on this one, so it is not what goes on */
+	prepare(x);
+	passes(x, 2);
+	toy.validate_rc = 0;
+	fake_set(x->api, runtime(x), "spec.blockSize", json_string("8Mi"));
+	fake_set(x->api, dataset(x), "spec.placement", json_string("Shared"));
+	passes(x, 2);
+	assert_string_equal(toy.block_size, "8Mi");
+	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
+
+	fake_set(x->api, runtime(x), "spec.blockSize", json_string("16Mi"));
+	fake_set(x->api, runtime(x), "spec.runAs", json_pack("{s:i}", "uid", 1));
+	fake_set(x->api, runtime(x), "spec.replicas", json_integer(3));
+	fake_set(x->api, dataset(x), "spec.placement", json_string("Exclusive"));
+	static const char *const why = "spec.blockSize, spec.runAs: may not change after creation; what it was goes on";
+	for (int i = 0; i < 3; i++) {
+		passes(x, 1);
+		assert_string_equal(toy.block_size, "8Mi");
+		assert_string_equal(toy.placement, "Shared");
+		assert_int_equal(toy.replicas, 3); /* what may change does */
+		if (strcmp(fake_condition(runtime(x), "SpecValid", "False"), why) != 0)
+			fail_msg("%s", fake_condition(runtime(x), "SpecValid", "False"));
+	}
+	assert_string_equal(fake_condition(dataset(x), "SpecValid", "False"),
+			    "spec.placement: may not change after creation; what it was goes on");
+	assert_true(fake_has_event(x->api, why));
+	assert_int_equal(json_array_size(x->api->events), 2 + 2); /* of the refused one two */
+	assert_string_equal(json_str(dataset(x), "status.phase", ""), "Bound");
+	const size_t writes = json_array_size(x->api->writes);
+	passes(x, 2);
+	assert_int_equal(json_array_size(x->api->writes), writes); /* it comes to rest */
+
+	/* A controller that starts anew knows it still. */
+	reconciler_free(x->r);
+	struct error err = {0};
+	assert_int_equal(reconciler_new(&(struct reconciler_options){.runtime = &toy_controller,
+								     .kind = &reservoir_runtime_kind,
+								     .api = &x->api->ops,
+								     .limits = &x->limits},
+					&x->r, &err),
+			 0);
+	passes(x, 1);
+	assert_string_equal(toy.block_size, "8Mi");
+
+	fake_set(x->api, runtime(x), "spec.blockSize", json_string("8192Ki"));
+	json_drop(json_object_get(runtime(x), "spec"), "runAs");
+	fake_set(x->api, dataset(x), "spec.placement", json_string("Shared"));
+	passes(x, 1);
+	assert_string_equal(toy.block_size, "8192Ki"); /* the same size in other words */
+	assert_string_equal(fake_condition(runtime(x), "SpecValid", "False"), "");
+	assert_string_equal(fake_condition(dataset(x), "SpecValid", "False"), "");
+}
+
+/* What is remembered is not understood, as after an upgrade that made another field immutable, or by somebody's hand: it begins anew. */
+static void test_immutable_field_begins_anew(void **state)
+{
+	static const char *const remembered[] = {"", "x", "[]", "{\"fields\":\"0\",\"spec\":{}}"};
+	struct fixture *x = *state;
+	fake_set(x->api, runtime(x), "spec.blockSize", json_string("4Mi"));
+	prepare(x);
+	passes(x, 1);
+	for (size_t i = 0; i < sizeof remembered / sizeof *remembered; i++) {
+		json_t *list = json_at(runtime(x), "status.conditions"), *c;
+		size_t k;
+		bool found = false;
+		json_array_foreach (list, k, c)
+			if (strcmp(json_str(c, "type", ""), "SpecAccepted") == 0) {
+				assert_int_equal(json_put_str(c, "message", remembered[i]), 0);
+				found = true;
+			}
+		assert_true(found);
+		char size[16];
+		(void)snprintf(size, sizeof size, "%zuMi", 16 + i);
+		fake_set(x->api, runtime(x), "spec.blockSize", json_string(size));
+		passes(x, 1);
+		assert_string_equal(toy.block_size, size);
+		fake_set(x->api, runtime(x), "spec.blockSize", json_string("4Mi"));
+		passes(x, 1);
+		assert_string_equal(toy.block_size, size);
+	}
+}
+
 static void test_deletion(void **state)
 {
 	struct fixture *x = *state;
@@ -412,6 +513,8 @@ int main(void)
 					   T(test_engine_is_rebuilt_for_a_new_generation),
 					   T(test_build_error),
 					   T(test_validation),
+					   T(test_immutable_field),
+					   T(test_immutable_field_begins_anew),
 					   T(test_deletion),
 					   T(test_bad_name)};
 	return cmocka_run_group_tests_name("runtime/reconciler", tests, NULL, NULL);
