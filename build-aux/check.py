@@ -33,7 +33,7 @@ BANNED = {
     r"(?:strerror_l|asctime|ctime)": "not used here",
 }
 # Words that are right where they stand: abbreviations in test vectors and names of formats.
-SPELLING = "te,fo,nd,nam,inflight,verson,ot,hist,ans,ro,sme,vie,fpr,iif,crate"
+SPELLING = "inout,datas,reserv,optoins,te,fo,nd,nam,inflight,verson,ot,hist,ans,ro,sme,vie,fpr,iif,crate"
 
 
 def run(*argv, **kw):

@@ -140,14 +140,17 @@ static int group_add_locked(struct map *groups, const char *name, struct kept *k
 static int index_add_locked(struct informer_store *s, struct kept *k)
 {
 	for (size_t i = 0; i < s->n_index; i++)
-		for_each_key(name,
-			     k->index_keys[i]) if (group_add_locked(s->index[i].groups, name, k) < 0) return -ENOMEM;
+		for_each_key (name, k->index_keys[i])
+			if (group_add_locked(s->index[i].groups, name, k) < 0)
+				return -ENOMEM;
 	return 0;
 }
 
 static bool has_index_key(const struct kept *k, size_t index, const char *want)
 {
-	for_each_key(name, k->index_keys[index]) if (strcmp(name, want) == 0) return true;
+	for_each_key (name, k->index_keys[index])
+		if (strcmp(name, want) == 0)
+			return true;
 	return false;
 }
 
@@ -169,14 +172,16 @@ static void group_put_back_locked(struct map *groups, const char *name, const st
 static void index_undo_locked(struct informer_store *s, const struct kept *k, struct kept *before)
 {
 	for (size_t i = 0; i < s->n_index; i++)
-		for_each_key(name, k->index_keys[i]) group_put_back_locked(
-			s->index[i].groups, name, k, before != NULL && has_index_key(before, i, name) ? before : NULL);
+		for_each_key (name, k->index_keys[i])
+			group_put_back_locked(s->index[i].groups, name, k,
+					      before != NULL && has_index_key(before, i, name) ? before : NULL);
 }
 
 static void index_remove_locked(struct informer_store *s, const struct kept *k)
 {
 	for (size_t i = 0; i < s->n_index; i++)
-		for_each_key(name, k->index_keys[i]) group_put_back_locked(s->index[i].groups, name, k, NULL);
+		for_each_key (name, k->index_keys[i])
+			group_put_back_locked(s->index[i].groups, name, k, NULL);
 }
 
 /* --- the writer --- */

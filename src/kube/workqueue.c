@@ -29,7 +29,7 @@ struct entry {
 	char *key;
 	struct entry *next, **at; /* its lane; valid while ready */
 	bool ready, working, dirty;
-	bool urgent;                        /* stays until the key did well, so that a conflict does not lose its place */
+	bool urgent; /* stays until the key did well, so that a conflict does not lose its place */
 	struct entry *work_next, **work_at; /* list of what is being worked on; valid while working */
 	int64_t added_ns, taken_ns;         /* for measuring: since it waits; since it is worked on */
 	unsigned failures;

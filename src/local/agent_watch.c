@@ -142,7 +142,8 @@ static int wait_synced(struct agent *a, struct informer *inf, int64_t deadline, 
 	if (rc == -ECANCELED)
 		return error_set(err, rc, "stopped while waiting for the API server");
 	if (rc < 0)
-		return error_set(err, rc, "the API server does not list %s: is it running, and is the kubeconfig its own?",
+		return error_set(err, rc,
+				 "the API server does not list %s: is it running, and is the kubeconfig its own?",
 				 what);
 	return 0;
 }

@@ -19,7 +19,7 @@ struct http_reader;
 struct http_parsed {
 	struct arena arena;
 	struct http_request req;
-	char *body; /* what req.body points to, malloc'ed; NULL when empty */
+	char *body;                  /* what req.body points to, malloc'ed; NULL when empty */
 	struct http_header *headers; /* several of one name have been joined by ", " */
 	size_t n_headers;
 	struct http_header *params; /* query parameters, decoded */

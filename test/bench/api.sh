@@ -6,6 +6,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "${1:-}" = --inside ]; then # started by with-server.sh: measure what $KUBECONFIG names
+	# shellcheck disable=SC2153,SC2046 # with-server.sh sets it; a list of pids
 	"$here/api.sh" --measure "$2" "$KUBECONFIG" "$3" $(pgrep -P "$PPID" -d ' ' '^(etcd|kube-apiserver)$')
 	exit
 fi

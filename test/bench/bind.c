@@ -7,6 +7,7 @@
  * "!kill" (it, with -9); it answers on standard input with "PID METRICS-PORT", 0 0 when it was killed.
  */
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -390,7 +391,7 @@ static void wait_for(const char *what, atomic_int *n, int want)
 	const int64_t deadline = clock_mono_ns() + PATIENCE;
 	int64_t told = clock_mono_ns();
 	while (atomic_load(n) != want) {
-		(void)usleep(20000); /* the figures are taken elsewhere */
+		(void)poll(NULL, 0, 20); /* the figures are taken elsewhere */
 		if (clock_mono_ns() - told > 10 * NSEC_PER_SEC) {
 			told = clock_mono_ns();
 			(void)fprintf(stderr, "bind: %s: %d of %d\n", what, atomic_load(n), want);
@@ -434,7 +435,7 @@ static void run_many(void)
 static void wait_idle(void)
 {
 	const int64_t deadline = clock_mono_ns() + PATIENCE;
-	for (int calm = 0; calm < 10 && clock_mono_ns() < deadline; (void)usleep(20000))
+	for (int calm = 0; calm < 10 && clock_mono_ns() < deadline; (void)poll(NULL, 0, 20))
 		calm = metric("workqueue_depth") + metric("controller_runtime_active_workers") == 0 ? calm + 1 : 0;
 }
 
@@ -510,7 +511,7 @@ static void run_deletion(void)
 	const int64_t deadline = clock_mono_ns() + 30 * NSEC_PER_SEC;
 	int left;
 	while ((left = count_left()) > 0 && clock_mono_ns() < deadline)
-		(void)usleep(100000);
+		(void)poll(NULL, 0, 100);
 	(void)printf("deleted_s %.1f\nleft_behind %d\n", (double)(clock_mono_ns() - from) / 1e9, left);
 	print_process("deleted_");
 }

@@ -6,6 +6,7 @@ set -euo pipefail
 : "${SLUICE:?the binary to test}"
 work=$(mktemp -d)
 pids=()
+# shellcheck disable=SC2317 # called by the trap
 finish() { # also when it is interrupted: nothing stays
 	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
 	rm -rf "$work"
@@ -20,7 +21,10 @@ start() { # start NAME ARGUMENT...: a role of the binary; waits until it says th
 	"$SLUICE" "$@" --kubeconfig "$KUBECONFIG" >"$work/$name.out" 2>"$work/$name.err" 3>&- &
 	pids+=($!)
 	until grep -q '^ready: ' "$work/$name.out"; do
-		kill -0 "${pids[-1]}" 2>/dev/null && [ $SECONDS -lt $end ] || { cat "$work/$name.err" >&2; exit 1; }
+		if ! kill -0 "${pids[-1]}" 2>/dev/null || [ $SECONDS -ge $end ]; then
+			cat "$work/$name.err" >&2
+			exit 1
+		fi
 		sleep 0.05
 	done
 }

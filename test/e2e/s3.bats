@@ -132,8 +132,11 @@ figures() {
 	[ "$(kubectl logs reader)" = "$(sums "$WORK/gw/photos/2026")" ]
 	until_true 30 figures "32 100.0%"
 	# a secret travels as a file only
-	[ -z "$(kubectl get configmaps,pods,statefulsets,daemonsets,datasets,reservoirruntimes,events -A -o yaml | grep SKtest)" ]
-	[ -z "$(grep -r -l SKtest "$DATA/logs")" ]
+	run kubectl get configmaps,pods,statefulsets,daemonsets,datasets,reservoirruntimes,events -A -o yaml
+	[ "$status" -eq 0 ]
+	[[ "$output" != *SKtest* ]]
+	run grep -r -l SKtest "$DATA/logs"
+	[ "$status" -eq 1 ]
 	kubectl delete pod reader
 	kubectl delete dataset,reservoirruntime photos
 }

@@ -4,9 +4,11 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +70,10 @@ static inline void peer_settle(void)
 	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0 || shutdown(fd, SHUT_WR) < 0)
 		abort();
-	while (recv(fd, rest, sizeof rest, 0) > 0)
-		; /* they are taken in turn, so this one comes last */
+	ssize_t k;
+	do
+		k = recv(fd, rest, sizeof rest, 0); /* they are taken in turn, so this one comes last */
+	while (k > 0 || (k < 0 && errno == EINTR)); /* the fuzzer's alarms */
 	(void)close(fd);
 }
 
@@ -79,10 +83,12 @@ static void peer_stop(void)
 	(void)rmdir(peer.dir);
 }
 
-/** Once a process; the thread ends with it. */
+/** Once a process; the thread ends with it. Signals are not its business: a call that they cut short would be taken for the end. */
 static inline void peer_start(void (*answer)(int fd))
 {
 	pthread_t thread;
+	sigset_t all, before;
+	(void)sigfillset(&all);
 	(void)snprintf(peer.dir, sizeof peer.dir, "/tmp/sluice-fuzz-XXXXXX");
 	if (mkdtemp(peer.dir) == NULL)
 		abort();
@@ -90,6 +96,7 @@ static inline void peer_start(void (*answer)(int fd))
 	peer.answer = answer;
 	peer.fd = listen_unix(peer.path, NULL);
 	const int blocking = peer.fd < 0 ? -1 : fcntl(peer.fd, F_SETFL, 0);
-	if (blocking < 0 || atexit(peer_stop) != 0 || pthread_create(&thread, NULL, peer_run, NULL) != 0)
+	if (blocking < 0 || atexit(peer_stop) != 0 || pthread_sigmask(SIG_BLOCK, &all, &before) != 0 ||
+	    pthread_create(&thread, NULL, peer_run, NULL) != 0 || pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
 		abort();
 }

@@ -1,6 +1,7 @@
 #include "client/run.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@
 #define CALL_NS     (30 * NSEC_PER_SEC)
 #define EVENT_NS    (10 * NSEC_PER_SEC)
 #define RETRY_NS    (10 * NSEC_PER_SEC)
-#define PAUSE_US    20000
+#define PAUSE_MS    20
 #define STREAMS_MAX 8
 
 struct open_stream {
@@ -376,7 +377,7 @@ int case_run(const struct server *s, const struct test_case *c, struct map *vars
 		const struct step *step = &c->steps[i];
 		const int64_t deadline = clock_mono_ns() + RETRY_NS;
 		while ((rc = do_step(&r, step)) < 0 && step->eventually && clock_mono_ns() < deadline)
-			(void)usleep(PAUSE_US);
+			(void)poll(NULL, 0, PAUSE_MS);
 		if (rc < 0)
 			error_wrap(err, rc, "line %d: %s", step->line, step->verb);
 	}
