@@ -61,6 +61,7 @@ struct informer {
 	char *version; /* watch from here */
 	unsigned failures;
 	bool progress; /* this watch brought something */
+	atomic_uint pages; /* of lists that came in; any thread may look */
 	int reported;  /* the kind of failure that was logged last; 0: all is well */
 
 	pthread_mutex_t lock; /* guards the wait on wake */
@@ -243,6 +244,7 @@ static int list_all(struct informer *inf, struct error *err)
 		int rc = list_page(inf, cont, &page, err);
 		if (rc < 0)
 			return rc;
+		atomic_fetch_add_explicit(&inf->pages, 1, memory_order_relaxed);
 		free(TAKE(cont));
 		const char *next = json_str(page, "metadata.continue", "");
 		if (next[0] != '\0' && (cont = strdup(next)) == NULL)
@@ -470,6 +472,11 @@ int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns, int sto
 			assert(errno == EINTR); /* anything else is a bad descriptor */
 	}
 	return 0;
+}
+
+unsigned informer_pages(const struct informer *inf)
+{
+	return atomic_load_explicit(&inf->pages, memory_order_relaxed);
 }
 
 json_t *informer_get(struct informer *inf, const char *ns, const char *name)

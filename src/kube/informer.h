@@ -40,6 +40,8 @@ int informer_start(struct informer *inf, struct error *err);
 bool informer_synced(const struct informer *inf);
 /** Wait for that. 0, -ETIMEDOUT, -ECANCELED: it was stopped, or @stop_fd (-1: none) became readable. Any thread. */
 int informer_wait_synced(struct informer *inf, int64_t deadline_mono_ns, int stop_fd);
+/** How many pages its lists have brought: grows as long as a large one comes in. */
+unsigned informer_pages(const struct informer *inf);
 /** New tree of ns/name (ns "" for cluster scope), or NULL when absent. */
 json_t *informer_get(struct informer *inf, const char *ns, const char *name);
 /** New array of all objects in @ns (NULL: all); NULL on no memory. */

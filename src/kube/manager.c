@@ -22,7 +22,8 @@
 #include "kube/leader.h"
 #include "kube/resource.h"
 
-#define SYNC_NS (60 * NSEC_PER_SEC)
+#define SYNC_NS     (60 * NSEC_PER_SEC) /* without a page of any list */
+#define SYNC_ROUNDS 10
 #define STOP_NS (30 * NSEC_PER_SEC)
 
 struct last_word {
@@ -391,23 +392,43 @@ static int serve(struct manager *m, struct error *err)
 	return rc;
 }
 
+static unsigned pages_so_far(const struct manager *m)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < m->n_informers; i++)
+		n += informer_pages(m->informers[i]);
+	return n;
+}
+
+/* A large cluster behind a busy server takes its time: that is no failure as long as something comes. */
+static int wait_synced(const struct manager *m, struct informer *inf, int stop_fd)
+{
+	int rc = -ETIMEDOUT;
+	unsigned before = 0, now = pages_so_far(m);
+	for (int i = 0; rc == -ETIMEDOUT && i < SYNC_ROUNDS && (i == 0 || now != before); i++) {
+		before = now;
+		rc = informer_wait_synced(inf, clock_mono_ns() + SYNC_NS, stop_fd);
+		now = pages_so_far(m);
+	}
+	return rc;
+}
+
 static int fill_caches(struct manager *m, int stop_fd, struct error *err)
 {
-	const int64_t deadline = clock_mono_ns() + SYNC_NS;
 	for (size_t i = 0; i < m->n_informers; i++) {
 		int rc = informer_start(m->informers[i], err);
 		if (rc < 0)
 			return rc;
 	}
 	for (size_t i = 0; i < m->n_informers; i++) {
-		int rc = informer_wait_synced(m->informers[i], deadline, stop_fd);
+		int rc = wait_synced(m, m->informers[i], stop_fd);
 		if (rc == -ECANCELED)
 			return error_set(err, rc, "stopped while the list of %s was under way",
 					 informer_resource(m->informers[i])->plural);
 		if (rc < 0)
 			return error_set(
 				err, rc,
-				"the list of %s did not arrive within 60 s: see the log for the reason (is the "
+				"the list of %s did not arrive, and for 60 s no part of any: see the log for the reason (is the "
 				"server up, is the kind served?)",
 				informer_resource(m->informers[i])->plural);
 	}

@@ -95,8 +95,9 @@ void controller_enqueue_after(struct controller *c, const char *ns, const char *
 int manager_on_free(struct manager *m, void (*fn)(void *ctx), void *ctx);
 
 /**
- * Start the listeners, then informers, wait until they are synced (at most 60 s, or until @stop_fd is readable: -ECANCELED; -1: none), then
- * start the controllers' workers, or stand for election, and start them when that is won. A standby has warm caches and is ready.
+ * Start the listeners, then informers, wait until they are synced (at most 60 s without any page of a list and 10 minutes in all, or until
+ * @stop_fd is readable: -ECANCELED; -1: none), then start the controllers' workers, or stand for election, and start them when that is won.
+ * A standby has warm caches and is ready.
  */
 int manager_start(struct manager *m, int stop_fd, struct error *err);
 /**

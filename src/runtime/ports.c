@@ -23,6 +23,11 @@ struct holder {
 	unsigned seen; /* objects that use it */
 };
 
+/* How many ports a runtime has taken, and how many its objects use: most have none of the one or the other, and need no look at all ports. */
+struct tally {
+	size_t taken, seen;
+};
+
 /* What an object used when it was last seen. */
 struct sight {
 	char *key;
@@ -34,6 +39,7 @@ struct ports {
 	int min, max;
 	pthread_mutex_t lock;     /* guards the rest */
 	struct map *objects;      /* object → struct sight, owned */
+	struct map *tallies;      /* key → struct tally, owned; none: nothing of either */
 	struct holder *holders[]; /* by port - min */
 };
 
@@ -53,7 +59,8 @@ struct ports *ports_new(int min, int max)
 	p->max = max;
 	(void)pthread_mutex_init(&p->lock, NULL); /* cannot fail on Linux */
 	p->objects = map_new(sight_free);
-	if (p->objects != NULL)
+	p->tallies = map_new(free);
+	if (p->objects != NULL && p->tallies != NULL)
 		return p;
 	ports_free(p);
 	return NULL;
@@ -70,6 +77,7 @@ void ports_free(struct ports *p)
 	if (p == NULL)
 		return;
 	map_free(p->objects);
+	map_free(p->tallies);
 	for (int i = 0; i < p->max - p->min; i++)
 		for (struct holder *h; (h = p->holders[i]) != NULL;) {
 			p->holders[i] = h->next;
@@ -92,9 +100,47 @@ static struct holder *find_locked(struct ports *p, const char *key, int port)
 	return h;
 }
 
+static struct tally tally_locked(const struct ports *p, const char *key)
+{
+	const struct tally *t = map_get(p->tallies, key);
+	return t != NULL ? *t : (struct tally){0};
+}
+
+static void tally_drop_if_empty_locked(struct ports *p, const char *key)
+{
+	const struct tally *t = map_get(p->tallies, key);
+	if (t != NULL && t->taken == 0 && t->seen == 0)
+		(void)map_remove(p->tallies, key); /* it is there */
+}
+
+/* Change a holder's two reasons. There is a tally: one of them was true, or make_locked() saw to it. */
+static void hold_locked(struct ports *p, struct holder *h, bool taken, unsigned seen)
+{
+	struct tally *t = map_get(p->tallies, h->key);
+	t->taken += (size_t)taken - (size_t)h->taken;
+	t->seen += (size_t)(seen > 0) - (size_t)(h->seen > 0);
+	h->taken = taken;
+	h->seen = seen;
+	tally_drop_if_empty_locked(p, h->key);
+}
+
+static bool tally_ensure_locked(struct ports *p, const char *key)
+{
+	if (map_has(p->tallies, key))
+		return true;
+	struct tally *t = calloc(1, sizeof *t);
+	if (t != NULL && map_set(p->tallies, key, t) == 0)
+		return true;
+	free(t);
+	return false;
+}
+
+/* The holder, to be given a reason by hold_locked(). */
 static struct holder *make_locked(struct ports *p, const char *key, int port)
 {
 	struct holder *h = find_locked(p, key, port);
+	if (!tally_ensure_locked(p, key))
+		return NULL;
 	if (h != NULL)
 		return h;
 	h = calloc(1, sizeof *h);
@@ -102,6 +148,7 @@ static struct holder *make_locked(struct ports *p, const char *key, int port)
 	if (h == NULL || copy == NULL) {
 		free(h);
 		free(copy);
+		tally_drop_if_empty_locked(p, key);
 		return NULL;
 	}
 	h->key = copy;
@@ -130,7 +177,7 @@ static void unsee_locked(struct ports *p, const char *object)
 	for (size_t i = 0; s != NULL && i < s->n; i++) {
 		struct holder *h = find_locked(p, s->key, s->ports[i]);
 		if (h != NULL && h->seen > 0)
-			h->seen--;
+			hold_locked(p, h, h->taken, h->seen - 1);
 		sweep_locked(p, s->ports[i]);
 	}
 	sight_free(s);
@@ -146,7 +193,7 @@ void ports_seen(struct ports *p, const char *key, const char *object, const int 
 		struct holder *h = in_range(p, ports[i]) ? make_locked(p, key, ports[i]) : NULL;
 		if (h == NULL) /* for want of memory it is missed: its own controller keeps it all the same */
 			continue;
-		h->seen++;
+		hold_locked(p, h, h->taken, h->seen + 1);
 		s->ports[s->n++] = ports[i];
 	}
 	if (s != NULL && copy != NULL && s->n > 0) {
@@ -182,7 +229,8 @@ static bool chosen(const int *got, size_t n, int port)
 static int choose_locked(struct ports *p, const char *key, const int *got, size_t n)
 {
 	const int size = p->max - p->min;
-	for (int pass = 0; pass < 2; pass++) { /* what its objects use already, then what is free */
+	/* what its objects use already, if they use any, then what is free */
+	for (int pass = tally_locked(p, key).seen > 0 ? 0 : 1; pass < 2; pass++) {
 		int start = (int)(text_hash(key) % (uint64_t)size);
 		for (int i = 0; i < size; i++) {
 			int port = p->min + (start + i) % size;
@@ -202,7 +250,7 @@ static void give_back_locked(struct ports *p, const char *key, const int *kept, 
 		struct holder *h = p->holders[port - p->min] != NULL ? find_locked(p, key, port) : NULL;
 		if (h == NULL || !h->taken || chosen(kept, n, port))
 			continue;
-		h->taken = false;
+		hold_locked(p, h, false, h->seen);
 		sweep_locked(p, port);
 	}
 }
@@ -221,7 +269,7 @@ static int take_locked(struct ports *p, const char *key, size_t n, int *got)
 		struct holder *h = make_locked(p, key, got[i]);
 		if (h == NULL)
 			return -ENOMEM;
-		h->taken = true;
+		hold_locked(p, h, true, h->seen);
 	}
 	return 0;
 }
@@ -242,7 +290,7 @@ int ports_take(struct ports *p, const char *key, size_t n, int *inout, struct er
 	int rc = 0;
 	if (!same || n == 0) {
 		rc = take_locked(p, key, n, got);
-		if (rc == 0)
+		if (rc == 0 && tally_locked(p, key).taken > n)
 			give_back_locked(p, key, got, n);
 	}
 	pthread_mutex_unlock(&p->lock);
