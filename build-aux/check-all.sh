@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that the verbs of each day leave out because it takes long: static analysis of every file, clang's warnings, and the unit
-# tests under ASan and UBSan, under ThreadSanitizer and under valgrind. Among them are those that make each allocation (*_fault) and each
+# tests under ASan and UBSan, under ThreadSanitizer and under valgrind, the servers under ThreadSanitizer and 32 clients. Among them are those that make each allocation (*_fault) and each
 # call to the kernel (*_io) fail in turn; they are counted as a step of their own. usage: check-all.sh BUILD-PREFIX
 # Prints one line a step; the outputs are kept as BUILD-PREFIX-*/check.log. Ends with 1 when a step failed, after all were done. A step
 # that passed is not done again while the sources are the same, so that a run that was interrupted goes on; FRESH=1 does all of them.
@@ -77,6 +77,15 @@ threads() {
 		TSAN_OPTIONS="${TSAN_OPTIONS:-exitcode=66 second_deadlock_stack=1}" unit "$prefix-tsan" 4
 }
 
+# The API server and the controllers under 32 clients that each do something else; a race makes their exit status non-zero.
+races() {
+	configure "$prefix-tsan" -Doptimization=1 -Db_sanitize=thread -Db_lundef=false &&
+		ninja -C "$prefix-tsan" -j "$jobs" sluice test/load/bench || return 1
+	# shellcheck disable=SC2016 # with-local.sh sets it
+	TSAN_OPTIONS="${TSAN_OPTIONS:-exitcode=66 second_deadlock_stack=1}" SLUICE="$prefix-tsan/sluice" "$here/test/conformance/with-local.sh" \
+		sh -c '"$1" "$KUBECONFIG" mixed 10' sh "$prefix-tsan/test/load/bench"
+}
+
 # Whole leaks only: what a library keeps until the end is reachable. Children are other programs.
 memory() {
 	configure "$prefix-valgrind" -Doptimization=1 && unit "$prefix-valgrind" 10 \
@@ -88,6 +97,7 @@ step clang clang_build
 step addresses addresses
 step faults faults
 step threads threads
+step races races
 step memory memory
 
 if [ -n "$failed" ]; then

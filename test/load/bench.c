@@ -5,6 +5,7 @@
  *   gets SECONDS       get_N
  *   fill COUNT         until there are so many objects in the namespace "bench"
  *   lists COUNT        list, table: a second; of what "bench" holds, one client after another
+ *   mixed ROUNDS       mixed: a second, of 32 clients that write, read, list, watch, review, define kinds and bind roles beside each other
  *   watches N EVENTS   watch_N_p50, watch_N_p99: milliseconds from before a write until each of N watchers has its event
  */
 #include <errno.h>
@@ -175,6 +176,131 @@ static void run_all(enum load what, int64_t seconds)
 	static const unsigned counts[] = {1, 8, 32};
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
 		run_clients(what, counts[i], seconds);
+}
+
+/* ---- many clients, each with something else ---- */
+
+#define MIXED_CLIENTS 32
+#define MIXED         "/api/v1/namespaces/mixed"
+
+struct step {
+	const char *method, *path, *body;
+	int want, or ; /* statuses; a definition goes a moment after its deletion was answered */
+};
+
+/* In each of these %u is the client's number. */
+static const struct step write_steps[] = {
+	{"POST", MIXED "/configmaps", "{\"metadata\":{\"name\":\"m%u\",\"labels\":{\"app\":\"m\"}}}", 201},
+	{"GET", MIXED "/configmaps/m%u", NULL, 200},
+	{"PUT", MIXED "/configmaps/m%u", "{\"metadata\":{\"name\":\"m%u\"},\"data\":{\"a\":\"b\"}}", 200},
+	{"PATCH", MIXED "/configmaps/m%u", "{\"data\":{\"a\":\"c\"}}", 200},
+	{"GET", MIXED "/configmaps?labelSelector=app", NULL, 200},
+	{"GET", MIXED "/configmaps?limit=3", NULL, 200},
+	{"POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+	 "{\"spec\":{\"resourceAttributes\":{\"verb\":\"get\",\"resource\":\"pods\",\"name\":\"p%u\"}}}", 201},
+	{"POST", MIXED "/events",
+	 "{\"metadata\":{\"generateName\":\"e%u-\"},\"involvedObject\":{\"namespace\":\"mixed\"},\"reason\":\"R\"}",
+	 201},
+	{"DELETE", MIXED "/configmaps/m%u", NULL, 200},
+};
+static const struct step watch_steps[] = {
+	{"GET", MIXED "/configmaps?watch=true&timeoutSeconds=1&resourceVersion=0", NULL, 200},
+	{"GET",
+	 MIXED "/configmaps?watch=true&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", NULL,
+	 200},
+};
+static const struct step define_steps[] = {
+	{"POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+	 "{\"metadata\":{\"name\":\"things.g%u.example.com\"},\"spec\":{\"group\":\"g%u.example.com\",\"scope\":\"Namespaced\","
+	 "\"names\":{\"plural\":\"things\",\"kind\":\"Thing\"},\"versions\":[{\"name\":\"v1\",\"served\":true,\"storage\":true,"
+	 "\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\"}}}]}}",
+	 201, 409},
+	{"GET", "/apis", NULL, 200},
+	{"GET", "/openapi/v2", NULL, 200},
+	{"DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.g%u.example.com", NULL, 200, 404},
+};
+static const struct step bind_steps[] = {
+	{"POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/mixed/rolebindings",
+	 "{\"metadata\":{\"name\":\"b%u\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\","
+	 "\"name\":\"view\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"u%u\"}]}",
+	 201},
+	{"POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+	 "{\"spec\":{\"user\":\"u%u\",\"resourceAttributes\":{\"namespace\":\"mixed\",\"verb\":\"get\",\"resource\":\"pods\"}}}",
+	 201},
+	{"POST", MIXED "/serviceaccounts/default/token", "{\"spec\":{\"expirationSeconds\":600}}", 201},
+	{"DELETE", "/apis/rbac.authorization.k8s.io/v1/namespaces/mixed/rolebindings/b%u", NULL, 200},
+};
+
+static long mixed_rounds;
+static atomic_long mixed_done;
+
+/** Put @n for each %u of @text. */
+static void with_number(char *out, size_t size, const char *text, unsigned n)
+{
+	size_t at = 0;
+	for (; *text != '\0' && at + 12 < size; text++) {
+		if (strncmp(text, "%u", 2) == 0) {
+			at += (size_t)snprintf(out + at, size - at, "%u", n);
+			text++;
+		} else {
+			out[at++] = *text;
+		}
+	}
+	out[at] = '\0';
+}
+
+static void *mixed_main(void *arg)
+{
+	const struct client *k = arg;
+	static const struct {
+		const struct step *steps;
+		size_t n;
+	} kinds[] = {
+		{write_steps, ARRAY_LEN(write_steps)},
+		{watch_steps, ARRAY_LEN(watch_steps)},
+		{define_steps, ARRAY_LEN(define_steps)},
+		{bind_steps, ARRAY_LEN(bind_steps)},
+	};
+	/* Half of the clients write; of each eight one watches, one defines and two bind. */
+	static const unsigned kind_of[] = {0, 1, 0, 2, 0, 3, 0, 3};
+	const unsigned kind = kind_of[k->id % ARRAY_LEN(kind_of)];
+	struct load_connection *c = connect_or_die();
+	for (long i = 0; i < mixed_rounds; i++) {
+		for (size_t s = 0; s < kinds[kind].n; s++) {
+			const struct step *step = &kinds[kind].steps[s];
+			char path[256], body[768];
+			with_number(path, sizeof path, step->path, k->id);
+			with_number(body, sizeof body, step->body != NULL ? step->body : "", k->id);
+			int status = load_ask(c, step->method, path, NULL, step->body != NULL ? body : NULL);
+			if (status != step->want && status != step->or)
+				die(path, status < 0 ? strerror(-status) : load_body(c, NULL));
+			atomic_fetch_add(&mixed_done, 1);
+		}
+	}
+	load_disconnect(c);
+	return NULL;
+}
+
+static void mixed(long rounds)
+{
+	static struct client clients[MIXED_CLIENTS];
+	struct load_connection *c = connect_or_die();
+	make_namespace(c, "mixed");
+	int64_t end = clock_mono_ns() + 60 * NSEC_PER_SEC;
+	while (load_ask(c, "GET", MIXED "/serviceaccounts/default", NULL, NULL) != 200)
+		if (clock_mono_ns() > end)
+			die("mixed", "the namespace has no ServiceAccount");
+	load_disconnect(c);
+	mixed_rounds = rounds;
+	int64_t from = clock_mono_ns();
+	for (unsigned i = 0; i < MIXED_CLIENTS; i++) {
+		clients[i] = (struct client){.id = i};
+		start_thread(&clients[i].thread, mixed_main, &clients[i]);
+	}
+	for (unsigned i = 0; i < MIXED_CLIENTS; i++)
+		(void)pthread_join(clients[i].thread, NULL);
+	(void)printf("mixed %.0f\n",
+		     (double)atomic_load(&mixed_done) * NSEC_PER_SEC / (double)(clock_mono_ns() - from));
 }
 
 /* ---- many objects ---- */
@@ -353,6 +479,8 @@ int main(int argc, char **argv)
 			run_all(LOAD_UPDATE, seconds);
 		} else if (strcmp(argv[i], "gets") == 0) {
 			run_all(LOAD_GET, number(argv, &i));
+		} else if (strcmp(argv[i], "mixed") == 0) {
+			mixed((long)number(argv, &i));
 		} else if (strcmp(argv[i], "fill") == 0) {
 			fill((long)number(argv, &i));
 		} else if (strcmp(argv[i], "lists") == 0) {
@@ -361,7 +489,7 @@ int main(int argc, char **argv)
 			unsigned n = (unsigned)number(argv, &i);
 			watches(n, (unsigned)number(argv, &i));
 		} else {
-			die("usage", "writes, gets, fill, lists or watches");
+			die("usage", "writes, gets, mixed, fill, lists or watches");
 		}
 	}
 	kube_config_free(cfg);

@@ -228,7 +228,8 @@ static int send_request(struct load_connection *c, const char *method, const cha
 	if (c->token != NULL)
 		strbuf_addf(&c->out, "Authorization: Bearer %s\r\n", c->token);
 	if (body != NULL)
-		strbuf_addf(&c->out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
+		strbuf_addf(&c->out, "Content-Type: application/%sjson\r\nContent-Length: %zu\r\n",
+			    strcmp(method, "PATCH") == 0 ? "merge-patch+" : "", strlen(body));
 	strbuf_adds(&c->out, "\r\n");
 	if (body != NULL)
 		strbuf_adds(&c->out, body);

@@ -12,7 +12,7 @@ struct load_connection;
 int load_connect(const struct kube_config *cfg, struct load_connection **ret, struct error *err);
 /** Accepts NULL. */
 void load_disconnect(struct load_connection *c);
-/** Ask and wait for the answer; @accept and @body may be NULL. Its status, or a negative errno. */
+/** Ask and wait for the answer; @accept and @body may be NULL. PATCH is a merge patch. Its status, or a negative errno. */
 int load_ask(struct load_connection *c, const char *method, const char *path, const char *accept, const char *body);
 /** The body of the last answer. Borrowed, NUL-terminated. */
 const char *load_body(const struct load_connection *c, size_t *ret_n);
