@@ -1,7 +1,8 @@
 #!/bin/sh
-# Everything that the verbs of each day leave out because it takes long: static analysis of every file, clang's warnings, and the unit
-# tests under ASan and UBSan, under ThreadSanitizer and under valgrind, the servers under ThreadSanitizer and 32 clients. Among them are those that make each allocation (*_fault) and each
-# call to the kernel (*_io) fail in turn; they are counted as a step of their own. usage: check-all.sh BUILD-PREFIX
+# Everything that the verbs of each day leave out because it takes long: static analysis of every file, clang's warnings, the unit tests
+# under ASan and UBSan, under ThreadSanitizer and under valgrind, and the servers under ThreadSanitizer with 32 clients. Among the unit
+# tests are those that make each allocation (*_fault) and each call to the kernel (*_io) fail in turn; they are counted as a step of their
+# own. usage: check-all.sh BUILD-PREFIX
 # Prints one line a step; the outputs are kept as BUILD-PREFIX-*/check.log. Ends with 1 when a step failed, after all were done. A step
 # that passed is not done again while the sources are the same, so that a run that was interrupted goes on; FRESH=1 does all of them.
 set -u
