@@ -105,7 +105,7 @@ static int engine_test_run(int argc, char **argv)
 	log_init(STDERR_FILENO, level, "kit");
 	struct error err = {0};
 	const bool json = strcmp(output, "json") == 0;
-	struct kit_options o = {.only = only, .told = json ? NULL : print_result};
+	struct kit_options o = {.only = only, .logs = level, .told = json ? NULL : print_result};
 	const char *engine = argv[1];
 	JSON_AUTO parsed = NULL;
 	JSON_AUTO results = NULL;

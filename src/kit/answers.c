@@ -9,11 +9,12 @@
 #include "net/http_server.h"
 #include "json/json.h"
 
-#define LATE_NS (300 * NSEC_PER_MSEC)
+#define LATE_NS   (300 * NSEC_PER_MSEC)
+#define MAX_TRIES 50
 
 struct answers {
 	const json_t *script;
-	struct http_server *server;
+	struct http_server *servers[ENGINE_MAX_PORTS]; /* on ports that follow each other; all answer the same */
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	enum answer_mode mode;
@@ -96,7 +97,31 @@ int answers_exec(struct answers *a, const struct engine_question *q, const struc
 	return 0;
 }
 
-int answers_new(const json_t *script, struct answers **ret, struct error *err)
+static void close_all(struct answers *a)
+{
+	for (size_t i = 0; i < ARRAY_LEN(a->servers); i++) {
+		http_server_free(a->servers[i]);
+		a->servers[i] = NULL;
+	}
+}
+
+/* On any port that is free, and the ones after it; -EADDRINUSE when one of those is not. */
+static int listen_in_row(struct answers *a, int ports, struct error *err)
+{
+	int rc = 0;
+	for (int i = 0; i < ports && rc == 0; i++)
+		rc = http_server_new(&(struct http_server_options){.address = "127.0.0.1",
+								   .port = (uint16_t)(i == 0 ? 0 : answers_port(a) + i),
+								   .workers = i == 0 ? 32 : 4,
+								   .handler = serve,
+								   .ctx = a},
+				     &a->servers[i], err);
+	if (rc < 0)
+		close_all(a);
+	return rc;
+}
+
+int answers_new(const json_t *script, int ports, struct answers **ret, struct error *err)
 {
 	struct answers *a = calloc(1, sizeof *a);
 	pthread_condattr_t attr;
@@ -108,9 +133,9 @@ int answers_new(const json_t *script, struct answers **ret, struct error *err)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&a->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	int rc = http_server_new(
-		&(struct http_server_options){.address = "127.0.0.1", .workers = 32, .handler = serve, .ctx = a},
-		&a->server, err);
+	int rc = -EADDRINUSE;
+	for (int i = 0; i < MAX_TRIES && rc == -EADDRINUSE; i++)
+		rc = listen_in_row(a, ports, err);
 	if (rc < 0) {
 		answers_free(a);
 		return rc;
@@ -127,7 +152,7 @@ void answers_free(struct answers *a)
 	a->ending = true;
 	pthread_cond_broadcast(&a->changed);
 	pthread_mutex_unlock(&a->lock);
-	http_server_free(a->server);
+	close_all(a);
 	(void)pthread_cond_destroy(&a->changed);
 	(void)pthread_mutex_destroy(&a->lock);
 	free(a);
@@ -135,7 +160,7 @@ void answers_free(struct answers *a)
 
 int answers_port(const struct answers *a)
 {
-	return http_server_port(a->server);
+	return http_server_port(a->servers[0]);
 }
 
 void answers_mode(struct answers *a, enum answer_mode mode)

@@ -57,6 +57,35 @@ static int case_permissions(const struct kit_options *o, char *why, struct error
 	return rc;
 }
 
+/* What an operator reads: each turn of a Dataset's life once, at info; waiting for pods is no warning. */
+static int case_logs(const struct kit_options *o, char *why, struct error *err)
+{
+	static const char *const told[] = {"dataset is bound", "runtime is gone"};
+	WORLD_AUTO w = NULL;
+	int rc = kit_begin_bound(o, &w, why, err);
+	if (rc <= 0)
+		return rc;
+	w->unready = true;
+	rc = kit_quiet(w, 1, err);
+	w->unready = false;
+	if (rc > 0)
+		rc = kit_end_all(w, 1, why, err);
+	else if (rc == 0)
+		return kit_not_settled(w, "passes never end writing while pods are not ready", why);
+	if (rc <= 0)
+		return rc;
+	JSON_AUTO worse = NULL;
+	if (logs_count(LOG_LVL_WARN, NULL, &worse) > 0)
+		return kit_failed(why, "logged as %s: %.300s", json_str(worse, "level", ""),
+				  json_str(worse, "msg", ""));
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		const size_t n = logs_count(LOG_LVL_INFO, told[i], NULL);
+		if (n != 1)
+			return kit_failed(why, "'%s' was logged at info %zu times, not once", told[i], n);
+	}
+	return KIT_HELD;
+}
+
 /* --- cases: life ---------------------------------------------------------------------------------------------------------------- */
 
 static int either_order(const struct kit_options *o, bool runtime_first, char *why, struct error *err)
@@ -299,6 +328,7 @@ static int case_lost(const struct kit_options *o, char *why, struct error *err)
 
 const struct kit_case kit_cases[] = {
 	{"structure: nothing is missing", case_structure},
+	{"logs: what is done at info, and no worse in a good life", case_logs},
 	{"permissions: for all that it reads and writes", case_permissions},
 	{"bound: the runtime first, the Dataset later", case_runtime_first},
 	{"bound: the Dataset first, the runtime later", case_dataset_first},

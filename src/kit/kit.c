@@ -22,7 +22,7 @@ const char *kit_script_of(const char *engine)
 
 int kit_script_parse(const char *text, size_t n, json_t **ret, struct error *err)
 {
-	static const char *const known[] = {"dataset", "runtime", "mounts", "changes", "refused", "answers"};
+	static const char *const known[] = {"dataset", "runtime", "mounts", "changes", "ports", "refused", "answers"};
 	JSON_AUTO docs = NULL;
 	int rc = yaml_parse(text, n, &docs, err);
 	if (rc < 0)
@@ -40,9 +40,12 @@ int kit_script_parse(const char *text, size_t n, json_t **ret, struct error *err
 		if (!found)
 			return error_set(
 				err, -EINVAL,
-				"'%s' is not known; known are dataset, runtime, mounts, changes, refused, answers",
+				"'%s' is not known; known are dataset, runtime, mounts, changes, ports, refused, answers",
 				key);
 	}
+	const int64_t ports = json_int(script, "ports", 1);
+	if (ports < 1 || ports > ENGINE_MAX_PORTS)
+		return error_set(err, -EINVAL, "'ports' must be from 1 to %d", ENGINE_MAX_PORTS);
 	*ret = json_incref(script);
 	return 0;
 }
@@ -50,11 +53,15 @@ int kit_script_parse(const char *text, size_t n, json_t **ret, struct error *err
 int kit_run(const struct kit_options *o, json_t **ret, struct error *err)
 {
 	JSON_AUTO results = json_array();
+	int kept = logs_keep(err);
+	if (kept < 0)
+		return error_wrap(err, kept, "kit");
 	for (const struct kit_case *c = kit_cases; c->name != NULL; c++) {
 		if (o->only != NULL && strstr(c->name, o->only) == NULL)
 			continue;
 		char why[KIT_WHY] = "";
 		const int rc = c->run(o, why, err);
+		logs_end(o->logs);
 		if (rc < 0)
 			return error_wrap(err, rc, "case '%s'", c->name);
 		json_t *held = rc == KIT_NOT_APPLICABLE ? json_null() : json_boolean(rc == KIT_HELD);

@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "base/log.h"
+
 struct error;
 struct kind;
 struct runtime_controller;
@@ -18,11 +20,12 @@ struct kit_options {
 	const struct kind *kind;
 	/*
 	 * What is tried: {"dataset": spec, "runtime": spec, "mounts": changed spec.mounts (may be missing), "changes": [merge patches of the
-	 * runtime's spec], "refused": [{"dataset" or "runtime": merge patch of its spec, "words": part of the reason}], "answers":
+	 * runtime's spec], "ports": how many of the host's a worker needs (default 1), "refused": [{"dataset" or "runtime": merge patch of its spec, "words": part of the reason}], "answers":
 	 * [{"request", "status", "body"}]}
 	 */
 	const json_t *script;
-	const char *only; /* cases whose name holds this; NULL: all */
+	const char *only;    /* cases whose name holds this; NULL: all */
+	enum log_level logs; /* lines of this level or worse are shown, each case's after it */
 	/** Called with each result when its case has run; may be NULL. */
 	void (*told)(const json_t *result);
 };

@@ -11,6 +11,7 @@
 #include "json/json.h"
 
 #define MAX_STEPS   400
+#define QUIET_MAX   120 /* by far more than any engine of ours takes */
 #define QUIET_STEPS 3
 #define PAUSE_MS    5
 #define SETTLE_NS   (30 * NSEC_PER_SEC)
@@ -67,7 +68,7 @@ int kit_settle(struct world *w, size_t n, bool (*holds)(struct world *w), struct
 int kit_quiet(struct world *w, size_t n, struct error *err)
 {
 	int still = 0;
-	for (size_t i = 0; i < MAX_STEPS && still < QUIET_STEPS * (int)n; i++) {
+	for (size_t i = 0; i < QUIET_MAX && still < QUIET_STEPS * (int)n; i++) {
 		const long before = atomic_load(&w->writes);
 		int rc = world_step(w, i % n, err);
 		if (rc < 0)

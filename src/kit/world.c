@@ -221,12 +221,17 @@ int world_step(struct world *w, size_t i, struct error *err)
 
 static int start_server(struct world *w, struct error *err)
 {
-	char kubeconfig[96];
+	char kubeconfig[sizeof w->dir + 16];
 	struct kube_config *cfg = NULL;
-	(void)snprintf(w->dir, sizeof w->dir, "/tmp/sluice-kit-XXXXXX");
-	if (mkdtemp(w->dir) == NULL)
-		return error_set(err, -errno, "temporary directory: %s", strerror(errno));
-	(void)snprintf(kubeconfig, sizeof kubeconfig, "%s/kubeconfig", w->dir); /* both are short */
+	const char *tmp = getenv("TMPDIR");
+	if (tmp == NULL || *tmp != '/')
+		tmp = "/tmp";
+	if (snprintf(w->dir, sizeof w->dir, "%s/sluice-kit-XXXXXX", tmp) >= (int)sizeof w->dir ||
+	    mkdtemp(w->dir) == NULL) {
+		w->dir[0] = '\0'; /* nothing of it is to be removed */
+		return error_set(err, -EINVAL, "no temporary directory can be made in '%s' (TMPDIR)", tmp);
+	}
+	(void)snprintf(kubeconfig, sizeof kubeconfig, "%s/kubeconfig", w->dir); /* there is room */
 	int rc = api_server_new(
 		&(struct api_server_options){.data_dir = w->dir, .address = "127.0.0.1", .kubeconfig = kubeconfig},
 		&w->server, err);
@@ -285,15 +290,16 @@ int world_new(const struct kit_options *o, struct world **ret, struct error *err
 				     .exec = api_exec,
 				     .ctx = w,
 				     .visit = api_visit};
-	int rc = answers_new(json_object_get(o->script, "answers"), &w->answers, err);
+	const int ports = (int)json_int(o->script, "ports", 1);
+	int rc = answers_new(json_object_get(o->script, "answers"), ports, &w->answers, err);
 	if (rc == 0) {
-		/* The one port that workers may get is the scripted cache system's. */
+		/* The ports that workers may get are the scripted cache system's. */
 		const int port = answers_port(w->answers);
 		w->limits = (struct engine_limits){.mount_root = "/runtime-mnt",
 						   .allowed_images = images,
 						   .allowed_host_paths = paths,
 						   .port_min = port,
-						   .port_max = port + 1};
+						   .port_max = port + ports};
 		rc = start_server(w, err);
 	}
 	if (rc == 0)
@@ -319,7 +325,7 @@ void world_free(struct world *w)
 	kube_client_free(w->client);
 	api_server_free(w->server);
 	if (w->dir[0] != '\0')
-		(void)file_remove_all(w->dir, NULL); /* below /tmp, which the machine cleans */
+		(void)file_remove_all(w->dir, NULL); /* what is left of it, the machine cleans */
 	json_decref(w->calls);
 	json_decref(w->targets);
 	json_decref(w->events);

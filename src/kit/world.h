@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/log.h"
 #include "kit/kit.h"
 #include "kube/client.h"
 #include "runtime/reconciler.h"
@@ -16,7 +17,7 @@ struct answers;
 
 struct world {
 	const struct kit_options *o;
-	char dir[64];
+	char dir[256];
 	struct api_server *server;
 	struct kube_client *client;
 	struct engine_api api;
@@ -57,6 +58,13 @@ int world_patch(struct world *w, const struct kube_resource *r, const char *name
 		struct error *err);
 int world_delete(struct world *w, const struct kube_resource *r, const char *name, struct error *err);
 
+/** From now on what is logged, debug too, is kept. -EMFILE and the like. */
+int logs_keep(struct error *err);
+/** How many lines of @level or worse with @msg (NULL: any) there are since the case began; the first one in @ret (may be NULL; new tree). */
+size_t logs_count(enum log_level level, const char *msg, json_t **ret);
+/** The case is over: lines of @level or worse go to stderr, and all are forgotten. */
+void logs_end(enum log_level level);
+
 /** Wrap @inner so that calls of its methods are recorded in the world. One engine a process. */
 const struct runtime_controller *record_controller(struct world *w, const struct runtime_controller *inner);
 
@@ -64,7 +72,8 @@ const struct runtime_controller *record_controller(struct world *w, const struct
 const struct engine_ops *record_ops(void);
 
 /* The scripted cache system: HTTP on loopback, and commands in pods. */
-int answers_new(const json_t *script, struct answers **ret, struct error *err);
+/** @ports of the host (1 to ENGINE_MAX_PORTS) that follow each other, answers_port() the first. */
+int answers_new(const json_t *script, int ports, struct answers **ret, struct error *err);
 void answers_free(struct answers *a);
 int answers_port(const struct answers *a);
 enum answer_mode { ANSWER_GOOD, ANSWER_GARBLED, ANSWER_HUNG, ANSWER_LATE };
