@@ -158,6 +158,7 @@ static char *http_error(void *ctx, int status, const char *message, const char *
 	(void)ctx;
 	const char *reason = status == 413   ? "RequestEntityTooLarge"
 			     : status == 400 ? "BadRequest"
+			     : status == 429 ? "TooManyRequests"
 			     : status == 503 ? "ServiceUnavailable"
 					     : "InternalError";
 	CLEANUP(free_p)

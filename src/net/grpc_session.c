@@ -141,7 +141,7 @@ static int submit_call(struct grpc_conn *c, struct grpc_stream *st, const struct
 	pthread_mutex_lock(&s->lock);
 	s->n_calls++;
 	pthread_mutex_unlock(&s->lock);
-	if (pool_submit(s->pool, &call->item) == 0)
+	if (pool_submit(s->pool, NULL, &call->item) == 0)
 		return 0;
 	pthread_mutex_lock(&s->lock);
 	s->n_calls--;

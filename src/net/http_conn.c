@@ -40,6 +40,7 @@ void http_conn_unref(struct http_conn *c)
 	strbuf_clear(&c->pending);
 	free(c->peer_cn);
 	free(c->peer_o);
+	http_party_unref(c->party);
 	pthread_mutex_destroy(&c->lock);
 	http_server_unref(c->server);
 	free(c);
@@ -77,6 +78,7 @@ static void on_closed(uv_handle_t *h)
 {
 	struct http_conn *c = h->data;
 	struct http_server *s = c->server;
+	http_party_leave(c);
 	if (c->prev != NULL)
 		c->prev->next = c->next;
 	else
@@ -177,8 +179,8 @@ static void conn_refuse(struct http_conn *c, int status, const char *why)
 	static char retry[] = "Retry-After: 1\r\n";
 	const struct strbuf extra = {.p = retry, .n = sizeof retry - 1};
 	struct outbuf *b = text == NULL ? NULL
-					: http_answer_make(status, type, status == 503 ? &extra : NULL, false, false,
-							   false, text, strlen(text));
+					: http_answer_make(status, type, status == 503 || status == 429 ? &extra : NULL,
+							   false, false, false, text, strlen(text));
 	if (b == NULL) {
 		http_conn_close(c);
 		return;
@@ -217,10 +219,16 @@ static void conn_dispatch(struct http_conn *c)
 	x->q.req.peer_cn = c->peer_cn;
 	x->q.req.peer_o = (const char *const *)c->peer_o;
 	conn_move(c, CONN_BUSY);
-	if (pool_submit(s->pool, &x->item) < 0) {
-		http_exchange_free(x);
+	int rc = http_party_join(c, http_parsed_header(&x->q, "authorization"));
+	if (rc == 0)
+		rc = pool_submit(s->pool, c->party != NULL ? &c->party->flow : NULL, &x->item);
+	if (rc == 0)
+		return;
+	http_exchange_free(x);
+	if (rc == -EDQUOT)
+		conn_refuse(c, 429, "too many requests of one client, please try again later");
+	else
 		conn_refuse(c, 503, "too many requests are waiting; try again");
-	}
 }
 
 static void send_continue(struct http_conn *c)
@@ -510,6 +518,16 @@ static struct http_conn *conn_new(struct http_server *s)
 	return c;
 }
 
+/* The oldest connection that has not asked for anything: whoever opens connections only to have them does not keep others out. */
+static struct http_conn *silent_conn(const struct http_server *s)
+{
+	struct http_conn *found = NULL;
+	for (struct http_conn *c = s->conns; c != NULL; c = c->next) /* the newest comes first */
+		if (c->party == NULL && c->state == CONN_READING)
+			found = c;
+	return found;
+}
+
 void http_conn_accept(struct http_server *s)
 {
 	struct http_conn *c = conn_new(s);
@@ -521,8 +539,13 @@ void http_conn_accept(struct http_server *s)
 		c->next->prev = c;
 	s->conns = c;
 	pthread_mutex_lock(&s->lock);
-	const bool full = ++s->n_conns > s->o.max_connections;
+	bool full = ++s->n_conns > s->o.max_connections;
 	pthread_mutex_unlock(&s->lock);
+	struct http_conn *silent = full && s->parties != NULL ? silent_conn(s) : NULL;
+	if (silent != NULL && silent != c) {
+		http_conn_close(silent);
+		full = false;
+	}
 	if (uv_accept(&s->listener.stream, &c->uv.stream) < 0 || full) {
 		http_conn_close(c);
 		return;

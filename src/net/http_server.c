@@ -28,6 +28,7 @@ void http_server_unref(struct http_server *s)
 		return;
 	tls_config_free(s->tls);
 	pool_free(s->pool);
+	map_free(s->parties);
 	pthread_cond_destroy(&s->quiet);
 	pthread_mutex_destroy(&s->lock);
 	free((char *)s->o.address);
@@ -139,7 +140,9 @@ static struct http_server *server_new(const struct http_server_options *o)
 	s->ready_tail = &s->ready;
 	s->is_unix = str_has_prefix(o->address, UNIX_PREFIX);
 	s->o.address = strdup(s->is_unix ? o->address + strlen(UNIX_PREFIX) : o->address);
-	if (s->o.address == NULL) {
+	if (o->client_ca_pem != NULL)
+		s->parties = map_new(NULL);
+	if (s->o.address == NULL || (o->client_ca_pem != NULL && s->parties == NULL)) {
 		http_server_unref(s);
 		return NULL;
 	}

@@ -36,9 +36,17 @@ struct http_server_options {
 	const char *cert_pem, *key_pem; /* server certificate; NULL: plain HTTP */
 	const char *client_ca_pem;      /* ask for client certificates of this CA (not required); NULL: do not ask */
 	size_t max_body;                /* 0: 3 MiB; larger bodies: 413, by @on_error */
-	size_t max_connections;         /* 0: 4096; more: accepted and closed */
+	/**
+	 * 0: 4096; beyond it the oldest that has asked for nothing yet makes room, and without one a new one is closed. With @client_ca_pem the holder
+	 * of a certificate has at most three quarters of them, and so have all without a certificate together: 429.
+	 */
+	size_t max_connections;
 	size_t workers;                 /* handler threads; 0: 8 */
-	size_t max_pending;             /* requests waiting for a worker; 0: 4096; more: 503 */
+	/**
+	 * Requests waiting for a worker; 0: 4096; more: 503. With @client_ca_pem each client (certificate or token) has at most half of them (429), and
+	 * clients take turns.
+	 */
+	size_t max_pending;
 	int64_t idle_timeout_ns;        /* of a connection between requests or within one that stalls; 0: 120 s */
 	int64_t stop_timeout_ns;        /* how long http_server_free() waits for exchanges; 0: 5 s */
 	size_t stream_queue_max;        /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */

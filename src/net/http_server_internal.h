@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/map.h"
 #include "base/strbuf.h"
 #include "net/http_reader.h"
 #include "net/http_server.h"
@@ -50,6 +51,14 @@ enum http_conn_state {
 	CONN_STATES,
 };
 
+/** Whom the connections of one certificate or one token belong to. */
+struct http_party {
+	struct pool_flow flow;
+	atomic_uint refs; /* one for each connection */
+	size_t conns;     /* open ones; loop thread */
+	char name[];      /* its key among the server's clients */
+};
+
 struct http_conn {
 	/* Loop thread. */
 	struct http_server *server; /* a reference */
@@ -73,6 +82,8 @@ struct http_conn {
 
 	/* Fixed once the first request is dispatched. */
 	char peer_address[64], *peer_cn, **peer_o;
+	struct http_party *
+		party; /* a reference; NULL: before the first request, and on a server that does not ask who they are */
 
 	atomic_uint refs;
 	pthread_mutex_t lock; /* guards the rest, and `ended` of its streams */
@@ -119,7 +130,9 @@ struct http_server {
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
 	} listener;
-	struct http_conn *conns; /* loop thread, as the two below */
+	struct http_conn *conns; /* loop thread, as those below */
+	struct map *parties;     /* who has connections, by name; NULL: clients have no names here */
+	size_t unnamed_conns;    /* of those without a certificate */
 	bool accept_again, stop_seen;
 	char read_buf[HTTP_PIECE], work_buf[HTTP_PIECE];
 
@@ -133,6 +146,14 @@ struct http_server {
 
 struct http_server *http_server_ref(struct http_server *s);
 void http_server_unref(struct http_server *s);
+
+/* Parties (http_party.c), loop thread unless said otherwise. */
+/** Find out whose the connection is, from its certificate or @authorization (may be NULL). -EDQUOT when he has his share of them; -ENOMEM. */
+int http_party_join(struct http_conn *c, const char *authorization);
+/** The connection is closed. */
+void http_party_leave(struct http_conn *c);
+/** Any thread. Accepts NULL. */
+void http_party_unref(struct http_party *p);
 
 /* Connections (http_conn.c), loop thread unless said otherwise. */
 /** Take one waiting connection from the listener. */

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 struct pool {
-	pthread_mutex_t lock; /* guards head, tail, pending, stopping */
-	pthread_cond_t ready; /* head != NULL or stopping */
-	struct pool_item *head, **tail;
+	pthread_mutex_t lock;           /* guards the flows, pending, stopping */
+	pthread_cond_t ready;           /* turn != NULL or stopping */
+	struct pool_flow *turn, **last; /* the flows that have items, in the order of their turns */
+	struct pool_flow common;
 	size_t pending, max_pending;
 	bool stopping;
 	void (*run)(void *ctx, struct pool_item *it);
@@ -18,18 +19,35 @@ struct pool {
 	pthread_t threads[];
 };
 
+static void put_last_locked(struct pool *p, struct pool_flow *f)
+{
+	f->next = NULL;
+	*p->last = f;
+	p->last = &f->next;
+}
+
+/* The first item of the flow whose turn it is; if the flow has more, its next turn comes after all others'. */
+static struct pool_item *take_locked(struct pool *p)
+{
+	struct pool_flow *f = p->turn;
+	struct pool_item *it = f->head;
+	p->turn = f->next;
+	if (p->turn == NULL)
+		p->last = &p->turn;
+	f->head = it->next;
+	f->pending--;
+	p->pending--;
+	if (f->head != NULL)
+		put_last_locked(p, f);
+	return it;
+}
+
 static struct pool_item *pool_next(struct pool *p)
 {
 	pthread_mutex_lock(&p->lock);
-	while (p->head == NULL && !p->stopping)
+	while (p->turn == NULL && !p->stopping)
 		pthread_cond_wait(&p->ready, &p->lock);
-	struct pool_item *it = p->stopping ? NULL : p->head;
-	if (it != NULL) {
-		p->head = it->next;
-		if (p->head == NULL)
-			p->tail = &p->head;
-		p->pending--;
-	}
+	struct pool_item *it = p->stopping ? NULL : take_locked(p);
 	pthread_mutex_unlock(&p->lock);
 	return it;
 }
@@ -65,7 +83,7 @@ int pool_new(size_t workers, size_t max_pending, void (*run)(void *ctx, struct p
 		return -ENOMEM;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->ready, NULL);
-	p->tail = &p->head;
+	p->last = &p->turn;
 	p->max_pending = max_pending;
 	p->run = run;
 	p->ctx = ctx;
@@ -79,21 +97,33 @@ int pool_new(size_t workers, size_t max_pending, void (*run)(void *ctx, struct p
 	return 0;
 }
 
-int pool_submit(struct pool *p, struct pool_item *it)
+static void add_locked(struct pool *p, struct pool_flow *f, struct pool_item *it)
 {
+	if (f->head == NULL) {
+		f->tail = &f->head;
+		put_last_locked(p, f);
+	}
+	*f->tail = it;
+	f->tail = &it->next;
+	f->pending++;
+	p->pending++;
+	pthread_cond_signal(&p->ready);
+}
+
+int pool_submit(struct pool *p, struct pool_flow *flow, struct pool_item *it)
+{
+	struct pool_flow *f = flow != NULL ? flow : &p->common;
 	int rc = 0;
 	it->next = NULL;
 	pthread_mutex_lock(&p->lock);
-	if (p->stopping) {
+	if (p->stopping)
 		rc = -ESHUTDOWN;
-	} else if (p->pending >= p->max_pending) {
+	else if (p->pending >= p->max_pending)
 		rc = -ENOBUFS;
-	} else {
-		*p->tail = it;
-		p->tail = &it->next;
-		p->pending++;
-		pthread_cond_signal(&p->ready);
-	}
+	else if (f->max > 0 && f->pending >= f->max)
+		rc = -EDQUOT;
+	else
+		add_locked(p, f, it);
 	pthread_mutex_unlock(&p->lock);
 	return rc;
 }
@@ -107,9 +137,12 @@ struct pool_item *pool_stop(struct pool *p)
 	for (size_t i = 0; i < p->n_threads; i++)
 		pthread_join(p->threads[i], NULL);
 	p->n_threads = 0;
-	struct pool_item *rest = p->head;
-	p->head = NULL;
-	p->tail = &p->head;
+	struct pool_item *rest = NULL, **end = &rest;
+	while (p->turn != NULL) {
+		*end = take_locked(p); /* no thread is left to lock out */
+		end = &(*end)->next;
+	}
+	*end = NULL;
 	return rest;
 }
 

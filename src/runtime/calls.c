@@ -168,7 +168,7 @@ static int start_next_locked(struct calls *c, struct target *t)
 	if (e == NULL)
 		return 0;
 	struct job *j = job_new(c, t, e);
-	int rc = j != NULL ? pool_submit(c->pool, &j->item) : -ENOMEM;
+	int rc = j != NULL ? pool_submit(c->pool, NULL, &j->item) : -ENOMEM;
 	if (rc < 0) {
 		job_free(j);
 		e->state = CALL_IDLE; /* whoever asks next starts it again */

@@ -22,6 +22,7 @@
 #include "kube/client.h"
 #include "kube/config.h"
 #include "server.h"
+#include "json/json.h"
 
 #define SILENT     1000 /* connections that never say a word */
 #define SLOW       150  /* that stop in the middle */
@@ -29,10 +30,13 @@
 #define ANSWER_NS  (20 * NSEC_PER_SEC) /* of three calls, with sanitizers, on a busy machine */
 #define MEMORY_MAX 700                 /* MiB; sanitizers keep what is freed for a while */
 #define LARGE      400000
+#define GREEDY       400  /* requests of one client at a time */
+#define OBJECTS      200  /* that each of its lists looks at */
+#define ANSWER_BYTES 4096 /* fewer are no answer to it, but what TLS says by itself */
 
 static struct load_server server;
 static struct kube_config *cfg;
-static struct load_connection *connections[SLOW + WATCHES];
+static struct load_connection *connections[GREEDY];
 static int sockets[SILENT];
 static size_t n_connections, n_sockets;
 static int64_t slowest_ns;
@@ -182,6 +186,88 @@ static void deaf_watchers(size_t watchers, int writes)
 	load_disconnect(c);
 }
 
+/** Ask as the administrator, for the answer @want. */
+static void must(const char *method, const char *path, const char *body, int want)
+{
+	struct load_connection *c = open_connection();
+	const int status = load_ask(c, method, path, NULL, body);
+	if (status != want)
+		die(path, load_body(c, NULL));
+	load_disconnect(c);
+}
+
+/** The head of a request that takes the server a while, by somebody else than the administrator. */
+static char *greedy_request(void)
+{
+	char body[128];
+	must("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	     "{\"metadata\":{\"name\":\"greedy\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	     "\"ClusterRole\",\"name\":\"view\"},\"subjects\":[{\"kind\":\"ServiceAccount\",\"name\":\"greedy\","
+	     "\"namespace\":\"kube-public\"}]}",
+	     201);
+	must("POST", "/api/v1/namespaces/kube-public/serviceaccounts", "{\"metadata\":{\"name\":\"greedy\"}}", 201);
+	struct load_connection *c = open_connection();
+	for (int i = 0; i < OBJECTS; i++) {
+		(void)snprintf(
+			body, sizeof body,
+			"{\"metadata\":{\"name\":\"object-%d\",\"labels\":{\"some\":\"%s\"}},\"data\":{\"a\":\"b\"}}",
+			i, i % 10 == 0 ? "yes" : "no");
+		if (load_ask(c, "POST", "/api/v1/namespaces/kube-node-lease/configmaps", NULL, body) != 201)
+			die("greedy client", load_body(c, NULL));
+	}
+	const int status =
+		load_ask(c, "POST", "/api/v1/namespaces/kube-public/serviceaccounts/greedy/token", NULL,
+			 "{\"apiVersion\":\"authentication.k8s.io/v1\",\"kind\":\"TokenRequest\",\"spec\":{}}");
+	JSON_AUTO answer = status == 201 ? json_loads(load_body(c, NULL), 0, NULL) : NULL;
+	const char *token = json_str(answer, "status.token", NULL);
+	char *text = token == NULL
+			     ? NULL
+			     : str_printf("GET /api/v1/namespaces/kube-node-lease/configmaps?labelSelector=some%%3Dyes "
+					  "HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n",
+					  token);
+	if (text == NULL)
+		die("greedy client", load_body(c, NULL));
+	load_disconnect(c);
+	return text;
+}
+
+/** How many of the open connections have their answer, or its beginning. */
+static size_t answered(void)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < n_connections; i++)
+		n += load_waiting(connections[i]) >= ANSWER_BYTES;
+	return n;
+}
+
+/**
+ * One client fills the queue: the others go on beside it, not after it. When the well-behaved one has its answers, most of the greedy one's
+ * requests still wait.
+ */
+static void greedy_client(void)
+{
+	CLEANUP(free_p) char *request = greedy_request();
+	struct kube_config *const own = cfg;
+	struct kube_config without = *own;
+	without.cert_pem = without.key_pem = without.token = NULL;
+	cfg = &without; /* open_connection() is the greedy one's */
+	while (n_connections < GREEDY)
+		connections[n_connections++] = open_connection();
+	cfg = own;
+	const size_t n = strlen(request);
+	for (size_t i = 0; i < n_connections; i++)
+		if (load_send(connections[i], request, n) < 0)
+			die("a greedy client", "cannot send");
+	behave_well("a greedy client");
+	const size_t done = answered();
+	if (done > GREEDY / 2)
+		die("a greedy client", "the well-behaved client had to wait until its requests were answered");
+	/* And it gets its answers too. */
+	for (size_t i = 0; i < n_connections; i++)
+		if (load_answer(connections[i]) != 200)
+			die("a greedy client", "an answer is missing");
+}
+
 static void all_cases(void)
 {
 	behave_well("nobody");
@@ -205,6 +291,8 @@ static void all_cases(void)
 	close_all();
 	deaf_watchers(WATCHES, 0);
 	behave_well("many watches");
+	close_all();
+	greedy_client();
 	close_all();
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -125,6 +126,12 @@ void load_disconnect(struct load_connection *c)
 	free(c->host);
 	free(c->token);
 	free(c);
+}
+
+size_t load_waiting(const struct load_connection *c)
+{
+	int n = 0;
+	return ioctl(c->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
 void load_cut(struct load_connection *c)

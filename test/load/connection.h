@@ -20,6 +20,8 @@ const char *load_body(const struct load_connection *c, size_t *ret_n);
 int load_send(struct load_connection *c, const void *data, size_t n);
 /** Wait for the answer to them; as load_ask(). */
 int load_answer(struct load_connection *c);
+/** How many bytes have come that nobody has read, as they are on the wire. */
+size_t load_waiting(const struct load_connection *c);
 /** Ask for a stream; its status. */
 int load_watch(struct load_connection *c, const char *path);
 /** The next line of the stream without its end, valid until the next call; NULL: it has ended. */
