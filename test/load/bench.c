@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -465,6 +466,7 @@ static int64_t number(char **argv, int *at)
 
 int main(int argc, char **argv)
 {
+	(void)signal(SIGPIPE, SIG_IGN); /* a watch that is cut still says goodbye: some servers have closed by then */
 	struct error err = {0};
 	if (argc < 3 || kube_config_load(argv[1], NULL, &cfg, &err) < 0)
 		die("usage: bench KUBECONFIG WHAT...", err.msg);
