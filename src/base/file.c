@@ -214,7 +214,7 @@ static int remove_dir(int parent, const char *name, int depth)
 	CLEANUP(close_dir) DIR *d = fdopendir(fd);
 	if (d == NULL)
 		return -errno;
-	fd = -1; /* the stream owns it now */
+	(void)TAKE_FD(fd); /* the stream owns it now */
 
 	for (struct dirent *e; errno = 0, (e = readdir(d)) != NULL;) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)

@@ -1,5 +1,6 @@
 #include "base/strbuf.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -41,6 +42,7 @@ void strbuf_add(struct strbuf *b, const void *data, size_t n)
 {
 	if (!strbuf_grow(b, n))
 		return;
+	assert(b->p != NULL); /* there is room for the NUL at least */
 	if (n > 0)
 		memcpy(b->p + b->n, data, n);
 	b->n += n;

@@ -10,8 +10,9 @@
 
 bool print_object(const json_t *obj, enum print_format format, bool first)
 {
-	CLEANUP(free_p)
-	char *text = obj == NULL ? NULL : format == PRINT_JSON ? json_to_text_indent(obj, 4) : yaml_to_text(obj);
+	CLEANUP(free_p) char *text = NULL;
+	if (obj != NULL)
+		text = format == PRINT_JSON ? json_to_text_indent(obj, 4) : yaml_to_text(obj);
 	if (text == NULL)
 		return false;
 	const size_t n = strlen(text);

@@ -80,7 +80,7 @@ static int list_files(int root, const char *rel, int depth, struct file_list *l,
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (d == NULL)
 		return error_set(err, -errno, "list '%s': %s", rel, strerror(errno));
-	fd = -1; /* the stream's now */
+	(void)TAKE_FD(fd); /* the stream's now */
 	int rc = 0;
 	for (struct dirent *e; rc == 0 && (e = readdir(d)) != NULL;) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
