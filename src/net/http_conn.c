@@ -505,6 +505,7 @@ static struct http_conn *conn_new(struct http_server *s)
 	c->queue_tail = &c->queue;
 	c->pending = STRBUF_INIT(2 * HTTP_PENDING_MAX + HTTP_PIECE);
 	c->paused = true;
+	c->notify_fd = -1;
 	c->active_ns = c->since_ns = clock_mono_ns();
 	c->reader = http_reader_new(s->o.max_body);
 	c->tls = s->tls == NULL ? NULL : tls_new(s->tls);

@@ -124,12 +124,17 @@ const char *http_exchange_header(struct http_exchange *x, const char *name)
 	return http_parsed_header(&x->q, name);
 }
 
-const char *http_exchange_query(struct http_exchange *x, const char *name)
+const char *http_exchange_query_at(struct http_exchange *x, const char *name, size_t index)
 {
 	for (size_t i = 0; i < x->q.n_params; i++)
-		if (strcmp(x->q.params[i].name, name) == 0)
+		if (strcmp(x->q.params[i].name, name) == 0 && index-- == 0)
 			return x->q.params[i].value;
 	return NULL;
+}
+
+const char *http_exchange_query(struct http_exchange *x, const char *name)
+{
+	return http_exchange_query_at(x, name, 0);
 }
 
 /* A line break inside would begin another header. */

@@ -1,5 +1,6 @@
 /* A connection's way out: from its queue, through TLS, to libuv, a bounded number of bytes at a time. Loop thread. */
 #include <stdlib.h>
+#include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "net/http_server_internal.h"
@@ -29,6 +30,16 @@ void http_output_append(struct http_conn *c, struct outbuf *list)
 		c->out_tail = &(*c->out_tail)->next;
 }
 
+static void sent(struct http_conn *c, size_t n)
+{
+	pthread_mutex_lock(&c->lock);
+	const bool above = c->queued > c->notify_below;
+	c->queued -= n < c->queued ? n : c->queued;
+	if (c->notify_fd >= 0 && above && c->queued <= c->notify_below)
+		(void)eventfd_write(c->notify_fd, 1); /* refused only when it is full, and so readable */
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
 	struct write_req *w = (struct write_req *)req;
@@ -36,9 +47,7 @@ static void on_written(uv_write_t *req, int status)
 	if (c->state != CONN_CLOSED) {
 		c->in_flight -= w->n;
 		c->active_ns = clock_mono_ns();
-		pthread_mutex_lock(&c->lock);
-		c->queued -= w->plain_n < c->queued ? w->plain_n : c->queued;
-		pthread_mutex_unlock(&c->lock);
+		sent(c, w->plain_n);
 		if (status < 0)
 			http_conn_close(c);
 		http_output_pump(c);

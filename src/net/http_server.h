@@ -74,6 +74,8 @@ const struct http_request *http_exchange_request(struct http_exchange *x);
 const char *http_exchange_header(struct http_exchange *x, const char *name);
 /** Decoded query parameter (first of that name; UTF-8), or NULL. Borrowed from the exchange. */
 const char *http_exchange_query(struct http_exchange *x, const char *name);
+/** The same: of several parameters of one name the one at @index. */
+const char *http_exchange_query_at(struct http_exchange *x, const char *name, size_t index);
 /** Add a header to the answer to come. */
 void http_exchange_add_header(struct http_exchange *x, const char *name, const char *value);
 
@@ -107,7 +109,17 @@ void http_stream_end(struct http_stream *s);
 struct http_stream *http_upgrade(struct http_exchange *x, const char *protocol,
 				 void (*on_data)(void *ctx, const void *data, size_t n), void (*on_close)(void *ctx),
 				 void *ctx);
+/**
+ * As http_upgrade(), without an answer of ours: what is written goes to the peer as it is, head and all. For who passes on a whole exchange.
+ */
+struct http_stream *http_hijack(struct http_exchange *x, void (*on_data)(void *ctx, const void *data, size_t n),
+				void (*on_close)(void *ctx), void *ctx);
 /** Stop (@on false) or go on reading what an upgraded peer sends; what is under way still comes. Any thread. */
 void http_stream_read(struct http_stream *s, bool on);
 /** Bytes of a stream that are not yet with the kernel's socket. Any thread. */
 size_t http_stream_queued(struct http_stream *s);
+/**
+ * Add 1 to the eventfd @fd (borrowed until @on_close has returned; not blocking; -1: no more) whenever the bytes queued fall to @below or
+ * less. Any thread.
+ */
+void http_stream_notify(struct http_stream *s, int fd, size_t below);

@@ -90,6 +90,8 @@ struct http_conn {
 	bool closed, scheduled, cut, answered, close_after;
 	struct outbuf *queue, **queue_tail;
 	size_t queued;             /* bytes of a stream that are not yet with the kernel's socket */
+	size_t notify_below;       /* tell notify_fd when they fall to this */
+	int notify_fd;             /* -1: nobody */
 	struct http_stream *begun; /* begun or ended by another thread, the loop has not seen it yet */
 	bool stream_ending;
 	struct http_conn *next_ready; /* guarded by the server's lock */

@@ -54,6 +54,7 @@ void http_stream_finish(struct http_stream *s)
 	pthread_mutex_unlock(&s->conn->lock);
 	if (s->on_close != NULL)
 		s->on_close(s->ctx);
+	http_stream_notify(s, -1, 0);
 	http_stream_unref(s);
 }
 
@@ -100,25 +101,35 @@ struct http_stream *http_stream_begin(struct http_exchange *x, int status, const
 	return s;
 }
 
-struct http_stream *http_upgrade(struct http_exchange *x, const char *protocol,
-				 void (*on_data)(void *ctx, const void *data, size_t n), void (*on_close)(void *ctx),
-				 void *ctx)
+static struct http_stream *switch_over(struct http_exchange *x, struct outbuf *b,
+				       void (*on_data)(void *ctx, const void *data, size_t n),
+				       void (*on_close)(void *ctx), void *ctx)
 {
-	http_exchange_add_header(x, "Connection", "Upgrade");
-	http_exchange_add_header(x, "Upgrade", protocol);
-	struct http_stream *s = stream_new(x->conn, on_close, ctx);
-	struct outbuf *b = s == NULL || x->extra.failed
-				   ? NULL
-				   : http_answer_make(101, NULL, &x->extra, false, true, true, NULL, 0);
-	if (b == NULL) {
-		if (s != NULL)
-			http_stream_unref(s);
+	struct http_stream *s = b != NULL ? stream_new(x->conn, on_close, ctx) : NULL;
+	if (s == NULL) {
+		free(b);
 		http_exchange_answer(x, NULL, false);
 		return NULL;
 	}
 	s->on_data = on_data;
 	stream_hand_over(x, s, b, false);
 	return s;
+}
+
+struct http_stream *http_hijack(struct http_exchange *x, void (*on_data)(void *ctx, const void *data, size_t n),
+				void (*on_close)(void *ctx), void *ctx)
+{
+	return switch_over(x, outbuf_new(0), on_data, on_close, ctx);
+}
+
+struct http_stream *http_upgrade(struct http_exchange *x, const char *protocol,
+				 void (*on_data)(void *ctx, const void *data, size_t n), void (*on_close)(void *ctx),
+				 void *ctx)
+{
+	http_exchange_add_header(x, "Connection", "Upgrade");
+	http_exchange_add_header(x, "Upgrade", protocol);
+	struct outbuf *b = x->extra.failed ? NULL : http_answer_make(101, NULL, &x->extra, false, true, true, NULL, 0);
+	return switch_over(x, b, on_data, on_close, ctx);
 }
 
 void http_stream_read(struct http_stream *s, bool on)
@@ -138,6 +149,14 @@ size_t http_stream_queued(struct http_stream *s)
 	const size_t n = s->conn->queued;
 	pthread_mutex_unlock(&s->conn->lock);
 	return n;
+}
+
+void http_stream_notify(struct http_stream *s, int fd, size_t below)
+{
+	pthread_mutex_lock(&s->conn->lock);
+	s->conn->notify_fd = fd;
+	s->conn->notify_below = below;
+	pthread_mutex_unlock(&s->conn->lock);
 }
 
 static struct outbuf *make_chunk(const struct http_stream *s, const void *data, size_t n)

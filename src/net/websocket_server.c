@@ -241,6 +241,14 @@ size_t websocket_peer_queued(struct websocket_peer *p)
 	return n;
 }
 
+void websocket_peer_notify(struct websocket_peer *p, int fd, size_t below)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->stream != NULL)
+		http_stream_notify(p->stream, fd, below);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void websocket_peer_close(struct websocket_peer *p, uint16_t code, const char *reason)
 {
 	pthread_mutex_lock(&p->lock);

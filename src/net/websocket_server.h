@@ -37,6 +37,8 @@ int websocket_peer_send(struct websocket_peer *p, bool text, const void *data, s
 int websocket_peer_ping(struct websocket_peer *p);
 /** Bytes that are not yet with the kernel's socket: who sends much waits while they are many. */
 size_t websocket_peer_queued(struct websocket_peer *p);
+/** As http_stream_notify(). */
+void websocket_peer_notify(struct websocket_peer *p, int fd, size_t below);
 /** Say that we close, after what is queued. */
 void websocket_peer_close(struct websocket_peer *p, uint16_t code, const char *reason);
 /** Stop (@on false) or go on reading. */
