@@ -33,7 +33,8 @@ enum kind_sub {
 	SUB_BINDING = 8,
 	SUB_FINALIZE = 16,
 	SUB_TOKEN = 32,
-	SUB_EVICTION = 64
+	SUB_EVICTION = 64,
+	SUB_REMOTE = 128, /* exec, attach, portforward */
 };
 enum kind_verb {
 	VERB_CREATE = 1,

@@ -28,10 +28,13 @@ const struct kind *sluice_kind_find(const char *group, const char *kind)
 }
 
 const struct kind_subresource kind_subresources[] = {
+	{SUB_REMOTE, "attach", "", "v1", "PodAttachOptions", VERB_CREATE | VERB_GET},
 	{SUB_BINDING, "binding", "", "v1", "Binding", VERB_CREATE},
 	{SUB_EVICTION, "eviction", "policy", "v1", "Eviction", VERB_CREATE},
+	{SUB_REMOTE, "exec", "", "v1", "PodExecOptions", VERB_CREATE | VERB_GET},
 	{SUB_FINALIZE, "finalize", NULL, NULL, NULL, VERB_UPDATE},
 	{SUB_LOG, "log", NULL, NULL, NULL, VERB_GET},
+	{SUB_REMOTE, "portforward", "", "v1", "PodPortForwardOptions", VERB_CREATE | VERB_GET},
 	{SUB_SCALE, "scale", "autoscaling", "v1", "Scale", VERB_GET | VERB_PATCH | VERB_UPDATE},
 	{SUB_TOKEN, "token", "authentication.k8s.io", "v1", "TokenRequest", VERB_CREATE},
 	{SUB_STATUS, "status", NULL, NULL, NULL, VERB_GET | VERB_PATCH | VERB_UPDATE},

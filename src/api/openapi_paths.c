@@ -183,8 +183,8 @@ static void put_body(const struct place *p, const struct action *a, json_t *oper
 {
 	char options[ID_MAX];
 	json_t *node;
-	if (a->body == BODY_NONE)
-		return;
+	if (a->body == BODY_NONE || (p->definition == NULL && a->body != BODY_DELETE))
+		return; /* remote commands have their options in the query */
 	if (a->body == BODY_PATCH)
 		node = patch_body(p->o, p->k);
 	else if (a->body == BODY_DELETE)
@@ -262,10 +262,11 @@ static void add_subresource(const struct place *object, json_t *paths, const cha
 		p.group = s->group;
 		p.version = s->version;
 		p.kind = s->kind;
-		p.definition = openapi_add_document(p.o, s, definition, sizeof definition);
-	} else if (s->sub == SUB_LOG) {
-		p.definition = NULL;
 	}
+	if (s->sub == SUB_LOG || s->sub == SUB_REMOTE)
+		p.definition = NULL; /* answers that are no object */
+	else if (s->kind != NULL)
+		p.definition = openapi_add_document(p.o, s, definition, sizeof definition);
 	add_path(&p, paths, path, object_actions, s->verbs);
 }
 

@@ -20,14 +20,8 @@ static const char *const refused_pod[] = {
 	"spec.setHostnameAsFQDN",
 };
 static const char *const refused_container[] = {
-	"tty",
-	"stdin",
-	"volumeDevices",
-	"securityContext.seLinuxOptions",
-	"securityContext.windowsOptions",
-	"restartPolicy",
-	"restartPolicyRules",
-	"lifecycle.stopSignal",
+	"volumeDevices",      "securityContext.seLinuxOptions", "securityContext.windowsOptions", "restartPolicy",
+	"restartPolicyRules", "lifecycle.stopSignal",
 };
 
 static bool is_set(const json_t *v)

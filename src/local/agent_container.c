@@ -308,8 +308,12 @@ void container_start(struct pod_run *p, struct container_run *c)
 		return;
 	}
 	struct path log;
+	const json_t *spec = container_spec(p, c);
+	const struct runtime_io io = {.tty = json_bool(spec, "tty", false),
+				      .in = json_bool(spec, "stdin", false),
+				      .in_once = json_bool(spec, "stdinOnce", false)};
 	new_attempt(p, c, id);
-	if (make_bundle(p, c, &log, &err) < 0 || runtime_create(&a->paths, id, config, log.p, &err) < 0 ||
+	if (make_bundle(p, c, &log, &err) < 0 || runtime_create(&a->paths, id, config, log.p, &io, &err) < 0 ||
 	    runtime_start(&a->paths, id, &err) < 0) {
 		start_failed(p, c, &err);
 		return;

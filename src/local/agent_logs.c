@@ -1,5 +1,6 @@
 /*
- * GET /containerLogs/NAMESPACE/POD/CONTAINER over the unix socket DATA_DIR/agent/agent.sock. What is there is sent at once; a follower
+ * The agent's server on the unix socket DATA_DIR/agent/agent.sock: GET /containerLogs/NAMESPACE/POD/CONTAINER, and what agent_remote.h has.
+ * Of a log what is there is sent at once; a follower
  * gets a thread of its own until the container has ended or the reader is gone.
  */
 #include <poll.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "local/agent_log.h"
 #include "local/agent_private.h"
+#include "local/agent_remote.h"
 #include "net/http_server.h"
 
 #define FOLLOWERS_MAX 128
@@ -24,6 +26,7 @@
 struct log_server {
 	struct agent *agent;
 	struct http_server *http;
+	struct remote_server *remote;
 	pthread_mutex_t lock; /* guards followers */
 	pthread_cond_t none;
 	int followers;
@@ -48,41 +51,6 @@ static void fail(struct http_exchange *x, int status, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	http_reply(x, status, "text/plain", text, strlen(text));
-}
-
-struct by_name {
-	const char *ns, *name;
-	struct pod_run *found;
-};
-
-static void match(void *ctx, struct pod_run *p)
-{
-	struct by_name *b = ctx;
-	if (strcmp(p->ns, b->ns) != 0 || strcmp(p->name, b->name) != 0 ||
-	    atomic_load_explicit(&p->gone, memory_order_acquire))
-		return;
-	/* Where an old pod of that name still ends, the one that came later is meant: it comes later in the table. */
-	pod_run_unref(b->found);
-	b->found = pod_run_ref(p);
-}
-
-/* "/containerLogs/NS/POD/CONTAINER" into @w; names hold no '/'. */
-static bool split_path(const char *path, char *ns, char *pod, char *container, size_t size)
-{
-	struct str rest = str_from(path), part[5];
-	size_t n = 0;
-	while (n < ARRAY_LEN(part) && str_split_next(&rest, '/', &part[n]))
-		n++;
-	if (n != ARRAY_LEN(part) || rest.p != NULL || !str_eq(part[1], "containerLogs"))
-		return false;
-	char *const out[] = {ns, pod, container};
-	for (size_t i = 0; i < ARRAY_LEN(out); i++) {
-		if (part[i + 2].n == 0 || part[i + 2].n >= size)
-			return false;
-		memcpy(out[i], part[i + 2].p, part[i + 2].n);
-		out[i][part[i + 2].n] = '\0';
-	}
-	return true;
 }
 
 static bool number(struct http_exchange *x, const char *name, int64_t dflt, int64_t *ret)
@@ -116,18 +84,20 @@ static bool read_options(struct http_exchange *x, struct wanted *w)
 /* Fill @w, or answer with what is wrong. */
 static bool find(struct log_server *s, struct http_exchange *x, struct wanted *w)
 {
-	char ns[256], pod[256], container[256];
-	if (!split_path(http_exchange_request(x)->path, ns, pod, container, sizeof ns)) {
-		fail(x, 404, "not found: only /containerLogs/NAMESPACE/POD/CONTAINER is here");
+	char part[4][AGENT_PART_MAX];
+	const char *ns = part[1], *pod = part[2], *container = part[3];
+	if (agent_split_path(http_exchange_request(x)->path, part, ARRAY_LEN(part)) != ARRAY_LEN(part) ||
+	    strcmp(part[0], "containerLogs") != 0) {
+		fail(x, 404,
+		     "not found: /containerLogs/, /exec/, /attach/NAMESPACE/POD/CONTAINER, "
+		     "/portForward/NAMESPACE/POD");
 		return false;
 	}
 	if (!read_options(x, w)) {
 		fail(x, 400, "tailLines, limitBytes and sinceSeconds must be numbers that are not negative");
 		return false;
 	}
-	struct by_name b = {.ns = ns, .name = pod};
-	agent_each(s->agent, match, &b);
-	w->p = b.found;
+	w->p = agent_find_named(s->agent, ns, pod);
 	w->c = w->p != NULL ? pod_container(w->p, container) : NULL;
 	if (w->c == NULL) {
 		fail(x, 404, "container \"%s\" of pod \"%s\" does not run on this node", container, pod);
@@ -284,6 +254,8 @@ static void handle(void *ctx, struct http_exchange *x)
 {
 	struct log_server *s = ctx;
 	struct wanted w = {0};
+	if (remote_handle(s->remote, x))
+		return;
 	if (strcmp(http_exchange_request(x)->method, "GET") != 0) {
 		fail(x, 405, "only GET");
 		return;
@@ -305,9 +277,11 @@ int log_server_new(struct agent *a, struct log_server **ret, struct error *err)
 	CLEANUP(free_p) char *address = str_printf("unix:%s/agent/agent.sock", a->paths.data_dir);
 	const struct http_server_options o = {
 		.address = address, .handler = handle, .ctx = s, .workers = 4, .stream_queue_max = QUEUE_MAX};
-	const int rc = address != NULL ? http_server_new(&o, &s->http, err)
-				       : error_set(err, -ENOMEM, "log server: out of memory");
+	int rc = address != NULL ? remote_server_new(a, &s->remote, err)
+				 : error_set(err, -ENOMEM, "log server: out of memory");
+	rc = rc ?: http_server_new(&o, &s->http, err);
 	if (rc < 0) {
+		remote_server_free(s->remote);
 		free(s);
 		return rc;
 	}
@@ -321,6 +295,7 @@ void log_server_free(struct log_server *s)
 		return;
 	atomic_store_explicit(&s->stop, true, memory_order_release);
 	http_server_free(s->http);
+	remote_server_free(s->remote);
 	pthread_mutex_lock(&s->lock);
 	while (s->followers > 0) /* each looks at the flag every WAIT_MS */
 		(void)pthread_cond_wait(&s->none, &s->lock);

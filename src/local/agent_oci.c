@@ -242,10 +242,11 @@ static int process_json(const struct oci_input *in, json_t **ret, struct error *
 		return error_set(err, -EINVAL, "workingDir: '%s' must be an absolute path", cwd);
 	const json_t *escalation = json_at(in->container, "securityContext.allowPrivilegeEscalation");
 
-	*ret = json_pack("{s:b, s:{s:I, s:I, s:o}, s:O, s:O, s:s, s:o, s:b, s:i}", "terminal", 0, "user", "uid",
-			 (json_int_t)uid, "gid", (json_int_t)gid, "additionalGids", additional_gids(in), "args",
-			 in->args, "env", in->env, "cwd", cwd, "capabilities", capabilities_json(caps),
-			 "noNewPrivileges", json_is_false(escalation) ? 1 : 0, "oomScoreAdj", in->oom_score_adj);
+	*ret = json_pack("{s:b, s:{s:I, s:I, s:o}, s:O, s:O, s:s, s:o, s:b, s:i}", "terminal",
+			 json_bool(in->container, "tty", false), "user", "uid", (json_int_t)uid, "gid", (json_int_t)gid,
+			 "additionalGids", additional_gids(in), "args", in->args, "env", in->env, "cwd", cwd,
+			 "capabilities", capabilities_json(caps), "noNewPrivileges", json_is_false(escalation) ? 1 : 0,
+			 "oomScoreAdj", in->oom_score_adj);
 	return *ret != NULL ? 0 : error_set(err, -ENOMEM, "container's process: out of memory");
 }
 

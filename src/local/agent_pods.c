@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "kube/client.h"
 #include "kube/workqueue.h"
 #include "local/agent_private.h"
@@ -190,4 +191,42 @@ struct container_run *pod_container(struct pod_run *p, const char *name)
 const json_t *container_spec(const struct pod_run *p, const struct container_run *c)
 {
 	return json_array_get(json_at(p->obj, c->init ? "spec.initContainers" : "spec.containers"), c->index);
+}
+
+struct by_name {
+	const char *ns, *name;
+	struct pod_run *found;
+};
+
+static void match(void *ctx, struct pod_run *p)
+{
+	struct by_name *b = ctx;
+	if (strcmp(p->ns, b->ns) != 0 || strcmp(p->name, b->name) != 0 ||
+	    atomic_load_explicit(&p->gone, memory_order_acquire))
+		return;
+	/* Where an old pod of that name still ends, the one that came later is meant: it comes later in the table. */
+	pod_run_unref(b->found);
+	b->found = pod_run_ref(p);
+}
+
+struct pod_run *agent_find_named(struct agent *a, const char *ns, const char *name)
+{
+	struct by_name b = {.ns = ns, .name = name};
+	agent_each(a, match, &b);
+	return b.found;
+}
+
+size_t agent_split_path(const char *path, char part[][AGENT_PART_MAX], size_t max)
+{
+	struct str rest = str_from(path), one;
+	size_t n = 0;
+	if (!str_split_next(&rest, '/', &one) || one.n > 0)
+		return 0;
+	while (str_split_next(&rest, '/', &one)) {
+		if (n == max || one.n == 0 || one.n >= AGENT_PART_MAX)
+			return 0;
+		memcpy(part[n], one.p, one.n);
+		part[n++][one.n] = '\0';
+	}
+	return n;
 }

@@ -148,6 +148,8 @@ struct agent {
 struct pod_run *agent_find(struct agent *a, const char *uid);
 struct pod_run *pod_run_ref(struct pod_run *p);
 struct pod_run *pod_run_unref(struct pod_run *p);
+/** The same of the newest pod of that name that is not gone. */
+struct pod_run *agent_find_named(struct agent *a, const char *ns, const char *name);
 /** A pod that just became known; @obj is copied. In the table already: that one. NULL on no memory. */
 struct pod_run *agent_add(struct agent *a, const json_t *obj);
 void agent_remove(struct agent *a, struct pod_run *p);
@@ -181,7 +183,11 @@ void node_free(struct node *n);
 /** Rename logs of running containers that have grown too large. */
 void logs_rotate(struct agent *a);
 
-/* agent_logs.c: the HTTP server of logs. */
+#define AGENT_PART_MAX 256
+/** Cut "/a/b/c" into its parts. How many; 0 when one is empty or too long, or when there are more than @max. */
+size_t agent_split_path(const char *path, char part[][AGENT_PART_MAX], size_t max);
+
+/* agent_logs.c: the HTTP server of logs, remote commands and forwarded ports. */
 int log_server_new(struct agent *a, struct log_server **ret, struct error *err);
 void log_server_free(struct log_server *s);
 

@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -152,43 +154,51 @@ static int fill_call(const struct agent_paths *p, const char *id, const char *lo
 	return rc ?: path_set(&c->log, err, "k8s-file:%s", log_path);
 }
 
-static int spawn_conmon(const struct agent_paths *p, const char *id, struct conmon_call *c, int sync_fd,
-			struct error *err)
+static int spawn_conmon(const struct agent_paths *p, const char *id, const struct runtime_io *io, struct conmon_call *c,
+			int sync_fd, struct error *err)
 {
 	CLEANUP(close_fd) int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	CLEANUP(close_fd) int errors = open(c->errors.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (null < 0 || errors < 0)
 		return error_set(err, -errno, "open '%s': %s", null < 0 ? "/dev/null" : c->errors.p, strerror(errno));
 	(void)snprintf(c->sync_env, sizeof c->sync_env, "_OCI_SYNCPIPE=%d", sync_fd);
-	const char *const argv[] = {p->conmon,
-				    "--full-attach",
-				    "-c",
-				    id,
-				    "-u",
-				    id,
-				    "-n",
-				    id,
-				    "-b",
-				    c->bundle.p,
-				    "-r",
-				    p->runc,
-				    "--runtime-arg",
-				    c->root.p,
-				    "-l",
-				    c->log.p,
-				    "--log-size-max",
-				    LOG_SIZE_LAST_RESORT,
-				    "--exit-dir",
-				    c->exits.p,
-				    "--persist-dir",
-				    c->bundle.p,
-				    "-P",
-				    c->conmon_pid.p,
-				    "-p",
-				    c->pid.p,
-				    "--log-level",
-				    "error",
-				    NULL};
+	const char *argv[40] = {p->conmon,
+				"--full-attach",
+				"-c",
+				id,
+				"-u",
+				id,
+				"-n",
+				id,
+				"-b",
+				c->bundle.p,
+				"-r",
+				p->runc,
+				"--runtime-arg",
+				c->root.p,
+				"-l",
+				c->log.p,
+				"--log-size-max",
+				LOG_SIZE_LAST_RESORT,
+				"--exit-dir",
+				c->exits.p,
+				"--persist-dir",
+				c->bundle.p,
+				"-P",
+				c->conmon_pid.p,
+				"-p",
+				c->pid.p,
+				"--log-level",
+				"error"};
+	size_t n = 0;
+	while (argv[n] != NULL)
+		n++;
+	if (io->tty)
+		argv[n++] = "--terminal";
+	if (io->in)
+		argv[n++] = "--stdin";
+	if (io->in && !io->in_once)
+		argv[n++] = "--leave-stdin-open";
 	const char *const envp[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", c->sync_env,
 				    NULL};
 	const struct process_options o = {.argv = argv,
@@ -213,7 +223,7 @@ static int spawn_conmon(const struct agent_paths *p, const char *id, struct conm
 }
 
 int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path,
-		   struct error *err)
+		   const struct runtime_io *io, struct error *err)
 {
 	struct conmon_call *c = malloc(sizeof *c); /* seven paths: too much for the stack of a worker */
 	CLEANUP(free_p) void *hold = c;
@@ -229,7 +239,7 @@ int runtime_create(const struct agent_paths *p, const char *id, const json_t *co
 		return error_set(err, -errno, "create container: pipe: %s", strerror(errno));
 	CLEANUP(close_fd) int rd = fds[0];
 	CLEANUP(close_fd) int wr = fds[1];
-	rc = spawn_conmon(p, id, c, wr, err);
+	rc = spawn_conmon(p, id, io, c, wr, err);
 	(void)close(TAKE_FD(wr)); /* so that its end shows when conmon dies */
 	rc = rc ?: read_sync(rd, clock_mono_ns() + CREATE_TIMEOUT_NS, err);
 	return rc < 0 ? error_wrap(err, rc, "create container") : 0;
@@ -357,28 +367,45 @@ static void kill_inside(const char *id, const char *pid_file)
 		(void)kill((pid_t)pid, SIGKILL); /* not the leader of a group */
 }
 
+#define EXEC_HEAD_MAX 10
+
+/* runc's command line: words to be freed, which borrow from the rest. */
+static int exec_words(const struct agent_paths *p, const char *id, const char *const *argv, bool tty, struct path *root,
+		      struct path *pid_file, const char ***ret, struct error *err)
+{
+	size_t n = 0, k = 0;
+	while (argv[n] != NULL)
+		n++;
+	char token[9] = "";
+	random_suffix(token, 8);
+	int rc = path_set(root, err, "--root=%s/containers/runc", p->data_dir);
+	rc = rc ?: path_set(pid_file, err, "%s/containers/%s/exec-%s.pid", p->data_dir, id, token);
+	if (rc < 0)
+		return rc;
+	const char **words = calloc(n + EXEC_HEAD_MAX + 1, sizeof *words);
+	if (words == NULL)
+		return error_set(err, -ENOMEM, "exec: out of memory");
+	const char *const head[] = {p->runc, root->p, "exec", "--pid-file", pid_file->p};
+	static const char *const terminal[] = {"--tty", "--env", "TERM=xterm"};
+	for (size_t i = 0; i < ARRAY_LEN(head); i++)
+		words[k++] = head[i];
+	for (size_t i = 0; tty && i < ARRAY_LEN(terminal); i++)
+		words[k++] = terminal[i];
+	words[k++] = id;
+	for (size_t i = 0; i < n; i++)
+		words[k++] = argv[i];
+	*ret = words;
+	return 0;
+}
+
 int runtime_exec(const struct agent_paths *p, const char *id, const char *const *argv, size_t max, int64_t timeout_ns,
 		 struct process_result *ret, struct error *err)
 {
-	size_t n = 0;
-	while (argv[n] != NULL)
-		n++;
 	struct path root, pid_file;
-	char token[9] = "";
-	random_suffix(token, 8);
-	int rc = path_set(&root, err, "--root=%s/containers/runc", p->data_dir);
-	rc = rc ?: path_set(&pid_file, err, "%s/containers/%s/exec-%s.pid", p->data_dir, id, token);
+	CLEANUP(free_p) const char **words = NULL;
+	int rc = exec_words(p, id, argv, false, &root, &pid_file, &words, err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(free_p) const char **words = calloc(n + 8, sizeof *words);
-	if (words == NULL)
-		return error_set(err, -ENOMEM, "exec: out of memory");
-	const char *const head[] = {p->runc, root.p, "exec", "--pid-file", pid_file.p, id};
-	for (size_t i = 0; i < ARRAY_LEN(head); i++)
-		words[i] = head[i];
-	for (size_t i = 0; i < n; i++)
-		words[ARRAY_LEN(head) + i] = argv[i];
-
 	rc = process_run(words, NULL, 0, max, timeout_ns, ret, err);
 	if (rc < 0)
 		kill_inside(id, pid_file.p);
@@ -386,17 +413,78 @@ int runtime_exec(const struct agent_paths *p, const char *id, const char *const 
 	return rc;
 }
 
-int runtime_reopen_log(const struct agent_paths *p, const char *id, struct error *err)
+int runtime_exec_start(const struct agent_paths *p, const char *id, const char *const *argv, bool tty, const int fds[3],
+		       struct runtime_exec *ret, struct error *err)
+{
+	struct path root;
+	CLEANUP(free_p) const char **words = NULL;
+	(void)str_copy(ret->id, sizeof ret->id, id); /* ids fit */
+	int rc = exec_words(p, id, argv, tty, &root, &ret->pid_file, &words, err);
+	if (rc < 0)
+		return rc;
+	const struct process_options o = {.argv = words, .fd_in = fds[0], .fd_out = fds[1], .fd_err = fds[2]};
+	rc = process_spawn(&o, &ret->process, err);
+	return rc < 0 ? error_wrap(err, rc, "exec") : 0;
+}
+
+bool runtime_exec_begun(const struct runtime_exec *e)
+{
+	return file_exists(e->pid_file.p);
+}
+
+void runtime_exec_end(struct runtime_exec *e)
+{
+	if (e->process.pid > 0) {
+		kill_inside(e->id, e->pid_file.p);
+		process_kill(&e->process);
+	}
+	(void)unlink(e->pid_file.p); /* absent when the command never began */
+}
+
+int runtime_attach(const struct agent_paths *p, const char *id, struct error *err)
+{
+	struct path bundle;
+	int rc = bundle_path(p, id, "", &bundle, err);
+	if (rc < 0)
+		return rc;
+	/* Paths of sockets are short: through a descriptor of the directory any path will do. */
+	CLEANUP(close_fd) int dir = open(bundle.p, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (dir < 0 || fd < 0)
+		return error_set(err, -errno, "attach: '%s': %s", bundle.p, strerror(errno));
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	(void)snprintf(sa.sun_path, sizeof sa.sun_path, "/proc/self/fd/%d/attach", dir);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+		return error_set(err, -errno, "attach: the container's monitor: %s", strerror(errno));
+	return TAKE_FD(fd);
+}
+
+/* One line into conmon's control pipe. */
+static int tell_monitor(const struct agent_paths *p, const char *id, const char *line, struct error *err)
 {
 	struct path ctl;
 	int rc = bundle_path(p, id, "/ctl", &ctl, err);
 	if (rc < 0)
 		return rc;
-	/* Not blocking: without a conmon at the other end there is nothing to reopen. */
+	/* Not blocking: without a conmon at the other end there is nothing to tell. */
 	CLEANUP(close_fd) int fd = open(ctl.p, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return error_set(err, -errno, "reopen log: '%s': %s", ctl.p, strerror(errno));
-	static const char command[] = "2 0 0\n"; /* conmon's REOPEN_LOGS */
-	rc = file_write_all(fd, command, sizeof command - 1);
-	return rc < 0 ? error_set(err, rc, "reopen log: '%s': %s", ctl.p, strerror(-rc)) : 0;
+		return error_set(err, -errno, "'%s': %s", ctl.p, strerror(errno));
+	rc = file_write_all(fd, line, strlen(line));
+	return rc < 0 ? error_set(err, rc, "'%s': %s", ctl.p, strerror(-rc)) : 0;
+}
+
+int runtime_reopen_log(const struct agent_paths *p, const char *id, struct error *err)
+{
+	const int rc = tell_monitor(p, id, "2 0 0\n", err); /* conmon's REOPEN_LOGS */
+	return rc < 0 ? error_wrap(err, rc, "reopen log") : 0;
+}
+
+int runtime_resize(const struct agent_paths *p, const char *id, unsigned short rows, unsigned short columns,
+		   struct error *err)
+{
+	char line[32];
+	(void)snprintf(line, sizeof line, "1 %u %u\n", rows, columns); /* conmon's WIN_RESIZE_EVENT */
+	const int rc = tell_monitor(p, id, line, err);
+	return rc < 0 ? error_wrap(err, rc, "resize terminal") : 0;
 }

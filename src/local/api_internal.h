@@ -122,6 +122,10 @@ int api_scale(struct api_request *r);
 json_t *api_scale_of(const struct api_kind *k, json_t *obj);
 int api_binding(struct api_request *r);
 int api_log(struct api_request *r);
+/** The only container of @pod, or the one that was asked for. */
+int api_choose_container(struct api_request *r, const json_t *pod, const char **ret);
+/** pods/exec, pods/attach, pods/portforward (api_remote.c). */
+int api_remote(struct api_request *r);
 /** serviceaccounts/token (api_account.c). */
 int api_token_request(struct api_request *r);
 int api_finalize(struct api_request *r);

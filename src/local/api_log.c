@@ -29,6 +29,28 @@ struct api_logs {
 	bool stopping;
 };
 
+bool api_logs_reserve(struct api_logs *l)
+{
+	pthread_mutex_lock(&l->lock);
+	const bool ok = !l->stopping && l->running < STREAMS_MAX;
+	l->running += ok;
+	pthread_mutex_unlock(&l->lock);
+	return ok;
+}
+
+void api_logs_release(struct api_logs *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->running--;
+	pthread_cond_broadcast(&l->ended);
+	pthread_mutex_unlock(&l->lock);
+}
+
+struct http_client *api_logs_client(struct api_logs *l)
+{
+	return l->agent;
+}
+
 /** One log on its way. Two own it: its thread, and log_closed() once the stream has begun. */
 struct log_job {
 	atomic_uint refs;
@@ -118,10 +140,7 @@ static void *log_main(void *arg)
 
 	struct api_logs *logs = j->logs;
 	job_unref(j);
-	pthread_mutex_lock(&logs->lock);
-	logs->running--;
-	pthread_cond_broadcast(&logs->ended);
-	pthread_mutex_unlock(&logs->lock);
+	api_logs_release(logs);
 	return NULL;
 }
 
@@ -159,24 +178,7 @@ void api_logs_free(struct api_logs *l)
 	free(l);
 }
 
-static bool reserve(struct api_logs *l)
-{
-	pthread_mutex_lock(&l->lock);
-	bool ok = !l->stopping && l->running < STREAMS_MAX;
-	l->running += ok;
-	pthread_mutex_unlock(&l->lock);
-	return ok;
-}
-
-static void release(struct api_logs *l)
-{
-	pthread_mutex_lock(&l->lock);
-	l->running--;
-	pthread_mutex_unlock(&l->lock);
-}
-
-/** The only container, or the one that was asked for. */
-static int choose_container(struct api_request *r, const json_t *pod, const char **ret)
+int api_choose_container(struct api_request *r, const json_t *pod, const char **ret)
 {
 	static const char *const lists[] = {"containers", "initContainers"};
 	const char *want = api_query(r, "container");
@@ -259,7 +261,7 @@ static int start(struct api_request *r, char **url)
 	struct log_job *j = calloc(1, sizeof *j);
 	if (j == NULL)
 		return api_fail_memory(r);
-	if (!reserve(l)) {
+	if (!api_logs_reserve(l)) {
 		free(j);
 		return api_fail(r, 429, "TooManyRequests", NULL,
 				"%d logs are being read already; try again when one has ended", STREAMS_MAX);
@@ -276,7 +278,7 @@ static int start(struct api_request *r, char **url)
 	(void)pthread_attr_destroy(&attr);
 	if (rc != 0) {
 		job_unref(j);
-		release(l);
+		api_logs_release(l);
 		return api_fail_internal(r, &(struct error){.code = -rc, .msg = "cannot start a thread"});
 	}
 	r->answered = true;
@@ -292,7 +294,7 @@ int api_log(struct api_request *r)
 	CLEANUP(free_p) char *url = NULL;
 	int rc = api_load(r, r->name, &pod, NULL);
 	if (rc == 0)
-		rc = choose_container(r, pod, &container);
+		rc = api_choose_container(r, pod, &container);
 	if (rc == 0 && json_str(pod, "spec.nodeName", "")[0] == '\0')
 		return api_reply_empty(r); /* nothing has run: an empty log */
 	if (rc == 0 && !api_name_dns_label(container))

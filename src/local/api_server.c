@@ -40,6 +40,9 @@ static const struct {
 	{"binding", SUB_BINDING, api_binding},
 	{"finalize", SUB_FINALIZE, api_finalize},
 	{"eviction", SUB_EVICTION, api_eviction},
+	{"exec", SUB_REMOTE, api_remote},
+	{"attach", SUB_REMOTE, api_remote},
+	{"portforward", SUB_REMOTE, api_remote},
 };
 
 static int run_half(struct api_request *r)

@@ -211,10 +211,6 @@ event_says() {
 	stop_all
 }
 
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 # The root directory of the pod's container.
 root_of() {
 	local id

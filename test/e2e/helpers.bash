@@ -179,3 +179,8 @@ stop_nginx() {
 	wait "$NGINX" 2>/dev/null || true
 	NGINX=
 }
+
+# A port of loopback where nobody listens now.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}

@@ -16,8 +16,8 @@ KIND(namespace_kind, "", "Namespace", "namespaces", false, "namespace", core_v1_
 KIND(node_kind, "", "Node", "nodes", false, "node", core_v1_node, .short_names = NAMES("no"),
      .subresources = SUB_STATUS, .verbs = VERBS_ALL, .columns = node_columns, .doc = "A machine that runs pods.");
 KIND(pod_kind, "", "Pod", "pods", true, "pod", core_v1_pod, .short_names = NAMES("po"), .categories = NAMES("all"),
-     .subresources = SUB_STATUS | SUB_LOG | SUB_BINDING | SUB_EVICTION, .verbs = VERBS_ALL, .columns = pod_columns,
-     .doc = "Containers that run together on one node.");
+     .subresources = SUB_STATUS | SUB_LOG | SUB_BINDING | SUB_EVICTION | SUB_REMOTE, .verbs = VERBS_ALL,
+     .columns = pod_columns, .doc = "Containers that run together on one node.");
 KIND(config_map_kind, "", "ConfigMap", "configmaps", true, "configmap", core_v1_config_map, .short_names = NAMES("cm"),
      .verbs = VERBS_ALL, .columns = config_map_columns, .doc = "Settings for programs, as keys and values.");
 KIND(secret_kind, "", "Secret", "secrets", true, "secret", core_v1_secret, .verbs = VERBS_ALL,

@@ -102,7 +102,7 @@ static void begin(struct run *r, const char *pod_json, int want_rc, const char *
 				     .hostname = "testpod",
 				     .capabilities = UINT64_C(0x1ff) << 0 | UINT64_C(1) << 21};
 	check(oci_config(&in, &config, &err), &err);
-	const int rc = runtime_create(&paths, r->id, config, r->log.p, &err);
+	const int rc = runtime_create(&paths, r->id, config, r->log.p, &(struct runtime_io){0}, &err);
 	if (want_rc == 0)
 		check(rc, &err);
 	assert_int_equal(rc, want_rc);
