@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -27,7 +28,7 @@ struct fixture {
 	pthread_cond_t changed;
 	struct http_exchange *held;
 	struct http_stream *stream; /* a reference */
-	int closed, entered;
+	int closed, entered, notify;
 	bool released;
 };
 
@@ -59,6 +60,25 @@ static void on_stream_closed(void *ctx)
 	signal_locked(f);
 }
 
+/* What the peer says goes back, and what was asked with it before. */
+static void on_raw(void *ctx, const void *data, size_t n)
+{
+	struct fixture *f = ctx;
+	assert_int_equal(http_stream_write(f->stream, data, n), 0);
+}
+
+static void hijack(struct fixture *f, struct http_exchange *x)
+{
+	CLEANUP(free_p)
+	char *words = str_printf("%s+%s+%s\n", http_exchange_query_at(x, "w", 0), http_exchange_query_at(x, "w", 1),
+				 http_exchange_query_at(x, "w", 2) ?: "none");
+	struct http_stream *s = http_hijack(x, on_raw, on_stream_closed, f);
+	assert_non_null(s);
+	f->stream = http_stream_ref(s);
+	http_stream_notify(s, f->notify, 4);
+	assert_int_equal(http_stream_write(s, words, strlen(words)), 0);
+}
+
 static void handler(void *ctx, struct http_exchange *x)
 {
 	struct fixture *f = ctx;
@@ -86,6 +106,8 @@ static void handler(void *ctx, struct http_exchange *x)
 	} else if (strcmp(r->path, "/big") == 0) {
 		memset(big, 'b', sizeof big);
 		http_reply(x, 200, "text/plain", big, sizeof big);
+	} else if (strcmp(r->path, "/hijack") == 0) {
+		hijack(f, x);
 	} else if (strcmp(r->path, "/none") == 0) {
 		http_reply(x, 204, NULL, NULL, 0);
 	} else {
@@ -291,6 +313,28 @@ static void test_stream(void **state)
 	say(fd, GET("/after"));
 	assert_true(hear(fd, "/after:", buf, sizeof buf));
 	http_stream_end(f->stream); /* once more is harmless */
+}
+
+/* No head of the server's: the bytes of both sides as they are; and its owner hears when they are sent. */
+static void test_hijack(void **state)
+{
+	struct fixture *f = *state;
+	char buf[1024];
+	CLEANUP(close_fd) int notify = eventfd(0, EFD_CLOEXEC);
+	f->notify = notify;
+	start(f, (struct http_server_options){0});
+	CLEANUP(close_fd) int fd = dial(f);
+	say(fd, GET("/hijack?w=a%20b&x=1&w=c"));
+	assert_true(hear(fd, "\n", buf, sizeof buf));
+	assert_string_equal(buf, "a b+c+none\n");
+	eventfd_t times = 0;
+	assert_int_equal(eventfd_read(notify, &times), 0);
+	say(fd, "raw\n");
+	assert_true(hear(fd, "\n", buf, sizeof buf));
+	assert_string_equal(buf, "raw\n");
+	http_stream_end(f->stream);
+	assert_true(hear(fd, NULL, buf, sizeof buf));
+	assert_int_equal(wait_for(f, &f->closed, 1), 1);
 }
 
 static void test_stream_peer_gone(void **state)
@@ -572,6 +616,7 @@ int main(void)
 		TEST(test_errors),
 		TEST(test_large_body_still_hears_413),
 		TEST(test_stream),
+		TEST(test_hijack),
 		TEST(test_stream_peer_gone),
 		TEST(test_stream_peer_does_not_read),
 		TEST(test_old_client_and_head),
