@@ -344,7 +344,7 @@ static int parse_block(struct spdy *s, size_t n, struct spdy_header *h, size_t *
 		uint32_t name_n = 0, value_n = 0;
 		char *name = take_count(b, n, &at, &name_n) ? take_string(b, n, &at, name_n) : NULL;
 		char *value = name != NULL && take_count(b, n, &at, &value_n) ? take_string(b, n, &at, value_n) : NULL;
-		if (value == NULL || name_n == 0)
+		if (value == NULL || name_n == 0 || memchr(name, '\0', name_n) != NULL)
 			return broken(s, bad);
 		name[name_n] = '\0'; /* where the value's length stood */
 		h[i] = (struct spdy_header){.name = name, .value = value};

@@ -341,6 +341,11 @@ static void broken_no_name(struct peer *p)
 	open_raw(p, 1, 0, "\0\0\0\1\0\0\0\0\0\0\0\1x", 13);
 }
 
+static void broken_name(struct peer *p)
+{
+	open_raw(p, 1, 0, "\0\0\0\1\0\0\0\2\0a\0\0\0\1x", 15);
+}
+
 static void broken_zlib(struct peer *p)
 {
 	control(p, STREAM, 0, 16);
@@ -385,6 +390,7 @@ static void test_broken(void **state)
 		{broken_count, "more than 64 headers"},
 		{broken_length, "malformed headers"},
 		{broken_no_name, "malformed headers"},
+		{broken_name, "malformed headers"},
 		{broken_zlib, "headers are not compressed as they must be"},
 		{broken_short, "SYN_STREAM is too short"},
 		{broken_ping, "PING is not 4 bytes long"},
