@@ -11,7 +11,7 @@
 #include "json/json.h"
 
 #define MAX_STEPS   400
-#define QUIET_MAX   120 /* by far more than any engine of ours takes */
+#define QUIET_MAX   400
 #define QUIET_STEPS 3
 #define PAUSE_MS    5
 #define SETTLE_NS   (30 * NSEC_PER_SEC)
