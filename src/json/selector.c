@@ -192,7 +192,6 @@ static int parse_values(struct label_selector *s, struct requirement *r, struct 
 		if (l->tok == T_WORD) {
 			if (add_value(s, r, l->lit.p, l->lit.n) < 0)
 				return no_memory(err);
-			after_comma = false;
 			lex(l);
 			if (l->tok == T_CLOSE)
 				break;

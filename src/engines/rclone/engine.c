@@ -254,9 +254,11 @@ static int rclone_query_figures(const struct engine_question *q, struct engine_f
 {
 	static const struct http_header depth = {"Depth", "0"};
 	char url[128];
-	long long cache;
-	if (sscanf(q->target, "%127s %lld", url, &cache) != 2)
+	int64_t cache;
+	const char *space = strchr(q->target, ' '); /* rclone_figures_targets() wrote it */
+	if (space == NULL || space - q->target >= (ptrdiff_t)sizeof url || str_to_i64(space + 1, &cache) < 0)
 		return error_set(err, -EINVAL, "figures: '%s' is no target", q->target);
+	(void)snprintf(url, sizeof url, "%.*s", (int)(space - q->target), q->target);
 	struct http_client *client = NULL;
 	struct http_answer a = {0};
 	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1},
