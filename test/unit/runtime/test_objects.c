@@ -42,7 +42,9 @@ static void test_skeletons(void **state)
 	}
 	JSON_AUTO j = NULL;
 	assert_int_equal(skeleton_load("nobody/nothing.yaml", &j, &err), -ENOENT);
-	assert_string_equal(err.msg, "manifests/nobody/nothing.yaml: not compiled into this binary");
+	assert_string_equal(
+		err.msg,
+		"manifests/nobody/nothing.yaml: not compiled in; it must stand among the manifests of meson.build");
 }
 
 static void test_apply_sends_what_changed(void **state)
