@@ -53,6 +53,7 @@ static const struct {
 	{"src/engines/engines.c", "controllers", "\t&@snake@_controller,", CONTROLLER},
 	{"src/runtime/meson.build", "manifests",
 	 "  '../../manifests/@name@/fuse.yaml',\n  '../../manifests/@name@/worker.yaml',", CONTROLLER},
+	{"src/kit/meson.build", "scripts", "  '../../test/kit/@name@.yaml',", CONTROLLER},
 	{"test/kit/meson.build", "engines", "  '@name@',", CONTROLLER},
 };
 
@@ -240,11 +241,11 @@ static void say_next(const struct create *c)
 	else if (c->controller)
 		(void)printf(
 			"\nnext:\n"
-			"  ninja -C build && build/sluice engine-test --script test/kit/%s.yaml %s\n"
+			"  ninja -C build && build/sluice engine-test %s\n"
 			"  build/sluice crds %s -o markdown >docs/reference/%s.md\n"
 			"then put your cache system into manifests/%s and src/engines/%s/engine.c; docs/add-a-runtime.md goes on "
 			"from here\n",
-			c->name, c->name, c->kind, c->lower, c->name, c->name);
+			c->name, c->kind, c->lower, c->name, c->name);
 	else
 		(void)printf("\nnext:\n"
 			     "  describe the fields in src/api/%s.c and .h; ninja -C build && build/sluice crds %s\n"

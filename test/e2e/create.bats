@@ -18,7 +18,7 @@ teardown() {
 make_tree() {
 	local f
 	for f in include/sluice/engine.h src/api/meson.build src/api/kinds.c src/engines/meson.build src/engines/engines.h \
-		src/engines/engines.c src/runtime/meson.build test/kit/meson.build; do
+		src/engines/engines.c src/runtime/meson.build src/kit/meson.build test/kit/meson.build; do
 		mkdir -p "tree/$(dirname $f)"
 		cp "$TREE/$f" "tree/$f"
 	done
@@ -88,6 +88,7 @@ install_headers() {
 	[ -e src/engines/foo/engine.c ]
 	grep -q '&foo_runtime_controller,' src/engines/engines.c
 	grep -q "manifests/foo/fuse.yaml" src/runtime/meson.build
+	grep -q "test/kit/foo.yaml'," src/kit/meson.build
 	grep -q "'foo'," test/kit/meson.build
 
 	cp -r . ../before
