@@ -87,10 +87,8 @@ races() {
 		sh -c '"$1" "$KUBECONFIG" mixed 10' sh "$prefix-tsan/test/load/bench"
 }
 
-# Whole leaks only: what a library keeps until the end is reachable. Children are other programs.
 memory() {
-	configure "$prefix-valgrind" -Doptimization=1 && unit "$prefix-valgrind" 10 \
-		--wrap 'valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --trace-children=no'
+	configure "$prefix-valgrind" -Doptimization=1 && unit "$prefix-valgrind" 10 --wrap "$here/build-aux/valgrind.sh"
 }
 
 step static "$here/build-aux/check.sh" --all "$prefix-static"

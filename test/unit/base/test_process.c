@@ -183,7 +183,7 @@ static void dies_with_parent(void **state)
 {
 	(void)state;
 	struct process_result r = {0};
-	assert_int_equal(process_run(ARGV("/proc/self/exe", "parent"), NULL, 0, 100, SOON, &r, NULL), 0);
+	assert_int_equal(process_run(ARGV(program_invocation_name, "parent"), NULL, 0, 100, SOON, &r, NULL), 0);
 	assert_int_equal(r.status, 0);
 	int64_t pid = 0;
 	r.out[strcspn(r.out, "\n")] = '\0';

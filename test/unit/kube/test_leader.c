@@ -373,7 +373,7 @@ static pid_t spawn(uint16_t port, const char *who, const char *path)
 	(void)snprintf(text, sizeof text, "%u", port);
 	const pid_t pid = fork();
 	if (pid == 0) {
-		(void)execl("/proc/self/exe", "candidate", text, who, path, (char *)NULL);
+		(void)execl(program_invocation_name, "candidate", text, who, path, (char *)NULL);
 		_exit(127);
 	}
 	assert_true(pid > 0);

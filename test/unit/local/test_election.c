@@ -171,7 +171,7 @@ static struct process start(const char *who)
 		(void)fcntl(told[1], F_SETFD, 0);
 		(void)fcntl(go[0], F_SETFD, 0);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
-		(void)execl("/proc/self/exe", "actor", w.kubeconfig, who, told_fd, go_fd, (char *)NULL);
+		(void)execl(program_invocation_name, "actor", w.kubeconfig, who, told_fd, go_fd, (char *)NULL);
 		_exit(127);
 	}
 	assert_true(p.pid > 0);
