@@ -243,6 +243,7 @@ static void say_next(const struct create *c)
 			"\nnext:\n"
 			"  ninja -C build && build/sluice engine-test %s\n"
 			"  build/sluice crds %s -o markdown >docs/reference/%s.md\n"
+			"  build/sluice manifests rbac >test/e2e/golden/manifests-rbac.yaml\n"
 			"then put your cache system into manifests/%s and src/engines/%s/engine.c; docs/add-a-runtime.md goes on "
 			"from here\n",
 			c->name, c->kind, c->lower, c->name, c->name);

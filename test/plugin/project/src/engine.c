@@ -71,7 +71,8 @@ static int make_worker(struct reconcile_ctx *ctx, const struct engine_traits *t,
 	if (json_put_str(c, "image", s->image) < 0 ||
 	    workload_worker_set(sts, ctx, t, s->replicas, &s->node_selector, s->tolerations) < 0 ||
 	    json_array_append(list, sts) < 0)
-		return error_set(err, -ENOMEM, "StatefulSet: out of memory");
+		return error_set(err, -ENOMEM,
+				 "manifests/sample/worker.yaml: out of memory, or no container 'sample-worker'");
 	return 0;
 }
 
@@ -86,7 +87,8 @@ static int make_fuse(struct reconcile_ctx *ctx, const struct engine_traits *t, c
 	json_t *c = json_at(ds, "spec.template.spec.containers[name=sample-fuse]");
 	if (json_put_str(c, "image", s->image) < 0 || workload_fuse_set(ds, ctx, t, c, &mount) < 0 ||
 	    json_push(c, "command", json_string(mount)) < 0 || json_array_append(list, ds) < 0)
-		return error_set(err, -ENOMEM, "DaemonSet: out of memory");
+		return error_set(err, -ENOMEM,
+				 "manifests/sample/fuse.yaml: out of memory, or no container 'sample-fuse'");
 	return 0;
 }
 
