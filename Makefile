@@ -83,7 +83,11 @@ coverage: build-packages ## lines and branches that the unit tests reach, by fol
 	@build-aux/install-packages.sh test check
 	@build-aux/coverage.sh $(CHECKS)-coverage
 
-install: all ## install the program below PREFIX (default /usr/local)
+install: all ## install the program below PREFIX (default: what BUILD was set up with, /usr/local)
+ifneq ($(filter command environment,$(firstword $(origin PREFIX))),)
+	@meson configure $(BUILD) --prefix $(PREFIX)
+	@ninja -C $(BUILD)
+endif
 	@meson install -C $(BUILD) --no-rebuild
 
 clean: ## remove what was built
