@@ -20,7 +20,7 @@ for what in 'Fail' 'Unexpected Pass' 'Timeout'; do
 done
 
 tap conformance/cases "$here/conformance/with-local.sh" "$build/test/conformance/client/conformance" "$here"/conformance/cases/*.cases
-conformance_suites "$here/conformance"
+KUBECTLS=kubectl conformance_suites "$here/conformance"
 for suite in "$here"/conformance/local/*.bats "$here"/e2e/*.bats "$here"/e2e/*/*.bats; do
 	tap "${suite#"$here"/}" bats --tap "$suite"
 done

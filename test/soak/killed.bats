@@ -2,7 +2,7 @@
 # The controller as it is, ended by kill -9 right before each write of a Dataset's Setup and of its end (test/tools/kill_at_write.c): the next one
 # goes on from there, the Dataset is bound or gone, and nothing is left behind.
 
-load ../stuck/helpers
+load ../e2e/stuck/helpers
 
 KILLER=${KILLER:-$(dirname "$SLUICE")/test/tools/libkill-at-write.so}
 
