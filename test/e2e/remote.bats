@@ -110,7 +110,7 @@ no_sleeper() {
 		until_true 20 grep -q "got by ${k##*/}" "$WORK/attached"
 		kill "$client"
 		exec 7>&-
-		rm "$WORK/typed"
+		rm "$WORK/typed" "$WORK/attached"
 	done
 	kubectl logs t | grep -q 'got by kubectl'
 	stop_all
@@ -133,6 +133,7 @@ no_sleeper() {
 	pod p "exec python3 -u -m http.server --bind 127.0.0.1 $port -d /usr/share" \
 		"    readinessProbe: {tcpSocket: {port: $port}, periodSeconds: 1, failureThreshold: 60}"
 	for k in "${KUBECTLS[@]}"; do
+		rm -f "$WORK/forward" # what the one before said is not this one's
 		"$k" port-forward pod/p ":$port" ":1" >"$WORK/forward" 2>"$WORK/forward.err" 3>&- &
 		client=$!
 		until_true 20 grep -q -- '-> 1$' "$WORK/forward"

@@ -362,17 +362,10 @@ static void much_data(void **state)
 		CLEANUP(free_p) char *piece = malloc(PIECE);
 		assert_non_null(piece);
 		memset(piece, 'x', PIECE);
-		const int64_t start = clock_mono_ns();
 		for (size_t i = 0; i < PIECES; i++)
 			assert_int_equal(websocket_client_send(w, false, piece, PIECE), 0);
 		assert_int_equal(until_messages(&f, w, PIECES), 0);
-		const int64_t ns = clock_mono_ns() - start;
 		assert_int_equal(f.received, PIECE * PIECES);
-		print_message("10 MiB there and back%s: %lld ms\n", tls ? " over TLS" : "",
-			      (long long)(ns / NSEC_PER_MSEC));
-		assert_true(
-			ns <
-			10 * NSEC_PER_SEC); /* with sanitizers on a busy machine; without them it is a tenth of a second */
 		websocket_client_free(w);
 		finish(&f);
 	}
