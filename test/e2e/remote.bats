@@ -97,7 +97,10 @@ no_sleeper() {
 	pod p 'exec sleep 100000'
 	pod t 'while read -r line; do echo "got $line"; done' "$(printf '    tty: true\n    stdin: true')"
 	for k in "${KUBECTLS[@]}"; do
-		script -qec "stty rows 33 cols 77; '$k' exec -it p -- sh -c 'stty size; tty; echo term \$TERM'" /dev/null </dev/null >"$WORK/tty"
+		# The size may come a moment after the command has begun.
+		script -qec "stty rows 33 cols 77; '$k' exec -it p -- sh -c '
+			for i in \$(seq 100); do [ \"\$(stty size)\" != \"33 77\" ] || break; sleep 0.1; done
+			stty size; tty; echo term \$TERM'" /dev/null </dev/null >"$WORK/tty"
 		grep -q '33 77' "$WORK/tty"
 		grep -q /dev/pts/ "$WORK/tty"
 		grep -q 'term xterm' "$WORK/tty"
