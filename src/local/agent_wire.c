@@ -66,7 +66,8 @@ static void keep(struct wire *w, const void *data, size_t n)
 	if (m != NULL) {
 		m->next = NULL;
 		m->n = n;
-		memcpy(m->data, data, n);
+		if (n > 0) /* an empty message has no data */
+			memcpy(m->data, data, n);
 	}
 	pthread_mutex_lock(&w->lock);
 	if (m == NULL || w->waiting > WAITING_LAST || w->closed) {

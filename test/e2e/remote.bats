@@ -148,7 +148,7 @@ no_sleeper() {
 			pids="$pids $!"
 		done
 		for pid in $pids; do
-			wait "$pid" || { cat "$WORK/forward.err"; false; }
+			wait "$pid" || { cat "$WORK"/*.err; false; }
 		done
 		for i in 1 2 3 4; do
 			cmp /usr/share/common-licenses/GPL-3 "$WORK/got.$i"
