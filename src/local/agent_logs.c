@@ -184,6 +184,15 @@ static void follow(struct follower *f)
 	}
 }
 
+/* One follower less; whoever ends the server may wait for that. */
+static void release(struct log_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->followers--;
+	(void)pthread_cond_broadcast(&s->none);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void *follower_main(void *arg)
 {
 	struct follower *f = arg;
@@ -192,10 +201,7 @@ static void *follower_main(void *arg)
 	http_stream_end(f->stream);
 	(void)http_stream_unref(f->stream);
 	follower_unref(f);
-	pthread_mutex_lock(&s->lock);
-	s->followers--;
-	(void)pthread_cond_broadcast(&s->none);
-	pthread_mutex_unlock(&s->lock);
+	release(s);
 	return NULL;
 }
 
@@ -206,13 +212,6 @@ static bool reserve(struct log_server *s)
 	s->followers += ok;
 	pthread_mutex_unlock(&s->lock);
 	return ok;
-}
-
-static void release(struct log_server *s)
-{
-	pthread_mutex_lock(&s->lock);
-	s->followers--;
-	pthread_mutex_unlock(&s->lock);
 }
 
 /* Takes @w->p in any case. */

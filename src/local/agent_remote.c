@@ -43,6 +43,15 @@ __attribute__((format(printf, 4, 5))) static void fail(struct http_exchange *x, 
 	http_reply(x, code, "application/json", text != NULL ? text : "", text != NULL ? strlen(text) : 0);
 }
 
+/* One client less; whoever ends the server may wait for that. */
+static void release(struct remote_server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->clients--;
+	(void)pthread_cond_broadcast(&s->none);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void *client_main(void *arg)
 {
 	struct client *c = arg;
@@ -54,10 +63,7 @@ static void *client_main(void *arg)
 	command_free(c->command);
 	forward_free(c->forward);
 	free(c);
-	pthread_mutex_lock(&s->lock);
-	s->clients--;
-	(void)pthread_cond_broadcast(&s->none);
-	pthread_mutex_unlock(&s->lock);
+	release(s);
 	return NULL;
 }
 
@@ -86,9 +92,7 @@ static void begin(struct client *c)
 	command_free(c->command);
 	forward_free(c->forward);
 	free(c);
-	pthread_mutex_lock(&s->lock);
-	s->clients--;
-	pthread_mutex_unlock(&s->lock);
+	release(s);
 }
 
 /* --- what is asked for --- */
@@ -198,9 +202,7 @@ bool remote_handle(struct remote_server *s, struct http_exchange *x)
 		return true;
 	}
 	free(c);
-	pthread_mutex_lock(&s->lock);
-	s->clients--;
-	pthread_mutex_unlock(&s->lock);
+	release(s);
 	if (rc != -ENOMEM)
 		fail(x, 400, "BadRequest", "%s", err.msg);
 	return true;
