@@ -136,9 +136,9 @@ int mount_remove_tree(const char *dir, struct error *err)
 int mount_tmpfs(const char *dir, mode_t mode, size_t size, struct error *err)
 {
 	char options[80];
-	int n = snprintf(options, sizeof options, "mode=%o", (unsigned)mode);
+	const int n = snprintf(options, sizeof options, "mode=%o", (unsigned)mode);
 	if (size > 0)
-		n += snprintf(options + n, sizeof options - (size_t)n, ",size=%zu", size);
+		(void)snprintf(options + n, sizeof options - (size_t)n, ",size=%zu", size);
 	const unsigned long flags = MS_NOSUID | MS_NODEV;
 	if (mount("tmpfs", dir, "tmpfs", flags, options) < 0)
 		return error_set(err, -errno, "mount tmpfs at '%s': %s", dir, strerror(errno));

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "kube/client.h"
 #include "runtime/metrics.h"
+#include "runtime/mounts.h"
 #include "runtime/nodes.h"
 #include "runtime/objects.h"
 #include "runtime/status.h"
@@ -63,17 +64,6 @@ int engine_default_sync_dataset_mounts(struct engine *e, struct reconcile_ctx *c
 	return e->ops->prepare_ufs(e, ctx, err);
 }
 
-/* Where a mount appears: its path when that is absolute, else "/<name>". */
-static char *mount_path(const json_t *mount)
-{
-	const char *path = json_str(mount, "path", ""), *name = json_str(mount, "name", "");
-	if (*path == '/')
-		return strdup(path);
-	while (*name == '/')
-		name++;
-	return str_printf("/%s", name);
-}
-
 /* The mounts of @list that have no equal in @other, as an array of their cache paths. */
 static json_t *mounts_without(const json_t *list, const json_t *other)
 {
@@ -84,7 +74,7 @@ static json_t *mounts_without(const json_t *list, const json_t *other)
 		bool found = false;
 		json_array_foreach (other, k, o)
 			found = found || json_same(m, o);
-		CLEANUP(free_p) char *path = found ? NULL : mount_path(m);
+		CLEANUP(free_p) char *path = found ? NULL : mount_cache_path(m);
 		if (!found && (path == NULL || json_array_append_new(out, json_string(path)) < 0))
 			return NULL;
 	}

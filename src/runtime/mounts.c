@@ -16,8 +16,7 @@ static bool is_native(const char *point)
 	return str_has_prefix(point, LOCAL) || str_has_prefix(point, CLAIM);
 }
 
-/* A mount's path when that is absolute, else "/<name>". */
-static char *cache_path(const json_t *mount)
+char *mount_cache_path(const json_t *mount)
 {
 	const char *path = json_str(mount, "path", ""), *name = json_str(mount, "name", "");
 	if (*path == '/')
@@ -111,7 +110,7 @@ static int resolve_one(const struct reconcile_ctx *ctx, const json_t *mount, siz
 		       json_t **ret, struct error *err)
 {
 	const char *point = json_str(mount, "mountPoint", "");
-	CLEANUP(free_p) char *path = cache_path(mount);
+	CLEANUP(free_p) char *path = mount_cache_path(mount);
 	CLEANUP(free_p) char *at = NULL;
 	if (path == NULL)
 		return error_set(err, -ENOMEM, "spec.mounts: out of memory");

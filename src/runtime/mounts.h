@@ -21,6 +21,9 @@
  */
 int mounts_resolve(const struct reconcile_ctx *ctx, json_t **ret, struct error *err);
 
+/** Where one of spec.mounts lies in the cache: its path when that is absolute, else "/<name>"; malloc'ed, NULL on no memory. */
+char *mount_cache_path(const json_t *mount);
+
 /** Give @pod (a template) and its @container the secrets that @mounts (of mounts_resolve()) name, only the keys that they name. */
 int mounts_secret_volumes(const json_t *mounts, const char *prefix, json_t *pod, json_t *container);
 /**
