@@ -193,7 +193,7 @@ class Checker:
     def tidy(self, names):
         def one(name):
             # Paths through the code are followed where they matter: in what is shipped.
-            less = [] if name.startswith("src/") else ["--checks=-clang-analyzer-*"]
+            less = [] if name.startswith("src/") else ["--checks=-clang-analyzer-*,-cert-err34-c"]
             out = run("clang-tidy", "--quiet", "-p", str(self.build), "--extra-arg=-Wno-unknown-warning-option", *less, name).stdout
             return [l for l in out.splitlines() if re.search(r":\d+: (warning|error): .*\[", l)]
 

@@ -24,7 +24,7 @@ int print_format_find(const char *name, int n)
 {
 	static const char *const names[] = {
 		[PRINT_YAML] = "yaml", [PRINT_JSON] = "json", [PRINT_MARKDOWN] = "markdown"};
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && i < (int)ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)
 			return i;
 	return -1;

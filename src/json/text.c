@@ -42,7 +42,7 @@ static void write_real(struct writer *w, double d)
 	while (precision++ < 17 && strtod(s, NULL) != d);
 
 	/* s is D.DDDe[+-]XX: take digits and exponent apart. */
-	char digits[24];
+	char digits[24] = "0";
 	size_t n = 0;
 	const char *p = s;
 	if (*p == '-')

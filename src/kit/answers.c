@@ -15,7 +15,7 @@
 struct answers {
 	const json_t *script;
 	struct http_server *servers[ENGINE_MAX_PORTS]; /* on ports that follow each other; all answer the same */
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock;                          /* guards what follows */
 	pthread_cond_t changed;
 	enum answer_mode mode;
 	bool ending;

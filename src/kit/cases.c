@@ -47,9 +47,10 @@ static int case_permissions(const struct kit_options *o, char *why, struct error
 	rc = kit_begin_bound(o, &w, why, err);
 	if (rc > 0)
 		rc = kit_end_all(w, 1, why, err);
-	for (size_t i = 0; i < json_array_size(w != NULL ? w->used : NULL) && rc > 0; i++) {
+	json_t *used = w != NULL ? w->used : NULL;
+	for (size_t i = 0; i < json_array_size(used) && rc > 0; i++) {
 		const char *group, *resource, *verb;
-		json_t *use = json_array_get(w->used, i);
+		json_t *use = json_array_get(used, i);
 		if (json_unpack(use, "[s,s,s]", &group, &resource, &verb) == 0 &&
 		    !cluster_role_allows(verbs, group, resource, verb))
 			rc = kit_failed(why, "permissions lack '%s' of %s (group '%s')", verb, resource, group);

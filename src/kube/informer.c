@@ -60,9 +60,9 @@ struct informer {
 	enum state state, after_backoff;
 	char *version; /* watch from here */
 	unsigned failures;
-	bool progress; /* this watch brought something */
+	bool progress;     /* this watch brought something */
 	atomic_uint pages; /* of lists that came in; any thread may look */
-	int reported;  /* the kind of failure that was logged last; 0: all is well */
+	int reported;      /* the kind of failure that was logged last; 0: all is well */
 
 	pthread_mutex_t lock; /* guards the wait on wake */
 	pthread_cond_t wake;

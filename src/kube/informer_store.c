@@ -120,7 +120,7 @@ static bool make_key(char out[static KEY_MAX], const char *ns, const char *name)
 
 /* --- indexes --- */
 
-#define for_each_key(at, keys) for (const char *at = (keys); *at != '\0'; at += strlen(at) + 1)
+#define for_each_key(at, keys) for (const char *at = (keys); at != NULL && *at != '\0'; at += strlen(at) + 1)
 
 static int group_add_locked(struct map *groups, const char *name, struct kept *k)
 {
@@ -358,7 +358,7 @@ static struct packed **collect_locked(const struct map *from, const char *prefix
 static json_t *decode_all(struct packed **list, size_t n)
 {
 	json_t *all = list != NULL ? json_array() : NULL;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; list != NULL && i < n; i++) {
 		if (all != NULL && json_array_append_new(all, decode(list[i])) < 0) {
 			json_decref(all);
 			all = NULL;

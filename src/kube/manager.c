@@ -24,7 +24,7 @@
 
 #define SYNC_NS     (60 * NSEC_PER_SEC) /* without a page of any list */
 #define SYNC_ROUNDS 10
-#define STOP_NS (30 * NSEC_PER_SEC)
+#define STOP_NS     (30 * NSEC_PER_SEC)
 
 struct last_word {
 	struct last_word *next;

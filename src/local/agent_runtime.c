@@ -225,8 +225,8 @@ static int spawn_conmon(const struct agent_paths *p, const char *id, const struc
 int runtime_create(const struct agent_paths *p, const char *id, const json_t *config, const char *log_path,
 		   const struct runtime_io *io, struct error *err)
 {
-	struct conmon_call *c = malloc(sizeof *c); /* seven paths: too much for the stack of a worker */
-	CLEANUP(free_p) void *hold = c;
+	/* seven paths: too much for the stack of a worker */
+	CLEANUP(free_p) struct conmon_call *c = malloc(sizeof *c);
 	if (c == NULL)
 		return error_set(err, -ENOMEM, "create container: out of memory");
 	int rc = write_config(p, id, config, err);

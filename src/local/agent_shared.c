@@ -133,7 +133,7 @@ int shared_mounts_acquire(struct shared_mounts *s, const char *dir, const char *
 static bool undo_locked(const char *dir, const json_t *entry)
 {
 	const int before = (int)json_integer_value(json_object_get(entry, "before"));
-	for (int left; (left = mounts_at(dir, NULL)) > before;)
+	while (mounts_at(dir, NULL) > before)
 		if (umount2(dir, UMOUNT_NOFOLLOW) < 0 && umount2(dir, UMOUNT_NOFOLLOW | MNT_DETACH) < 0)
 			return false;
 	return true;

@@ -1,5 +1,6 @@
 #include "local/api_admission.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -280,8 +281,10 @@ int api_admit_validating(struct api_request *r, const struct api_change *c)
 		return 0;
 	bool any = false;
 	int rc = current(r, &set);
-	if (rc == 0)
-		rc = begin(r, set->n_validating, &any);
+	if (rc < 0)
+		return rc;
+	assert(set != NULL);
+	rc = begin(r, set->n_validating, &any);
 	if (rc < 0 || !any)
 		return rc;
 	rc = ask_validating(r, set, c);
@@ -411,8 +414,10 @@ int api_admit_mutating(struct api_request *r, struct api_change *c, bool *ret_ch
 		return 0;
 	bool any = false;
 	int rc = current(r, &set);
-	if (rc == 0)
-		rc = begin(r, set->n_mutating, &any);
+	if (rc < 0)
+		return rc;
+	assert(set != NULL);
+	rc = begin(r, set->n_mutating, &any);
 	if (rc < 0 || !any)
 		return rc;
 	rc = ask_all_mutating(r, set, c, ret_changed);

@@ -1,6 +1,7 @@
 /* Keys: a CA and the administrator's pair are kept, the server's own pair lives in memory only. */
 #include "local/api_pki.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,8 +49,7 @@ static int load_pair(const char *dir, const char *name, struct cert_pair *ret, s
 		rc = file_read(key, PEM_MAX, &p.key_pem, NULL, err);
 	if (rc < 0)
 		return rc;
-	*ret = p;
-	p = (struct cert_pair){0};
+	*ret = TAKE_STRUCT(p);
 	return 0;
 }
 
@@ -59,6 +59,7 @@ static int save_pair(const char *dir, const char *name, const struct cert_pair *
 	CLEANUP(free_p) char *key = pem_path(dir, name, "key");
 	if (crt == NULL || key == NULL)
 		return error_set(err, -ENOMEM, "out of memory");
+	assert(p->key_pem != NULL && p->cert_pem != NULL);
 	int rc = file_write_atomic(key, 0600, p->key_pem, strlen(p->key_pem), err);
 	return rc < 0 ? rc : file_write_atomic(crt, 0644, p->cert_pem, strlen(p->cert_pem), err);
 }
@@ -133,8 +134,7 @@ int api_pki_open(const char *data_dir, const char *address, struct api_pki *ret,
 		rc = make_server(&p.ca, address, &p.server, err);
 	if (rc < 0)
 		return error_wrap(err, rc, "keys in '%s'", dir);
-	*ret = p;
-	p = (struct api_pki){0};
+	*ret = TAKE_STRUCT(p);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "local/api_rbac.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -21,6 +22,7 @@ bool api_user_in(const struct api_user *u, const char *group)
 const char *const *api_user_groups(struct arena *a, const char *name, const char *const *given, size_t n)
 {
 	static const char account[] = "system:serviceaccount:";
+	assert(name != NULL);
 	const char **out = arena_alloc_array(a, n + 4, sizeof *out);
 	if (out == NULL)
 		return NULL;

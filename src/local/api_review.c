@@ -21,9 +21,6 @@ static int read_access(struct api_request *r, const json_t *spec, struct api_acc
 {
 	const json_t *resource = json_object_get(spec, "resourceAttributes"),
 		     *path = json_object_get(spec, "nonResourceAttributes");
-	if ((resource == NULL) == (path == NULL))
-		return fail_spec(r, "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes "
-				    "must be specified");
 	*a = (struct api_access){.verb = json_str(resource != NULL ? resource : path, "verb", ""),
 				 .group = json_str(resource, "group", ""),
 				 .resource = json_str(resource, "resource", ""),
@@ -31,6 +28,9 @@ static int read_access(struct api_request *r, const json_t *spec, struct api_acc
 				 .ns = json_str(resource, "namespace", ""),
 				 .name = json_str(resource, "name", ""),
 				 .path = path != NULL ? json_str(path, "path", "") : NULL};
+	if ((resource == NULL) == (path == NULL))
+		return fail_spec(r, "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes "
+				    "must be specified");
 	return 0;
 }
 

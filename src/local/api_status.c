@@ -128,8 +128,9 @@ int api_fail_invalid(struct api_request *r, const char *name, const struct viola
 	return rc;
 }
 
-static int fail_one(struct api_request *r, const char *kind, const char *group, const char *name, const char *field,
-		    const char *reason, const char *fmt, va_list ap)
+__attribute__((format(printf, 7, 0))) static int fail_one(struct api_request *r, const char *kind, const char *group,
+							  const char *name, const char *field, const char *reason,
+							  const char *fmt, va_list ap)
 {
 	char *message = NULL;
 	if (vasprintf(&message, fmt, ap) < 0)

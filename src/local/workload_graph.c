@@ -225,7 +225,7 @@ static struct graph_node **collect_locked(const struct map *from, const struct k
 static int call_each(struct graph_node **list, size_t n, int (*fn)(void *ctx, const struct graph_node *n), void *ctx)
 {
 	int rc = list != NULL ? 0 : -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; list != NULL && i < n; i++) {
 		if (rc == 0)
 			rc = fn(ctx, list[i]);
 		graph_node_unref(list[i]);

@@ -91,8 +91,7 @@ static int pair_to_pem(X509 *x, EVP_PKEY *key, struct cert_pair *ret, struct err
 	pair.key_pem = bio_take_text(key_bio);
 	if (pair.cert_pem == NULL || pair.key_pem == NULL)
 		return error_set(err, -ENOMEM, "write certificate as PEM: out of memory");
-	*ret = pair;
-	pair = (struct cert_pair){0};
+	*ret = TAKE_STRUCT(pair);
 	return 0;
 }
 

@@ -115,8 +115,10 @@ void grpc_message_unescape(const char *s, size_t n, char *out, size_t size)
 	size_t o = 0;
 	for (size_t i = 0; i < n && o + 1 < size; i++) {
 		char c = s[i];
-		if (c == '%' && n - i > 2 && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0) {
-			c = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
+		const bool coded = c == '%' && n - i > 2;
+		const int high = coded ? hex_value(s[i + 1]) : -1, low = coded ? hex_value(s[i + 2]) : -1;
+		if (high >= 0 && low >= 0) {
+			c = (char)(high << 4 | low);
 			i += 2;
 		}
 		out[o++] = (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c;

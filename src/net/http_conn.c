@@ -256,7 +256,7 @@ static void conn_keep(struct http_conn *c, const char *data, size_t n)
 /* Plain bytes from the peer. */
 static void conn_input(struct http_conn *c, const char *data, size_t n)
 {
-	if (c->state == CONN_STREAMING && c->stream->on_data != NULL) {
+	if (c->state == CONN_STREAMING && c->stream != NULL && c->stream->on_data != NULL) {
 		c->stream->on_data(c->stream->ctx, data, n);
 		return;
 	}

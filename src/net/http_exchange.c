@@ -169,7 +169,7 @@ static bool accepts_gzip(struct http_exchange *x)
 		if (*params.p != ';' && *params.p != ' ')
 			continue;
 		const char *q = memmem(params.p, params.n, "q=", 2);
-		return q == NULL || memchr("123456789", q[2], 9) != NULL ||
+		return q == NULL || (q[2] >= '1' && q[2] <= '9') ||
 		       (params.n > (size_t)(q - params.p) + 4 && q[4] != '0');
 	}
 	return false;

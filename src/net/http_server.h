@@ -41,15 +41,15 @@ struct http_server_options {
 	 * of a certificate has at most three quarters of them, and so have all without a certificate together: 429.
 	 */
 	size_t max_connections;
-	size_t workers;                 /* handler threads; 0: 8 */
+	size_t workers; /* handler threads; 0: 8 */
 	/**
 	 * Requests waiting for a worker; 0: 4096; more: 503. With @client_ca_pem each client (certificate or token) has at most half of them (429), and
 	 * clients take turns.
 	 */
 	size_t max_pending;
-	int64_t idle_timeout_ns;        /* of a connection between requests or within one that stalls; 0: 120 s */
-	int64_t stop_timeout_ns;        /* how long http_server_free() waits for exchanges; 0: 5 s */
-	size_t stream_queue_max;        /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
+	int64_t idle_timeout_ns; /* of a connection between requests or within one that stalls; 0: 120 s */
+	int64_t stop_timeout_ns; /* how long http_server_free() waits for exchanges; 0: 5 s */
+	size_t stream_queue_max; /* bytes waiting to be sent on one stream; 0: 8 MiB; more: the stream is cut */
 	http_handler handler;
 	/** Body of an error that the server itself answers (400, 413, 503 ...): a malloc'ed text; NULL: plain text is sent. On the loop thread. */
 	char *(*on_error)(void *ctx, int status, const char *message, const char **ret_content_type);

@@ -25,7 +25,7 @@ static int resolve(const char *address, uint16_t port, struct addrinfo **ret, st
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t n = sizeof sa;
 	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
 		return 0;

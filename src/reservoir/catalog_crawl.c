@@ -85,7 +85,7 @@ static int64_t take_due(struct catalog *c)
 	int64_t next = INT64_MAX;
 	const int64_t now = clock_mono_ns();
 	for (size_t i = c->delayed.n; i > 0; i--) {
-		struct crawl_item it;
+		struct crawl_item it = {0};
 		(void)queue_pop(&c->delayed, &it); /* there are n */
 		if (it.due_ns > now && it.due_ns < next)
 			next = it.due_ns;

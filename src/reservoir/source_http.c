@@ -226,7 +226,7 @@ int source_http_stat(struct source *s, const char *path, struct source_stat *ret
 	/* identity: the length of a compressed body is not the file's */
 	CLEANUP(source_headers_clear) struct source_headers h = {.v = {{"accept-encoding", "identity"}}, .n = 1};
 	struct http_call call = source_http_call(s, "HEAD", url);
-	struct http_answer answer;
+	struct http_answer answer = {0};
 	int r = source_http_sign((struct source_http *)s, &call, &h, err);
 	if (r == 0)
 		r = http_client_do(((struct source_http *)s)->client, &call, &answer, err);

@@ -47,12 +47,10 @@ static void say_paths(const struct violations *vs, char *why, size_t size)
 	for (size_t i = 0; i < vs->n && n < size; i++)
 		n += (size_t)snprintf(why + n, size - n, "%s%s", i > 0 ? ", " : "", vs->v[i].path);
 	static const char rest[] = ": may not change after creation; what it was goes on";
-	if (n + sizeof rest > size) { /* cut, the rest whole */
+	const bool cut = n + sizeof rest > size;
+	if (cut)
 		n = size - sizeof rest - 3;
-		memcpy(why + n, "...", 3);
-		n += 3;
-	}
-	memcpy(why + n, rest, sizeof rest);
+	(void)snprintf(why + n, size - n, "%s%s", cut ? "..." : "", rest);
 }
 
 /* @ret: a copy of @obj with the accepted values, when it has others. */

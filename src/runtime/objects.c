@@ -35,7 +35,9 @@ static int skeleton_parse(const char *name, json_t **ret, struct error *err)
 	if (s == NULL)
 		s = skeleton_find(skeletons, name);
 	if (s == NULL)
-		return error_set(err, -ENOENT, "manifests/%s: not compiled in; it must stand among the manifests of meson.build", name);
+		return error_set(err, -ENOENT,
+				 "manifests/%s: not compiled in; it must stand among the manifests of meson.build",
+				 name);
 	JSON_AUTO docs = NULL;
 	int rc = yaml_parse(s->text, strlen(s->text), &docs, err);
 	if (rc < 0)

@@ -63,7 +63,7 @@ const char *runtime_controller_missing(const struct runtime_controller *rt, char
 		return out;
 	}
 	bool found = false;
-	for (const struct engine_factory *f = rt->engines; f->name != NULL; f++) {
+	for (const struct engine_factory *f = rt->engines; f != NULL && f->name != NULL; f++) {
 		found = found || strcmp(f->name, rt->default_engine) == 0;
 		what = f->build == NULL ? "build" : f->ops != NULL ? ops_missing(f->ops) : NULL;
 		if (what != NULL) {

@@ -16,8 +16,8 @@ struct reconcile_ctx;
 #define DATASET_NOT_READY "NotReady"
 #define DATASET_UPDATING  "Updating"
 /* Of a Runtime, and of a Dataset for the second, while something keeps it from being worked on, or keeps a field from taking effect. */
-#define CONDITION_SPEC    "SpecValid"
-#define CONDITION_MOUNTS  "MountsReady" /* whether every source can be read; on Dataset and Runtime */
+#define CONDITION_SPEC   "SpecValid"
+#define CONDITION_MOUNTS "MountsReady" /* whether every source can be read; on Dataset and Runtime */
 
 /** Set a condition of ctx->dataset_status, as seen at the Dataset's generation. 0 or -ENOMEM. */
 int dataset_condition_set(struct reconcile_ctx *ctx, const char *type, bool value, const char *reason,

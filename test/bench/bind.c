@@ -322,8 +322,8 @@ static void print_times(const char *what, const int64_t *from, int first, int en
 		}
 	if (n > 0) {
 		qsort(v, n, sizeof *v, by_value);
-		(void)printf("%s %.0f %.0f %.0f\n", what, (double)v[n / 2] / 1e6, (double)v[(n - 1) * 99 / 100] / 1e6,
-			     (double)v[n - 1] / 1e6);
+		const int64_t p50 = v[n / 2], p99 = v[(n - 1) * 99 / 100];
+		(void)printf("%s %.0f %.0f %.0f\n", what, (double)p50 / 1e6, (double)p99 / 1e6, (double)v[n - 1] / 1e6);
 	}
 	free(v);
 }

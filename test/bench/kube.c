@@ -204,8 +204,9 @@ static void measure_dispatch(void)
 	for (int i = 0; i < WORKERS; i++)
 		(void)pthread_join(t[i], NULL);
 	qsort(delay, DELAYS, sizeof *delay, by_size);
+	const int64_t p50 = delay[DELAYS / 2], p99 = delay[DELAYS / 100 * 99];
 	(void)printf("| queue: from added to taken by a sleeping worker, p50 and p99 | %.0f us, %.0f us |\n",
-		     (double)delay[DELAYS / 2] / 1000, (double)delay[DELAYS / 100 * 99] / 1000);
+		     (double)p50 / 1000, (double)p99 / 1000);
 	workqueue_free(w.q);
 	free(added);
 	free(delay);

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct peer {
 	char dir[32], path[64];
 	int fd;
 	void (*answer)(int fd);
+	atomic_uint over; /* connections that were answered: what they read was read before */
 };
 
 static struct peer peer;
@@ -55,6 +57,7 @@ static void *peer_run(void *arg)
 		if (fd < 0)
 			return NULL; /* the process ends */
 		peer.answer(fd);
+		atomic_fetch_add_explicit(&peer.over, 1, memory_order_release);
 		(void)shutdown(fd, SHUT_WR);
 		peer_drain(fd);
 		(void)close(fd);
@@ -74,6 +77,7 @@ static inline void peer_settle(void)
 	do
 		k = recv(fd, rest, sizeof rest, 0); /* they are taken in turn, so this one comes last */
 	while (k > 0 || (k < 0 && errno == EINTR)); /* the fuzzer's alarms */
+	(void)atomic_load_explicit(&peer.over, memory_order_acquire);
 	(void)close(fd);
 }
 

@@ -24,12 +24,12 @@
 #include "server.h"
 #include "json/json.h"
 
-#define SILENT     1000 /* connections that never say a word */
-#define SLOW       150  /* that stop in the middle */
-#define WATCHES    200
-#define ANSWER_NS  (20 * NSEC_PER_SEC) /* of three calls, with sanitizers, on a busy machine */
-#define MEMORY_MAX 700                 /* MiB; sanitizers keep what is freed for a while */
-#define LARGE      400000
+#define SILENT       1000 /* connections that never say a word */
+#define SLOW         150  /* that stop in the middle */
+#define WATCHES      200
+#define ANSWER_NS    (20 * NSEC_PER_SEC) /* of three calls, with sanitizers, on a busy machine */
+#define MEMORY_MAX   700                 /* MiB; sanitizers keep what is freed for a while */
+#define LARGE        400000
 #define GREEDY       300  /* requests of one client at a time */
 #define OBJECTS      200  /* that each of its lists looks at */
 #define ANSWER_BYTES 4096 /* fewer are no answer to it, but what TLS says by itself */

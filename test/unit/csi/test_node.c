@@ -420,7 +420,7 @@ static void test_publish_waits(void **state)
 	struct waiter w = {.f = f};
 	struct error err = {0};
 	pthread_t thread;
-	CLEANUP(free_p) char *ready = make_dir(f, PATH);
+	free(make_dir(f, PATH));
 	assert_int_equal(pthread_create(&thread, NULL, publish_main, &w), 0);
 	const int64_t until = clock_mono_ns() + 10 * NSEC_PER_SEC;
 	int rc = 0;

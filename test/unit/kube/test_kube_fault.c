@@ -540,7 +540,9 @@ static void elections(void **state)
 						 .on_started = term_begins,
 						 .on_stopped = term_ends,
 						 .ctx = &t};
+		pthread_mutex_lock(&lease.lock);
 		lease.text[0] = '\0';
+		pthread_mutex_unlock(&lease.lock);
 		const int rc = leader_new(&o, &l, &err);
 		fault_exempt = true;
 		if (rc == 0) {

@@ -241,7 +241,7 @@ static void job_has_a_deadline_and_goes(void **state)
 	(void)state;
 	const char *ns = fresh_ns();
 	create(&KUBE_JOB, ns, JOB("j", "runs", "\"activeDeadlineSeconds\":1,"));
-	JSON_AUTO j = await(&KUBE_JOB, ns, "j", "status.conditions[type=Failed].reason", "DeadlineExceeded");
+	expect(&KUBE_JOB, ns, "j", "status.conditions[type=Failed].reason", "DeadlineExceeded");
 	expect_count(&KUBE_POD, ns, "job-name=j", 0);
 	create(&KUBE_JOB, ns, JOB("k", "succeeds", "\"ttlSecondsAfterFinished\":0,"));
 	expect(&KUBE_JOB, ns, "k", NULL, NULL);

@@ -357,6 +357,7 @@ static void test_errors(void **state)
 	struct fixture *f = *state;
 	uint16_t port = 0;
 	CLEANUP(close_fd) int dead = dead_port(&port);
+	(void)dead; /* holds the port */
 	CLEANUP(free_p) char *refused = str_printf("http://user:secret@127.0.0.1:%u/p?sig=secret", port);
 	CLEANUP(free_p) char *not_tls = url_of(f->plain, "https", "/x");
 	static const struct http_header split[] = {{"X-A", "a\r\nX-B: b"}};

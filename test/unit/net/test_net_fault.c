@@ -139,6 +139,7 @@ static void clients(void **state)
 	static const struct http_header headers[] = {{"Accept", "a"}, {"X-Empty", ""}};
 	uint16_t port = 0;
 	CLEANUP(close_fd) int dead = dead_port(&port);
+	(void)dead; /* holds the port */
 	CLEANUP(free_p) char *url = str_printf("http://127.0.0.1:%u/", port);
 	(void)state;
 	FAULT_LOOP

@@ -228,7 +228,7 @@ static void answer(struct script *s, int sock, const char *method, const char *p
 	else if (strcmp(path, "/bucket/p/a%25") == 0 && first >= 0)
 		sayf(sock,
 		     "HTTP/1.1 206 Partial Content\r\nETag: \"e\"\r\nContent-Range: bytes %d-%d/5\r\nContent-Length: %d\r\n\r\n%.*s",
-		     (int)first, (int)last, (int)(last - first + 1), (int)(last - first + 1), "hello" + first);
+		     (int)first, (int)last, (int)(last - first + 1), (int)(last - first + 1), &"hello"[first]);
 	else
 		xml_answer(sock, "412 Precondition Failed", "<Error><Code>PreconditionFailed</Code></Error>");
 }
