@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "reservoir/local_socket.h"
 
 #define CONNECTIONS_MAX    256
 #define RETRY_NS           (50 * NSEC_PER_MSEC)
@@ -84,12 +84,10 @@ void client_free(struct client *c)
 /* Connect and introduce ourselves. A socket or -errno. */
 static int dial(struct client *c, struct rv_welcome *ret, struct error *err)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	if (str_copy(a.sun_path, sizeof a.sun_path, c->path) < 0)
-		return error_set(err, -ENAMETOOLONG, "'%s': too long for a socket", c->path);
-	CLEANUP(close_fd) int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof a) < 0)
-		return error_set(err, -errno, "the cache worker at '%s' is away: %s", c->path, strerror(errno));
+	struct error inner = {0};
+	CLEANUP(close_fd) int sock = local_connect(c->path, &inner);
+	if (sock < 0)
+		return error_set(err, sock, "the cache worker at '%s' is away: %s", c->path, inner.msg);
 	const struct timeval tv = {.tv_sec = ANSWER_MAX_SECONDS};
 	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv,
 			 sizeof tv); /* without it a hung worker is waited for longer */

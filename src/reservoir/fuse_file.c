@@ -27,21 +27,23 @@ static struct fuse_file **find(struct fuse_mount *m, uint64_t id)
 	return p;
 }
 
-static void file_free(struct fuse_mount *m, struct fuse_file *f)
+static void backing_close(const struct fuse_mount *m, int32_t backing_id)
+{
+	const uint32_t id = (uint32_t)backing_id;
+	(void)ioctl(m->dev, UAPI_FUSE_DEV_IOC_BACKING_CLOSE, &id); /* it ends with the mount at the latest */
+}
+
+static void file_free(struct fuse_file *f)
 {
 	if (f == NULL)
 		return;
-	if (f->mode == OPEN_PASSTHROUGH) {
-		const uint32_t id = (uint32_t)f->backing_id;
-		(void)ioctl(m->dev, UAPI_FUSE_DEV_IOC_BACKING_CLOSE, &id); /* it ends with the mount at the latest */
-	}
 	close_fd(&f->fd);
 	free(f->present);
 	(void)pthread_rwlock_destroy(&f->lock);
 	free(f);
 }
 
-/* Give the file to the kernel. The reasons why it may refuse (a stacked file system, no right) are of the file, not of the mount. */
+/* Give the file to the kernel; the table's lock is held, so that at most one id is not yet written down. The reasons why it may refuse (a stacked file system, no right) are of the file, not of the mount. */
 static void try_passthrough(struct fuse_mount *m, struct fuse_file *f)
 {
 	if (!f->complete || f->fd < 0 || !atomic_load_explicit(&m->passthrough, memory_order_relaxed))
@@ -49,6 +51,7 @@ static void try_passthrough(struct fuse_mount *m, struct fuse_file *f)
 	struct uapi_fuse_backing_map map = {.fd = f->fd};
 	const int id = ioctl(m->dev, UAPI_FUSE_DEV_IOC_BACKING_OPEN, &map);
 	if (id > 0) {
+		open_table_head(m->opens)->last_backing = id;
 		f->mode = OPEN_PASSTHROUGH;
 		f->backing_id = id;
 		close_fd(&f->fd); /* the kernel has its own */
@@ -72,25 +75,36 @@ static struct fuse_file *file_new(uint64_t id, const struct rv_opened *o, int fd
 		free(present);
 		return NULL;
 	}
-	*f = (struct fuse_file){.id = id,
-				.size = o->size,
-				.blocks = o->blocks,
-				.opens = 1,
-				.fd = fd,
-				.present = present,
-				.instance = o->instance};
+	*f = (struct fuse_file){
+		.id = id, .size = o->size, .blocks = o->blocks, .fd = fd, .present = present, .instance = o->instance};
 	f->complete = o->complete != 0 && (fd >= 0 || o->blocks == 0);
 	(void)pthread_rwlock_init(&f->lock, NULL);
 	return f;
 }
 
-/* Join the file that is open as @id, or become its first open. Takes @fd. NULL on no memory. */
-static struct fuse_file *join(struct fuse_mount *m, uint64_t id, const struct rv_opened *o, int fd)
+/* Write down that the kernel has @f open. Its handle, or 0. The table's lock is held. */
+static uint64_t enter(struct fuse_mount *m, struct fuse_file *f)
 {
+	const struct open_entry e = {.id = f->id,
+				     .size = f->size,
+				     .unique = fuse_request_unique() & ~UAPI_FUSE_UNIQUE_RESEND,
+				     .blocks = f->blocks,
+				     .backing_id = f->mode == OPEN_PASSTHROUGH ? f->backing_id : 0};
+	const uint64_t handle = open_table_add(m->opens, &e);
+	if (handle == 0)
+		return 0;
+	m->files[open_table_place(m->opens, open_table_get(m->opens, handle))] = f;
+	f->opens++;
+	return handle;
+}
+
+/* Join the file that is open as @id, or become its first open; the worker was told. Takes @fd. A handle or 0. */
+static uint64_t join(struct fuse_mount *m, uint64_t id, const struct rv_opened *o, int fd, struct fuse_file **ret)
+{
+	uint64_t handle = 0;
 	pthread_mutex_lock(&m->table_lock);
 	struct fuse_file **p = find(m, id), *f = *p;
 	if (f != NULL) {
-		f->opens++;
 		close_fd(&fd);
 	} else if ((f = file_new(id, o, fd)) != NULL) {
 		try_passthrough(m, f);
@@ -98,8 +112,17 @@ static struct fuse_file *join(struct fuse_mount *m, uint64_t id, const struct rv
 	} else {
 		close_fd(&fd);
 	}
+	if (f != NULL && (handle = enter(m, f)) != 0)
+		f->told++;
+	if (f != NULL && f->opens == 0) { /* the table is full */
+		*p = NULL;
+		if (f->mode == OPEN_PASSTHROUGH)
+			backing_close(m, f->backing_id);
+		file_free(f);
+	}
 	pthread_mutex_unlock(&m->table_lock);
-	return f;
+	*ret = f;
+	return handle;
 }
 
 bool fuse_files_tell_released(struct fuse_mount *m)
@@ -134,17 +157,32 @@ static void tell_release(struct fuse_mount *m, uint64_t id)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void leave(struct fuse_mount *m, struct fuse_file *f)
+/* The kernel has closed it; a close that comes again, because a dead server had not answered, finds nothing. */
+static void leave(struct fuse_mount *m, uint64_t handle)
 {
-	const uint64_t id = f->id;
 	pthread_mutex_lock(&m->table_lock);
+	struct open_entry *e = open_table_get(m->opens, handle);
+	if (e == NULL) {
+		pthread_mutex_unlock(&m->table_lock);
+		return;
+	}
+	struct fuse_file *f = m->files[open_table_place(m->opens, e)];
 	const bool last = --f->opens == 0;
 	if (last)
-		*find(m, id) = f->next;
+		*find(m, f->id) = f->next;
+	if (last && f->mode == OPEN_PASSTHROUGH) {
+		open_table_closing(e);
+		backing_close(m, f->backing_id);
+	}
+	open_table_remove(m->opens, e);
 	pthread_mutex_unlock(&m->table_lock);
-	if (last)
-		file_free(m, f); /* before the worker hears of it: it may evict the file at once */
-	tell_release(m, id);
+	if (!last)
+		return;
+	const uint64_t id = f->id;
+	unsigned told = f->told;
+	file_free(f); /* before the worker hears of it: it may evict the file at once */
+	for (; told > 0; told--)
+		tell_release(m, id);
 }
 
 static ptrdiff_t call_open(struct fuse_mount *m, uint64_t id, bool again, struct rv_opened *out, int *ret_fd,
@@ -170,6 +208,35 @@ static ptrdiff_t call_open(struct fuse_mount *m, uint64_t id, bool again, struct
 	return 0;
 }
 
+static void reply_open(fuse_req_t req, struct fuse_mount *m, const struct fuse_file *f, uint64_t handle)
+{
+	/* libfuse 3.14 has no place for the backing id: the answer is made here. The kernel allows few flags beside passthrough. */
+	const struct uapi_fuse_open_out out = {
+		.fh = handle,
+		.open_flags = f->mode == OPEN_PASSTHROUGH ? UAPI_FOPEN_PASSTHROUGH
+							  : UAPI_FOPEN_KEEP_CACHE | UAPI_FOPEN_NOFLUSH,
+		.backing_id = f->mode == OPEN_PASSTHROUGH ? f->backing_id : 0,
+	};
+	if (fuse_reply_buf(req, (const char *)&out, sizeof out) < 0)
+		leave(m, handle); /* interrupted: the kernel will not release what it did not open */
+}
+
+/* Whether a server that died had opened this already, and only did not say so. */
+static bool opened_before(fuse_req_t req, struct fuse_mount *m)
+{
+	const uint64_t unique = fuse_request_unique();
+	if ((unique & UAPI_FUSE_UNIQUE_RESEND) == 0)
+		return false;
+	pthread_mutex_lock(&m->table_lock);
+	const uint64_t handle = open_table_find(m->opens, unique & ~UAPI_FUSE_UNIQUE_RESEND);
+	const struct fuse_file *f =
+		handle != 0 ? m->files[open_table_place(m->opens, open_table_get(m->opens, handle))] : NULL;
+	pthread_mutex_unlock(&m->table_lock);
+	if (f != NULL)
+		reply_open(req, m, f, handle);
+	return f != NULL;
+}
+
 void fuse_file_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fuse_mount *m = fuse_req_userdata(req);
@@ -180,32 +247,27 @@ void fuse_file_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		(void)fuse_reply_err(req, EROFS); /* here and below: a reader who is gone needs no answer */
 		return;
 	}
+	if (opened_before(req, m))
+		return;
 	const ptrdiff_t r = call_open(m, ino, false, &o, &fd, &err);
 	if (r < 0) {
 		(void)fuse_reply_err(req, r == -ESTALE ? ESTALE : fuse_failure(m, "open", (int)r, &err));
 		return;
 	}
-	struct fuse_file *f = join(m, ino, &o, fd);
-	if (f == NULL) {
+	struct fuse_file *f;
+	const uint64_t handle = join(m, ino, &o, fd, &f);
+	if (handle == 0) {
 		tell_release(m, ino);
-		(void)fuse_reply_err(req, ENOMEM);
+		(void)fuse_reply_err(req, f == NULL ? ENOMEM : ENFILE);
 		return;
 	}
-	/* libfuse 3.14 has no place for the backing id: the answer is made here. The kernel allows few flags beside passthrough. */
-	const struct uapi_fuse_open_out out = {
-		.fh = (uint64_t)(uintptr_t)f,
-		.open_flags = f->mode == OPEN_PASSTHROUGH ? UAPI_FOPEN_PASSTHROUGH
-							  : UAPI_FOPEN_KEEP_CACHE | UAPI_FOPEN_NOFLUSH,
-		.backing_id = f->mode == OPEN_PASSTHROUGH ? f->backing_id : 0,
-	};
-	if (fuse_reply_buf(req, (const char *)&out, sizeof out) < 0)
-		leave(m, f); /* interrupted: the kernel will not release what it did not open */
+	reply_open(req, m, f, handle);
 }
 
 void fuse_file_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	leave(fuse_req_userdata(req), (struct fuse_file *)(uintptr_t)fi->fh);
+	leave(fuse_req_userdata(req), fi->fh);
 	(void)fuse_reply_err(req, 0);
 }
 
@@ -230,6 +292,9 @@ static int reopen(struct fuse_mount *m, struct fuse_file *f, struct error *err)
 	f->fd = fd;
 	f->instance = o.instance;
 	pthread_rwlock_unlock(&f->lock);
+	pthread_mutex_lock(&m->table_lock);
+	f->told++;
+	pthread_mutex_unlock(&m->table_lock);
 	return 0;
 }
 
@@ -350,8 +415,14 @@ void fuse_file_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, s
 {
 	(void)ino;
 	struct fuse_mount *m = fuse_req_userdata(req);
-	struct fuse_file *f = (struct fuse_file *)(uintptr_t)fi->fh;
+	/* without the lock: the entry stays as long as the kernel has it open */
+	const struct open_entry *e = open_table_get(m->opens, fi->fh);
+	struct fuse_file *f = e != NULL ? m->files[open_table_place(m->opens, e)] : NULL;
 	struct error err = {0};
+	if (f == NULL) {
+		(void)fuse_reply_err(req, EBADF);
+		return;
+	}
 	if (off < 0 || (uint64_t)off >= f->size || size == 0) {
 		(void)fuse_reply_buf(req, NULL, 0);
 		return;
@@ -378,12 +449,88 @@ void fuse_file_thread_end(void)
 	free(TAKE(read_buffer));
 }
 
-void fuse_files_clear(struct fuse_mount *m)
+/* --- what another server had open --- */
+
+static int adopt(struct fuse_mount *m, const struct open_entry *e)
+{
+	struct fuse_file **p = find(m, e->id), *f = *p;
+	if (f == NULL) {
+		const struct rv_opened o = {.size = e->size, .blocks = e->blocks};
+		if ((f = file_new(e->id, &o, -1)) == NULL)
+			return -ENOMEM;
+		f->mode = e->backing_id != 0 ? OPEN_PASSTHROUGH : OPEN_PLAIN;
+		f->backing_id = e->backing_id;
+		*p = f;
+	}
+	f->opens++;
+	m->files[open_table_place(m->opens, e)] = f;
+	return 0;
+}
+
+int fuse_files_adopt(struct fuse_mount *m)
+{
+	const int32_t last = open_table_head(m->opens)->last_backing;
+	backing_close(m, last + 1); /* if there is one, the server died before it was written down */
+	for (struct open_entry *e = NULL; (e = open_table_next(m->opens, e)) != NULL;) {
+		if (open_entry_state(e) == OPEN_CLOSING) {
+			backing_close(m, e->backing_id);
+			open_table_remove(m->opens, e);
+		} else if (adopt(m, e) < 0) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* Files that are open and that the worker was not told of; their ids. At most @max. */
+static size_t list_untold(struct fuse_mount *m, uint64_t *ids, size_t max)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&m->table_lock);
+	for (size_t i = 0; i < FUSE_BUCKETS; i++)
+		for (const struct fuse_file *f = m->table[i]; f != NULL && n < max; f = f->next)
+			if (f->told == 0)
+				ids[n++] = f->id;
+	pthread_mutex_unlock(&m->table_lock);
+	return n;
+}
+
+/* One more open that the worker knows of; false when the file has been closed meanwhile. */
+static bool count_told(struct fuse_mount *m, uint64_t id)
+{
+	pthread_mutex_lock(&m->table_lock);
+	struct fuse_file *f = *find(m, id);
+	if (f != NULL)
+		f->told++;
+	pthread_mutex_unlock(&m->table_lock);
+	return f != NULL;
+}
+
+void fuse_files_open_adopted(struct fuse_mount *m)
+{
+	CLEANUP(free_p) uint64_t *ids = calloc(OPEN_TABLE_MAX, sizeof *ids);
+	const size_t n = ids != NULL ? list_untold(m, ids, OPEN_TABLE_MAX) : 0;
+	for (size_t i = 0; i < n; i++) {
+		struct rv_opened o;
+		struct error err = {0};
+		int fd = -1;
+		const ptrdiff_t r = call_open(m, ids[i], true, &o, &fd, &err);
+		if (r == -ECANCELED)
+			return;
+		close_fd(&fd); /* whoever reads asks for one */
+		if (r == 0 && !count_told(m, ids[i]))
+			tell_release(m, ids[i]);
+	}
+}
+
+void fuse_files_clear(struct fuse_mount *m, bool left)
 {
 	for (size_t i = 0; i < FUSE_BUCKETS; i++)
 		while (m->table[i] != NULL) {
 			struct fuse_file *f = m->table[i];
 			m->table[i] = f->next;
-			file_free(m, f);
+			if (!left && f->mode == OPEN_PASSTHROUGH)
+				backing_close(m, f->backing_id);
+			file_free(f);
 		}
 }

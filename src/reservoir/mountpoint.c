@@ -1,7 +1,6 @@
 #include "reservoir/mountpoint.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -30,43 +29,105 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-/* The uppermost mount exactly at @dir: its device "0:51" and whether it is ours. False when there is none. */
-static bool find_mount(const char *dir, char *dev, size_t dev_size, bool *ret_ours)
+struct mount_line {
+	const char *dir;
+	unsigned major, minor;
+	bool ours;
+};
+
+/* False when the line makes no sense; the line is changed. */
+static bool parse_line(char *line, struct mount_line *ret)
+{
+	const char *sep = strstr(line, " - ");
+	int dir_at = 0, dir_end = 0;
+	if (sep == NULL || sscanf(line, "%*d %*d %u:%u %*s %n%*s%n", &ret->major, &ret->minor, &dir_at, &dir_end) < 2 ||
+	    dir_end == 0)
+		return false;
+	ret->ours = str_has_prefix(sep + 3, MOUNT_TYPE " ");
+	line[dir_end] = '\0';
+	unescape(line + dir_at);
+	ret->dir = line + dir_at;
+	return true;
+}
+
+/* Show each mount of this namespace to @see, lower ones first. -errno when they cannot be read. */
+static int each_mount(void (*see)(const struct mount_line *l, void *ctx), void *ctx)
 {
 	CLEANUP(free_p) char *text = NULL;
-	if (file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0)
-		return false;
-	bool found = false;
+	const int r = file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL);
 	char *save = NULL;
-	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
-		const char *sep = strstr(line, " - ");
-		int dev_at = 0, dev_end = 0, dir_at = 0, dir_end = 0;
-		if (sep == NULL ||
-		    sscanf(line, "%*d %*d %n%*s%n %*s %n%*s%n", &dev_at, &dev_end, &dir_at, &dir_end) < 0 ||
-		    dir_end == 0)
-			continue;
-		const bool ours = str_has_prefix(sep + 3, MOUNT_TYPE " ");
-		line[dir_end] = '\0';
-		unescape(line + dir_at);
-		if (strcmp(line + dir_at, dir) != 0)
-			continue;
-		line[dev_end] = '\0';
-		found = str_copy(dev, dev_size, line + dev_at) == 0;
-		*ret_ours = ours;
+	for (char *line = r < 0 ? NULL : strtok_r(text, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		struct mount_line l;
+		if (parse_line(line, &l))
+			see(&l, ctx);
 	}
-	return found;
+	return r;
+}
+
+struct search {
+	const char *dir;
+	unsigned major, minor; /* found there, or looked for elsewhere */
+	bool found, ours;
+	unsigned other;
+};
+
+static void see_at(const struct mount_line *l, void *ctx)
+{
+	struct search *s = ctx;
+	if (strcmp(l->dir, s->dir) != 0)
+		return;
+	s->found = true;
+	s->ours = l->ours;
+	s->major = l->major;
+	s->minor = l->minor;
+}
+
+/* The uppermost mount exactly at @dir, and whether it is ours. False when there is none. */
+static bool find_mount(const char *dir, struct search *ret)
+{
+	*ret = (struct search){.dir = dir};
+	return each_mount(see_at, ret) >= 0 && ret->found;
+}
+
+static void see_other(const struct mount_line *l, void *ctx)
+{
+	struct search *s = ctx;
+	s->other += l->major == s->major && l->minor == s->minor && strcmp(l->dir, s->dir) != 0;
+}
+
+unsigned mountpoint_count_other(const char *path, unsigned major, unsigned minor)
+{
+	struct search s = {.dir = path, .major = major, .minor = minor};
+	return each_mount(see_other, &s) < 0 ? 1 : s.other; /* what cannot be looked at may be in use */
+}
+
+bool mountpoint_device(const char *path, unsigned *ret_major, unsigned *ret_minor)
+{
+	struct search s;
+	if (!find_mount(path, &s) || !s.ours)
+		return false;
+	*ret_major = s.major;
+	*ret_minor = s.minor;
+	return true;
+}
+
+void mountpoint_detach_device(const char *path, unsigned major, unsigned minor)
+{
+	unsigned a, b;
+	if (mountpoint_device(path, &a, &b) && a == major && b == minor)
+		(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); /* somebody else may just have done it */
 }
 
 /* Detach what dead servers left at @dir. */
 static int clear_stale(const char *dir, struct error *err)
 {
-	char dev[32];
-	bool ours;
-	while (find_mount(dir, dev, sizeof dev, &ours)) {
+	struct search found;
+	while (find_mount(dir, &found)) {
 		struct statfs st;
 		if (statfs(dir, &st) == 0 || errno != ENOTCONN)
-			return ours ? error_set(err, -EBUSY, "'%s': a dataset is mounted there already", dir)
-				    : 0; /* another file system is a fine place to mount upon */
+			return found.ours ? error_set(err, -EBUSY, "'%s': a dataset is mounted there already", dir)
+					  : 0; /* another file system is a fine place to mount upon */
 		LOG(NULL, LOG_LVL_INFO, "detaching a mount whose server is dead", LOG_STR("dir", dir));
 		if (umount2(dir, MNT_DETACH) < 0)
 			return error_set(err, -errno, "detach the dead mount at '%s': %s", dir, strerror(errno));
@@ -74,7 +135,7 @@ static int clear_stale(const char *dir, struct error *err)
 	return 0;
 }
 
-static int resolve(const char *dir, char out[static PATH_MAX], struct error *err)
+int mountpoint_resolve(const char *dir, char out[static PATH_MAX], struct error *err)
 {
 	/* the last component may be a dead mount, which realpath() would stumble over */
 	CLEANUP(free_p) char *copy = strdup(dir);
@@ -99,7 +160,7 @@ static int resolve(const char *dir, char out[static PATH_MAX], struct error *err
 int mountpoint_mount(const char *dir, const char *source, struct error *err)
 {
 	char path[PATH_MAX];
-	int r = resolve(dir, path, err);
+	int r = mountpoint_resolve(dir, path, err);
 	if (r < 0 || (r = clear_stale(path, err)) < 0 || (r = file_mkdir_all(path, 0755, err)) < 0)
 		return r;
 	CLEANUP(close_fd) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -147,11 +208,11 @@ static int open_sys(const char *rel)
 
 void mountpoint_set_read_ahead(const char *dir, unsigned kib)
 {
-	char path[PATH_MAX], dev[32], file[96], text[16];
-	bool ours;
-	if (resolve(dir, path, NULL) < 0 || !find_mount(path, dev, sizeof dev, &ours) || !ours)
+	char path[PATH_MAX], file[96], text[16];
+	unsigned major, minor;
+	if (mountpoint_resolve(dir, path, NULL) < 0 || !mountpoint_device(path, &major, &minor))
 		return;
-	(void)snprintf(file, sizeof file, "class/bdi/%s/read_ahead_kb", dev);
+	(void)snprintf(file, sizeof file, "class/bdi/%u:%u/read_ahead_kb", major, minor);
 	(void)snprintf(text, sizeof text, "%u", kib);
 	CLEANUP(close_fd) int fd = open_sys(file);
 	if (fd >= 0)

@@ -5,8 +5,6 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -17,6 +15,7 @@
 #include "reservoir/catalog.h"
 #include "reservoir/fetch.h"
 #include "reservoir/index.h"
+#include "reservoir/local_socket.h"
 #include "reservoir/proto.h"
 #include "reservoir/serve_internal.h"
 
@@ -202,42 +201,6 @@ static void *accept_main(void *arg)
 
 /* --- beginning and end --- */
 
-/* A socket file that nobody listens on is left over from a worker that was killed. */
-static int take_path(const struct sockaddr_un *a, struct error *err)
-{
-	CLEANUP(close_fd) int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (probe < 0)
-		return error_set(err, -errno, "socket: %s", strerror(errno));
-	if (connect(probe, (const struct sockaddr *)a, sizeof *a) == 0)
-		return error_set(err, -EADDRINUSE, "'%s': another worker serves there", a->sun_path);
-	if (errno == ECONNREFUSED && unlink(a->sun_path) < 0)
-		return error_set(err, -errno, "'%s': %s", a->sun_path, strerror(errno));
-	return 0;
-}
-
-static int listen_on(struct server *s, struct error *err)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	if (str_copy(a.sun_path, sizeof a.sun_path, s->o.path) < 0)
-		return error_set(err, -ENAMETOOLONG, "'%s': too long for a socket", s->o.path);
-	CLEANUP(free_p) char *dir = strdup(s->o.path);
-	char *slash = dir != NULL ? strrchr(dir, '/') : NULL;
-	if (slash != NULL && slash != dir) {
-		*slash = '\0';
-		const int r = file_mkdir_all(dir, 0700, err);
-		if (r < 0)
-			return r;
-	}
-	int r = take_path(&a, err);
-	if (r < 0)
-		return r;
-	s->listen = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->listen < 0 || bind(s->listen, (struct sockaddr *)&a, sizeof a) < 0 || chmod(a.sun_path, 0600) < 0 ||
-	    listen(s->listen, 128) < 0)
-		return error_set(err, -errno, "listen on '%s': %s", a.sun_path, strerror(errno));
-	return 0;
-}
-
 int server_new(const struct server_options *o, struct server **ret, struct error *err)
 {
 	struct server *s = calloc(1, sizeof *s);
@@ -247,9 +210,10 @@ int server_new(const struct server_options *o, struct server **ret, struct error
 	random_bytes(&s->instance, sizeof s->instance);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->left, NULL);
-	int r = listen_on(s, err);
-	if (r == 0 && (s->stop = eventfd(0, EFD_CLOEXEC)) < 0)
-		r = error_set(err, -errno, "eventfd: %s", strerror(errno));
+	int r = s->listen = local_listen(o->path, err);
+	if (r >= 0)
+		r = (s->stop = eventfd(0, EFD_CLOEXEC)) < 0 ? error_set(err, -errno, "eventfd: %s", strerror(errno))
+							    : 0;
 	if (r == 0 && (r = -pthread_create(&s->acceptor, NULL, accept_main, s)) < 0)
 		(void)error_set(err, r, "cannot start a thread: %s", strerror(-r));
 	s->accepting = r == 0;

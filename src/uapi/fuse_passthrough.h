@@ -1,6 +1,6 @@
 /*
- * The three pieces of the kernel's FUSE interface (6.9, protocol 7.40) that Debian 12's headers and libfuse 3.14 lack:
- * the fields of the answers to INIT and OPEN, and the ioctl that registers a backing file.
+ * The pieces of the kernel's FUSE interface (6.9, protocol 7.40) that Debian 12's headers and libfuse 3.14 lack: the fields of the
+ * answers to INIT and OPEN, the ioctl that registers a backing file, and the notice that asks for unanswered requests again.
  * Facts from the kernel's include/uapi/linux/fuse.h; the asserts pin what the kernel checks.
  */
 #pragma once
@@ -12,6 +12,11 @@
 /* Bits of the 64-bit INIT flags; the upper half travels in flags2 and counts only with UAPI_FUSE_INIT_EXT. */
 #define UAPI_FUSE_INIT_EXT    (UINT64_C(1) << 30)
 #define UAPI_FUSE_PASSTHROUGH (UINT64_C(1) << 37)
+#define UAPI_FUSE_HAS_RESEND  (UINT64_C(1) << 39)
+
+/* The kernel puts what it was not answered back in front of its queue; such a request carries the bit, and so must its answer. */
+#define UAPI_FUSE_NOTIFY_RESEND 7
+#define UAPI_FUSE_UNIQUE_RESEND (UINT64_C(1) << 63)
 
 /* Bits of open_flags in the answer to OPEN. Passthrough: reads and mappings go to backing_id. */
 #define UAPI_FOPEN_KEEP_CACHE  (UINT32_C(1) << 1)
