@@ -3,6 +3,7 @@
 
 #include "sluice/runtime.h"
 
+extern const struct runtime_controller alluxio_runtime_controller;
 extern const struct runtime_controller rclone_runtime_controller;
 extern const struct runtime_controller reservoir_runtime_controller;
 /* +scaffold:controllers */
