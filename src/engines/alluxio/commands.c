@@ -189,32 +189,39 @@ static const json_t *wanted_at(const json_t *mounts, const char *path)
 	return NULL;
 }
 
+/* A mount that should not be, or not so, the one deepest below others first; NULL: none. Borrowed. */
+static const char *next_wrong(const json_t *have, const json_t *mounts, const json_t *renew)
+{
+	const char *path, *deepest = NULL;
+	json_t *source;
+	json_object_foreach ((json_t *)have, path, source) {
+		const json_t *want = wanted_at(mounts, path);
+		const bool right = want != NULL && !is_among(renew, path) &&
+				   same_source(json_str(want, "source", ""), json_string_value(source));
+		if (!right && strcmp(path, "/") != 0 && (deepest == NULL || strlen(path) > strlen(deepest)))
+			deepest = path;
+	}
+	return deepest;
+}
+
 /* What is mounted and should not be, or not so, goes; then what should be comes. Done again, it does nothing. */
 int alluxio_run_mount(const struct engine_question *q, const json_t *args, json_t **ret, struct error *err)
 {
 	const char *pod = json_str(args, "pod", ""), *path;
 	const json_t *mounts = json_object_get(args, "mounts"), *renew = json_object_get(args, "renew");
 	JSON_AUTO have = NULL;
-	json_t *source, *m;
-	void *next;
+	json_t *m;
 	size_t i;
 	(void)ret;
 	int rc = list_mounts(q, pod, &have, err);
-	if (rc < 0)
-		return rc;
-	json_object_foreach_safe (have, next, path, source) {
-		const json_t *want = wanted_at(mounts, path);
-		if (strcmp(path, "/") == 0 || (want != NULL && !is_among(renew, path) &&
-					       same_source(json_str(want, "source", ""), json_string_value(source))))
-			continue;
-		if ((rc = unmount(q, pod, path, err)) < 0)
-			return rc;
+	while (rc == 0 && (path = next_wrong(have, mounts, renew)) != NULL) {
+		rc = unmount(q, pod, path, err);
 		(void)json_object_del(have, path); /* it is there */
 	}
-	json_array_foreach (mounts, i, m)
+	json_array_foreach (rc == 0 ? mounts : NULL, i, m)
 		if (json_object_get(have, json_str(m, "path", "")) == NULL && (rc = mount_one(q, pod, m, err)) < 0)
 			return rc;
-	return 0;
+	return rc;
 }
 
 /* --- metadata, the end ---------------------------------------------------------------------------------------------------------- */

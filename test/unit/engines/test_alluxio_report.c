@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
+#include "base/str.h"
 #include "engines/alluxio/alluxio.h"
 #include "json/json.h"
 
@@ -187,13 +189,42 @@ static void test_mounts(void **state)
 	}
 }
 
+/* Real answers of 2.9.6, the seeds of the fuzzer; the first byte says whose they are. */
+static void test_real(void **state)
+{
+	(void)state;
+	struct engine_figures f, g;
+	struct error err = {0};
+	int64_t files, bytes;
+	JSON_AUTO mounts = NULL;
+	static const char *const names[] = {"real-m", "real-j", "real-c", "real-u"};
+	char *text[4];
+	size_t n[4];
+	for (size_t i = 0; i < 4; i++) {
+		CLEANUP(free_p) char *path = str_printf("%s/%s", CORPUS_DIR, names[i]);
+		if (file_read(path, 1 << 20, &text[i], &n[i], &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	assert_int_equal(alluxio_read_metrics(text[0] + 1, &f, &err), 0);
+	assert_int_equal(alluxio_read_metrics_json(text[1] + 1, n[1] - 1, &g, &err), 0);
+	assert_int_equal(f.capacity_bytes, 268435456);
+	assert_int_equal(g.capacity_bytes, 268435456);
+	assert_int_equal(alluxio_read_count(text[2] + 1, &files, &bytes, &err), 0);
+	assert_int_equal(files, 2);
+	assert_int_equal(bytes, 3001000);
+	assert_int_equal(alluxio_read_mounts(text[3] + 1, &mounts, &err), 0);
+	assert_string_equal(json_string_value(json_object_get(mounts, "/")), "/data/ufs");
+	for (size_t i = 0; i < 4; i++)
+		free(text[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes),        cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_metrics_cut),  cmocka_unit_test(test_metrics_refuses),
 		cmocka_unit_test(test_metrics_json), cmocka_unit_test(test_count),
-		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_mounts),       cmocka_unit_test(test_real),
 	};
 	return cmocka_run_group_tests_name("engines/alluxio_report", tests, NULL, NULL);
 }
