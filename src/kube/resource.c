@@ -28,6 +28,7 @@ RESOURCE(KUBE_DAEMONSET, "apps", "v1", "DaemonSet", "daemonsets", true);
 RESOURCE(KUBE_DEPLOYMENT, "apps", "v1", "Deployment", "deployments", true);
 RESOURCE(KUBE_REPLICASET, "apps", "v1", "ReplicaSet", "replicasets", true);
 RESOURCE(KUBE_JOB, "batch", "v1", "Job", "jobs", true);
+RESOURCE(KUBE_CRONJOB, "batch", "v1", "CronJob", "cronjobs", true);
 RESOURCE(KUBE_STORAGE_CLASS, "storage.k8s.io", "v1", "StorageClass", "storageclasses", false);
 RESOURCE(KUBE_CSI_DRIVER, "storage.k8s.io", "v1", "CSIDriver", "csidrivers", false);
 RESOURCE(KUBE_CSI_NODE, "storage.k8s.io", "v1", "CSINode", "csinodes", false);

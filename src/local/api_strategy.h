@@ -44,8 +44,5 @@ void api_check_same(const json_t *old, const json_t *obj, const char *path, stru
 int api_template_fill(json_t *template);
 /** The pod template of @obj is one that a controller for long-lived pods takes. */
 void api_check_template_restart(const json_t *obj, struct violations *vs);
-#define API_CRON_WRONG_MAX 256
-/** Whether @schedule is one of cron's; when not, @wrong says why. */
-bool api_cron_valid(const char *schedule, char wrong[static API_CRON_WRONG_MAX]);
 /** spec.priority and preemptionPolicy of a new pod, by its class. 0 or API_FAILED. */
 int api_pod_priority(struct api_request *r, json_t *pod);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "local/api_internal.h"
 #include "local/api_strategy.h"
+#include "local/cron.h"
 #include "json/json.h"
 
 #define UID_LABEL         "batch.kubernetes.io/controller-uid"
@@ -105,7 +106,8 @@ static int cron_job_fill(json_t *obj, const json_t *old)
 static void cron_job_validate(const json_t *old, const json_t *obj, struct violations *vs)
 {
 	const char *schedule = json_str(obj, "spec.schedule", ""), *name = json_str(obj, "metadata.name", "");
-	char wrong[API_CRON_WRONG_MAX];
+	char wrong[CRON_WRONG_MAX];
+	struct cron cron;
 	if (old == NULL && strlen(name) > CRON_JOB_NAME_MAX)
 		violation_add(vs, "metadata.name", "FieldValueInvalid",
 			      "Invalid value: \"%s\": must be no more than %d characters", name, CRON_JOB_NAME_MAX);
@@ -115,7 +117,7 @@ static void cron_job_validate(const json_t *old, const json_t *obj, struct viola
 		violation_add(vs, "spec.schedule", "FieldValueInvalid",
 			      "Invalid value: \"%s\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
 			      schedule);
-	else if (!api_cron_valid(schedule, wrong))
+	else if (!cron_parse(schedule, &cron, wrong))
 		violation_add(vs, "spec.schedule", "FieldValueInvalid", "Invalid value: \"%s\": %s", schedule, wrong);
 	if (json_at(obj, "spec.jobTemplate.spec.manualSelector") != NULL ||
 	    json_at(obj, "spec.jobTemplate.spec.selector") != NULL)

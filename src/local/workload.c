@@ -90,9 +90,10 @@ static int open_caches(struct workload *w)
 int workload_controllers_register(struct manager *m, const struct workload_options *o, struct error *err)
 {
 	static int (*const add[])(struct workload *, struct error *) = {
-		workload_add_namespace, workload_add_gc,         workload_add_statefulset, workload_add_daemonset,
-		workload_add_scheduler, workload_add_volumes,    workload_add_node,        workload_add_endpoints,
-		workload_add_job,       workload_add_replicaset, workload_add_deployment,  workload_add_disruption,
+		workload_add_namespace,  workload_add_gc,      workload_add_statefulset, workload_add_daemonset,
+		workload_add_scheduler,  workload_add_volumes, workload_add_node,        workload_add_endpoints,
+		workload_add_job,        workload_add_cronjob, workload_add_replicaset,  workload_add_deployment,
+		workload_add_disruption,
 	};
 	struct workload *w = calloc(1, sizeof *w);
 	if (w == NULL)

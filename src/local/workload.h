@@ -1,6 +1,6 @@
 /*
  * The workload controllers of the one-machine cluster: what kube-controller-manager and kube-scheduler do on a real one, as far as
- * it is needed here. StatefulSet, DaemonSet, scheduler, volume binder, garbage collector, namespaces, node lifecycle, Endpoints.
+ * it is needed here. StatefulSet, DaemonSet, Job, CronJob, scheduler, volume binder, garbage collector, namespaces, node lifecycle, Endpoints.
  */
 #pragma once
 

@@ -78,15 +78,16 @@ static json_t *owner_reference(const struct kube_resource *kind, const json_t *o
 			 "blockOwnerDeletion", 1);
 }
 
-json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *owner, const char *name)
+json_t *object_from_template(const struct kube_resource *r, const json_t *template,
+			     const struct kube_resource *owner_kind, const json_t *owner, const char *name)
 {
 	static const char *const taken[] = {"labels", "annotations", "finalizers"};
-	const json_t *template = json_at(owner, "spec.template");
-	JSON_AUTO pod =
-		json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "v1", "kind", "Pod", "metadata", "name", name,
-			  "namespace", obj_namespace(owner), "spec", json_deep_copy(json_object_get(template, "spec")));
-	json_t *meta = json_object_get(pod, "metadata");
-	int rc = pod == NULL ? -1
+	char version[128];
+	JSON_AUTO obj = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", kube_api_version(r, version), "kind",
+				  r->kind, "metadata", "name", name, "namespace", obj_namespace(owner), "spec",
+				  json_deep_copy(json_object_get(template, "spec")));
+	json_t *meta = json_object_get(obj, "metadata");
+	int rc = obj == NULL ? -1
 			     : json_object_set_new(meta, "ownerReferences",
 						   json_pack("[o]", owner_reference(owner_kind, owner)));
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(taken); i++) {
@@ -94,7 +95,12 @@ json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *
 		if (v != NULL && !json_is_null(v))
 			rc = json_object_set_new(meta, taken[i], json_deep_copy(v));
 	}
-	return rc == 0 ? TAKE(pod) : NULL;
+	return rc == 0 ? TAKE(obj) : NULL;
+}
+
+json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *owner, const char *name)
+{
+	return object_from_template(&KUBE_POD, json_at(owner, "spec.template"), owner_kind, owner, name);
 }
 
 static int adopt(struct workload *w, const struct kube_resource *kind, const json_t *owner, const json_t *pod,

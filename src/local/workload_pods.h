@@ -21,8 +21,12 @@ const char *pod_condition(const json_t *pod, const char *type);
 /** A name for the state of a pod template, 10 characters. */
 void template_hash(const json_t *template, char out[static 16]);
 /**
- * A pod object made of @owner's spec.template: name, labels, annotations, ownerReference (controlling, blocking). NULL on no memory.
+ * An object of kind @r made of @template (metadata and spec) for @owner: name, labels, annotations, ownerReference (controlling, blocking).
+ * NULL on no memory.
  */
+json_t *object_from_template(const struct kube_resource *r, const json_t *template,
+			     const struct kube_resource *owner_kind, const json_t *owner, const char *name);
+/** A pod of @owner's spec.template. */
 json_t *pod_from_template(const struct kube_resource *owner_kind, const json_t *owner, const char *name);
 
 /**

@@ -29,7 +29,7 @@ struct workload {
 	struct event_recorder *events;
 	struct logger *log;
 	struct informer *pods, *nodes, *statefulsets, *daemonsets, *services, *endpoints, *pvcs, *pvs, *namespaces,
-		*leases, *jobs, *replicasets, *deployments, *budgets;
+		*leases, *jobs, *cronjobs, *replicasets, *deployments, *budgets;
 	struct graph *graph; /* what the garbage collector and namespace deletion know of all objects */
 	struct served *served;
 	struct controller *gc_queue, *namespace_queue;
@@ -50,6 +50,8 @@ int workload_add_namespace(struct workload *w, struct error *err);
 int workload_add_node(struct workload *w, struct error *err);
 int workload_add_endpoints(struct workload *w, struct error *err);
 int workload_add_job(struct workload *w, struct error *err);
+/** After the Job controller. */
+int workload_add_cronjob(struct workload *w, struct error *err);
 int workload_add_replicaset(struct workload *w, struct error *err);
 /** After the ReplicaSet controller. */
 int workload_add_deployment(struct workload *w, struct error *err);

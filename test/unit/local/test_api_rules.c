@@ -89,44 +89,11 @@ static void test_groups(void **state)
 	}
 }
 
-static void test_schedules(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *schedule, *wrong; /* NULL: a good one */
-	} cases[] = {
-		{"* * * * *", NULL},
-		{"*/5 1-3,7 1 JAN-mar Mon", NULL},
-		{"0 0/2 ? * 0", NULL},
-		{"@hourly", NULL},
-		{"", "expected exactly 5 fields, found 0: []"},
-		{"* * * *", "expected exactly 5 fields, found 4: [* * * *]"},
-		{"@never", "unrecognized descriptor: @never"},
-		{"60 * * * *", "end of range (60) above maximum (59): 60"},
-		{"* * 0 * *", "beginning of range (0) below minimum (1): 0"},
-		{"* * 5-3 * *", "beginning of range (5) beyond end of range (3): 5-3"},
-		{"1/2/3 * * * *", "too many slashes: 1/2/3"},
-		{"1-2-3 * * * *", "too many hyphens: 1-2-3"},
-		{"*/0 * * * *", "step of range should be a positive number: */0"},
-		{"x * * * *", "failed to parse int from x"},
-		{"-1 * * * *", "failed to parse int from "},
-		{"9999999999 * * * *", "failed to parse int from 9999999999"},
-		{"* * * foo *", "failed to parse int from foo"},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char wrong[API_CRON_WRONG_MAX] = "";
-		bool good = api_cron_valid(cases[i].schedule, wrong);
-		if (good != (cases[i].wrong == NULL) || (!good && strcmp(wrong, cases[i].wrong) != 0))
-			fail_msg("'%s': %d '%s'", cases[i].schedule, good, wrong);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_schedules),
 	};
 	return cmocka_run_group_tests_name("api_rules", tests, NULL, NULL);
 }

@@ -2,10 +2,12 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -201,6 +203,27 @@ static void add_node(const char *name, const char *labels)
 	merge(&KUBE_NODE, "", name, "status",
 	      "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastHeartbeatTime\":\"2026-01-"
 	      "01T00:00:00Z\"}]}}");
+}
+
+/* --- a clock that can be put forward --- */
+
+static _Atomic int64_t ahead_ns;
+
+static int64_t wall(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail */
+	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec + atomic_load(&ahead_ns);
+}
+
+/* A minute later @name is looked at. */
+static void minute_passes(const char *ns, const char *name)
+{
+	static int n;
+	char text[64];
+	(void)snprintf(text, sizeof text, "{\"metadata\":{\"annotations\":{\"n\":\"%d\"}}}", ++n);
+	atomic_fetch_add(&ahead_ns, 60 * NSEC_PER_SEC);
+	merge(&KUBE_CRONJOB, ns, name, NULL, text);
 }
 
 /* --- Job --- */
@@ -412,6 +435,101 @@ static void budgets_are_counted_and_kept(void **state)
 	delete (&KUBE_REPLICASET, ns, "d", "Background");
 }
 
+/* --- CronJob --- */
+
+#define CRONJOB(name, plan, more)                                                                                      \
+	"{\"apiVersion\":\"batch/v1\",\"kind\":\"CronJob\",\"metadata\":{\"name\":\"" name "\"},\"spec\":{" more       \
+	"\"jobTemplate\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"template\":{\"metadata\":{\"labels\":{"  \
+	"\"test\":\"" plan "\"}},\"spec\":{\"restartPolicy\":\"Never\"," CONTAINERS "}}}}}}"
+#define EACH_MINUTE "\"schedule\":\"* * * * *\","
+
+static void cronjob_keeps_its_times_and_its_history(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_CRONJOB, ns, CRONJOB("c", "succeeds", EACH_MINUTE "\"successfulJobsHistoryLimit\":2,"));
+	for (size_t i = 1; i <= 4; i++) {
+		minute_passes(ns, "c");
+		expect_count(&KUBE_JOB, ns, "a=b", i < 2 ? i : 2);
+		expect(&KUBE_CRONJOB, ns, "c", "status.active", "[]");
+	}
+	JSON_AUTO c = await(&KUBE_CRONJOB, ns, "c", "metadata.name", "c");
+	int64_t last = 0;
+	assert_int_equal(clock_parse_rfc3339(json_str(c, "status.lastScheduleTime", ""), &last), 0);
+	assert_int_equal(last / NSEC_PER_SEC % 60, 0);
+	assert_true(json_at(c, "status.lastSuccessfulTime") != NULL);
+	char name[64];
+	(void)snprintf(name, sizeof name, "c-%lld", (long long)(last / NSEC_PER_SEC / 60));
+	JSON_AUTO job = await(&KUBE_JOB, ns, name, "metadata.labels.a", "b");
+	assert_string_equal(json_str(job, "metadata.ownerReferences[0].kind", ""), "CronJob");
+	assert_string_equal(json_string_value(json_object_get(json_at(job, "metadata.annotations"),
+							      "batch.kubernetes.io/cronjob-scheduled-timestamp")),
+			    json_str(c, "status.lastScheduleTime", ""));
+	expect_event(ns, "c", "SuccessfulCreate", "Created job c-");
+	expect_event(ns, "c", "SawCompletedJob", ", condition: Complete");
+	delete (&KUBE_CRONJOB, ns, "c", "Background");
+	expect_count(&KUBE_JOB, ns, NULL, 0);
+}
+
+static void cronjob_makes_one_job_of_many_missed_times(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_CRONJOB, ns, CRONJOB("c", "succeeds", EACH_MINUTE));
+	atomic_fetch_add(&ahead_ns, 3600 * NSEC_PER_SEC);
+	minute_passes(ns, "c");
+	expect(&KUBE_CRONJOB, ns, "c", "status.active", "[]");
+	expect_event(ns, "c", "SawCompletedJob", "c-");
+	assert_int_equal(count(&KUBE_JOB, ns, NULL), 1);
+}
+
+static void cronjob_minds_what_runs(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_CRONJOB, ns, CRONJOB("forbid", "runs", EACH_MINUTE "\"concurrencyPolicy\":\"Forbid\","));
+	minute_passes(ns, "forbid");
+	expect_count(&KUBE_JOB, ns, NULL, 1);
+	minute_passes(ns, "forbid");
+	expect_event(ns, "forbid", "JobAlreadyActive", "concurrency policy is Forbid");
+	assert_int_equal(count(&KUBE_JOB, ns, NULL), 1);
+	delete (&KUBE_CRONJOB, ns, "forbid", "Background");
+	expect_count(&KUBE_JOB, ns, NULL, 0);
+
+	create(&KUBE_CRONJOB, ns, CRONJOB("replace", "runs", EACH_MINUTE "\"concurrencyPolicy\":\"Replace\","));
+	minute_passes(ns, "replace");
+	JSON_AUTO c = await(&KUBE_CRONJOB, ns, "replace", "status.active[0].kind", "Job");
+	minute_passes(ns, "replace");
+	expect(&KUBE_JOB, ns, json_str(c, "status.active[0].name", ""), NULL, NULL);
+	expect_count(&KUBE_JOB, ns, NULL, 1);
+	expect_event(ns, "replace", "SuccessfulDelete", "Deleted job replace-");
+
+	create(&KUBE_CRONJOB, ns, CRONJOB("allow", "runs", EACH_MINUTE));
+	minute_passes(ns, "allow");
+	expect(&KUBE_CRONJOB, ns, "allow", "status.active[0].kind", "Job");
+	minute_passes(ns, "allow");
+	expect(&KUBE_CRONJOB, ns, "allow", "status.active[1].kind", "Job");
+}
+
+static void cronjob_says_why_it_does_nothing(void **state)
+{
+	(void)state;
+	const char *ns = fresh_ns();
+	create(&KUBE_CRONJOB, ns, CRONJOB("zone", "succeeds", EACH_MINUTE "\"timeZone\":\"Mars/Olympus\","));
+	expect_event(ns, "zone", "UnknownTimeZone", "invalid timeZone: time zone 'Mars/Olympus'");
+	create(&KUBE_CRONJOB, ns,
+	       CRONJOB("late", "succeeds", "\"schedule\":\"@hourly\",\"startingDeadlineSeconds\":1,"));
+	atomic_fetch_add(&ahead_ns, 3600 * NSEC_PER_SEC + (3600 - wall() / NSEC_PER_SEC % 3600 + 1740) * NSEC_PER_SEC);
+	minute_passes(ns, "late"); /* half past the hour */
+	expect_event(ns, "late", "MissSchedule", "Missed scheduled time to start a job: ");
+	create(&KUBE_CRONJOB, ns, CRONJOB("held", "succeeds", EACH_MINUTE "\"suspend\":true,"));
+	minute_passes(ns, "held");
+	minute_passes(ns, "held");
+	merge(&KUBE_CRONJOB, ns, "held", NULL, "{\"spec\":{\"suspend\":false}}");
+	expect_event(ns, "held", "SawCompletedJob", "held-");
+	assert_int_equal(count(&KUBE_JOB, ns, NULL), 1);
+}
+
 static int world_begin(void **state)
 {
 	(void)state;
@@ -462,6 +580,7 @@ static int world_end(void **state)
 
 int main(void)
 {
+	clock_replace(NULL, wall);
 	log_init(2, LOG_LVL_WARN, "test");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(job_completes),
@@ -474,6 +593,10 @@ int main(void)
 		cmocka_unit_test(deployment_that_gets_stuck),
 		cmocka_unit_test(deployment_recreates_and_pauses),
 		cmocka_unit_test(budgets_are_counted_and_kept),
+		cmocka_unit_test(cronjob_keeps_its_times_and_its_history),
+		cmocka_unit_test(cronjob_makes_one_job_of_many_missed_times),
+		cmocka_unit_test(cronjob_minds_what_runs),
+		cmocka_unit_test(cronjob_says_why_it_does_nothing),
 	};
 	return cmocka_run_group_tests_name("workload_crowd", tests, world_begin, world_end);
 }
