@@ -27,6 +27,8 @@ enum rv_op {
 	RV_STATFS,  /* nothing -> rv_statfs */
 	RV_CACHED,  /* rv_id -> rv_cached, version text */
 	RV_COUNT,   /* rv_count -> nothing */
+	RV_CACHE,   /* nothing -> rv_cache */
+	RV_REFRESH, /* nothing -> nothing: the sources are looked at again before what is known of them is used */
 	RV_OPS,
 };
 
@@ -75,7 +77,8 @@ _Static_assert(sizeof(struct rv_dirent) == 48, "rv_dirent");
 
 struct rv_open {
 	uint64_t id;
-	uint32_t again, pad; /* again: after a lost connection; a superseded version is fine then */
+	uint32_t again; /* after a lost connection; a superseded version is fine then */
+	uint32_t quiet; /* nothing is to be fetched until it is asked for */
 };
 
 struct rv_opened {
@@ -111,6 +114,10 @@ struct rv_cached {
 
 struct rv_count {
 	uint64_t hit_bytes, miss_bytes;
+};
+
+struct rv_cache {
+	uint64_t capacity, cached; /* bytes of all tiers: their quota, what they hold */
 };
 
 /** Send one message of at most RV_PAYLOAD_MAX; @fd (-1: none) goes with it. 0 or -errno. */

@@ -179,7 +179,7 @@ static int op_open(struct request *rq, struct error *err)
 	struct rv_opened out = {
 		.size = fetch_file_size(of->ff), .instance = rq->server->instance, .blocks = store_file_blocks(sf)};
 	out.complete = store_file_complete(sf);
-	if (out.blocks == 1 && !out.complete)
+	if (out.blocks == 1 && !out.complete && in->quiet == 0)
 		fetch_hint(of->ff, 0, 1); /* whoever opens a small file reads it */
 	if (out.blocks > 0 && (rq->fd = store_file_open_fd(sf)) >= 0)
 		out.has_fd = 1;
@@ -314,10 +314,27 @@ static int op_count(struct request *rq, struct error *err)
 	return 0;
 }
 
+static int op_cache(struct request *rq, struct error *err)
+{
+	(void)err;
+	struct store_stats st;
+	store_stats(rq->server->o.store, &st);
+	const struct rv_cache out = {.capacity = st.capacity_bytes, .cached = st.cached_bytes};
+	return output(rq, &out, sizeof out);
+}
+
+static int op_refresh(struct request *rq, struct error *err)
+{
+	(void)err;
+	catalog_refresh(rq->server->o.catalog);
+	return 0;
+}
+
 static int (*const ops[RV_OPS])(struct request *rq, struct error *err) = {
-	[RV_LOOKUP] = op_lookup, [RV_GETATTR] = op_getattr, [RV_READLINK] = op_readlink, [RV_READDIR] = op_readdir,
-	[RV_OPEN] = op_open,     [RV_ENSURE] = op_ensure,   [RV_READ] = op_read,         [RV_RELEASE] = op_release,
-	[RV_STATFS] = op_statfs, [RV_CACHED] = op_cached,   [RV_COUNT] = op_count,
+	[RV_LOOKUP] = op_lookup,   [RV_GETATTR] = op_getattr, [RV_READLINK] = op_readlink, [RV_READDIR] = op_readdir,
+	[RV_OPEN] = op_open,       [RV_ENSURE] = op_ensure,   [RV_READ] = op_read,         [RV_RELEASE] = op_release,
+	[RV_STATFS] = op_statfs,   [RV_CACHED] = op_cached,   [RV_COUNT] = op_count,       [RV_CACHE] = op_cache,
+	[RV_REFRESH] = op_refresh,
 };
 
 void serve_request(struct request *rq)

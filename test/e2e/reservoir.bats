@@ -280,3 +280,62 @@ is_ready() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"127.0.0.1:$PORT"* ]]
 }
+
+preload() {
+	"$SLUICE" preload --socket "$WORK/d/run/cache.sock" "$@" >"$WORK/preload.out" 2>>"$WORK/preload.err"
+}
+
+receipt() {
+	tail -n 1 "$WORK/preload.out" | jq -r "select(.event == \"receipt\") | $1"
+}
+
+@test "preload: a part, then the rest, then nothing; what cannot fit or is not there is refused" {
+	start_nginx "$SRC"
+	write_config "$URL"
+	start_cache
+	until_true 20 test -S "$WORK/d/run/cache.sock"
+	files=$(find "$SRC" -type f | wc -l)
+	total=$(find "$SRC" -type f -printf '%s\n' | awk '{s += $1} END {print s}')
+	preload /a/f7 /a/b\ c/ "/a/b c/five.bin"
+	[ "$(receipt '"\(.filesListed) \(.filesLoaded) \(.bytesLoaded) \(.filesFailed)"')" = "2 2 5007000 0" ]
+	preload --rate-limit 200Mi
+	[ "$(receipt '"\(.filesListed) \(.bytesListed) \(.bytesLoaded) \(.bytesSkipped)"')" = "$files $total $((total - 5007000)) 5007000" ]
+	[ "$(ask | jq .cache.cachedBytes)" = "$total" ]
+	version=$(receipt .version)
+	fetched=$(ask | jq .reads.fetchedBytes)
+	preload --refresh
+	[ "$(receipt '"\(.filesLoaded) \(.filesSkipped) \(.bytesSkipped) \(.version)"')" = "0 $files $total $version" ]
+	[ "$(ask | jq .reads.fetchedBytes)" = "$fetched" ]
+	run preload /nowhere
+	[ "$status" -eq 1 ]
+	[ "$(receipt .reason)" = "'/nowhere' is not in the dataset" ]
+	ends_well "$CACHE_PID"
+	CACHE_PID=
+}
+
+@test "preload: more than the quota is refused before anything is fetched" {
+	QUOTA=16777216
+	start_nginx "$SRC"
+	write_config "$URL"
+	start_cache
+	until_true 20 test -S "$WORK/d/run/cache.sock"
+	run preload
+	[ "$status" -eq 1 ]
+	[[ $(receipt .reason) == *"the cache's quota is 16777216"* ]]
+	[ "$(ask | jq .cache.cachedBytes)" = 0 ]
+	ends_well "$CACHE_PID"
+	CACHE_PID=
+}
+
+@test "preload: a file that its source does not give is named, and the others are loaded" {
+	start_nginx "$SRC" "location = /a/f9 { return 403; }"
+	write_config "$URL"
+	start_cache
+	until_true 20 test -S "$WORK/d/run/cache.sock"
+	run preload /a
+	[ "$status" -eq 1 ]
+	[ "$(receipt '"\(.filesFailed) \(.filesLoaded) \(.failures[0].path)"')" = "1 $(($(find "$SRC/a" -type f | wc -l) - 1)) /a/f9" ]
+	[[ $(receipt '.failures[0].reason') == *403* ]]
+	ends_well "$CACHE_PID"
+	CACHE_PID=
+}
