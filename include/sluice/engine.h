@@ -91,6 +91,8 @@ struct engine_api {
 	void *ctx;
 	/** Give all objects of a cluster-scoped kind to @fn, one after the other, until it says false. 0 or -ENOMEM. */
 	int (*visit)(void *ctx, const struct kube_resource *r, bool (*fn)(void *arg, const json_t *obj), void *arg);
+	/** The last line that the only container of a pod wrote, of at most @max bytes: malloc'ed. Blocks for 5 s at most. */
+	int (*last_line)(void *ctx, const char *ns, const char *pod, size_t max, char **ret, struct error *err);
 };
 
 /** What the operator allows and decides. Strings and lists are borrowed and never change. */
@@ -317,8 +319,11 @@ enum engine_part { ENGINE_MASTER = 1, ENGINE_WORKERS = 2, ENGINE_FUSE = 4 };
                                                                                                                                     \
 	/* ---- data operations ---- */                                                                                             \
                                                                                                                                     \
-	/* What @operation (a DataLoad, DataMigrate, ... object) runs for this engine: a new pod template in @ret.                  \
-	 * -EOPNOTSUPP when the engine has no such operation (the default: none). */                                                \
+	/* What @operation (a DataLoad, DataMigrate, ... object) runs for this engine: a new batch.v1.JobSpec in @ret, its template and, \
+	 * where they are not one pod, its parallelism, completions and backoffLimit; labels, owner and what the operation's own spec \
+	 * says of its pods are put in by who asks. Called after check_runtime_ready said 1, on an engine that was built for it alone. \
+	 * -EOPNOTSUPP when the engine has no such operation (the default: none), -EINVAL (the field's path first) when it has, but \
+	 * not this one: the operation has failed then, with the message for a reason. */                                                \
 	M(X, data_operation_spec, struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret,               \
 	  struct error *err)                                                                                                        \
                                                                                                                                     \

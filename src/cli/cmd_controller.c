@@ -13,12 +13,14 @@
 #include "cli/command.h"
 #include "cli/controller_plugins.h"
 #include "controllers/dataset.h"
+#include "controllers/operations/operations.h"
 #include "engines/engines.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/manager.h"
 #include "local/workload.h"
 #include "runtime/api.h"
+#include "runtime/operation.h"
 #include "runtime/plugin.h"
 #include "runtime/reconciler.h"
 #include "json/json.h"
@@ -53,7 +55,8 @@ struct setup {
 	struct event_recorder *recorder;
 	struct manager *manager;
 	struct runtime_api *api;
-	char served[256]; /* by the dataset controller, told to people */
+	struct runtime_set served_runtimes; /* whose operations are run here */
+	char served[256];                   /* by the dataset controller, told to people */
 	struct plugin_host *plugins;
 	const struct sluice_runtime_plugin *plugin; /* this process is its guest */
 	char *plugin_lease;
@@ -201,6 +204,8 @@ static int wait_established(struct kube_client *c, const char *name, int stop_fd
 static bool is_served(const struct setup *s, const struct kind *k)
 {
 	bool served = s->plugin != NULL ? k == s->plugin->kind : k == &dataset_kind;
+	for (size_t i = 0; operation_kinds[i] != NULL && s->plugin == NULL; i++)
+		served = served || k == operation_kinds[i];
 	for (size_t i = 0; i < s->runtimes.n; i++)
 		served = served || runtime_find(s->runtimes.v[i])->resource == &k->resource;
 	return served;
@@ -244,7 +249,31 @@ static int add_runtime(struct setup *s, const struct runtime_controller *rt, str
 								 .log = log_root(),
 								 .ask_figures = true},
 				    &r, err);
-	return rc < 0 ? rc : reconciler_register(r, s->manager, (int)s->o.runtime_workers, err);
+	if (rc == 0)
+		rc = reconciler_register(r, s->manager, (int)s->o.runtime_workers, err);
+	return rc < 0 ? rc : runtime_set_add(&s->served_runtimes, r, err);
+}
+
+/* After the runtimes. A guest runs the operations on its own runtime's Datasets alone. */
+static int add_operations(struct setup *s, struct error *err)
+{
+	const struct operation_options o = {
+		.api = runtime_api_ops(s->api),
+		.engines = {.serves = runtime_set_serves, .ask = runtime_set_ask, .ctx = &s->served_runtimes},
+		.others = s->plugin == NULL,
+		.log = log_root()};
+	int rc = runtime_api_cache(s->api, &KUBE_JOB, err);
+	if (rc == 0)
+		rc = runtime_api_cache(s->api, &KUBE_CRONJOB, err);
+	for (size_t i = 0; operation_kinds[i] != NULL && rc == 0; i++) {
+		struct operation_controller *c = NULL;
+		rc = runtime_api_cache(s->api, &operation_kinds[i]->resource, err);
+		if (rc == 0)
+			rc = operation_controller_new(&o, operation_kinds[i], &c, err);
+		if (rc == 0)
+			rc = operation_controller_register(c, s->manager, (int)s->o.dataset_workers, err);
+	}
+	return rc;
 }
 
 /* The kinds of Runtimes that are served, for people. Cut when there are very many. */
@@ -271,7 +300,9 @@ static int add_controllers(struct setup *s, struct error *err)
 	if (s->plugin != NULL) {
 		const struct runtime_controller *rt = NULL;
 		rc = plugin_guest_watch(s->plugin, s->o.plugin_timeout_ns, &rt, err);
-		return rc < 0 ? rc : add_runtime(s, rt, err);
+		if (rc == 0)
+			rc = add_runtime(s, rt, err);
+		return rc < 0 ? rc : add_operations(s, err);
 	}
 	struct dataset_controller *d = NULL;
 	name_served(s);
@@ -284,7 +315,7 @@ static int add_controllers(struct setup *s, struct error *err)
 		rc = dataset_controller_register(d, s->manager, (int)s->o.dataset_workers, err);
 	for (size_t i = 0; i < s->runtimes.n && rc == 0; i++)
 		rc = add_runtime(s, runtime_find(s->runtimes.v[i]), err);
-	return rc;
+	return rc < 0 ? rc : add_operations(s, err);
 }
 
 static int connect_client(struct setup *s, struct error *err)
@@ -464,10 +495,10 @@ static int controller_run(int argc, char **argv)
 
 const struct command cmd_controller = {
 	.name = "controller",
-	.summary = "Run the Dataset and Runtime controllers",
+	.summary = "Run the controllers of Datasets, Runtimes and data operations",
 	.usage =
 		"Usage: sluice controller [OPTION...]\n\n"
-		"Runs the controllers of Datasets and Runtimes against a Kubernetes API. Prints 'ready: controller' "
+		"Runs the controllers of Datasets, Runtimes and data operations against a Kubernetes API. Prints 'ready: controller' "
 		"once its caches are\n"
 		"filled; SIGTERM ends it.\n\n"
 		"  --kubeconfig FILE               how to reach the API (default: $KUBECONFIG, ~/.kube/config, "

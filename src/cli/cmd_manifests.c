@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/print.h"
 #include "controllers/dataset.h"
+#include "controllers/operations/operations.h"
 #include "csi/plugin.h"
 #include "engines/engines.h"
 #include "kube/event.h"
@@ -76,6 +77,8 @@ static bool runtimes_are_known(const struct options *o)
 static void put_crds(struct out *out)
 {
 	put(out, kind_to_crd(&dataset_kind));
+	for (size_t i = 0; operation_kinds[i] != NULL; i++)
+		put(out, kind_to_crd(operation_kinds[i]));
 	for (size_t i = 0; runtime_controllers[i] != NULL; i++)
 		if (is_wanted(out->o, runtime_controllers[i]))
 			for (const struct kind *const *k = sluice_kinds; *k != NULL; k++)
@@ -92,6 +95,8 @@ static int controller_verbs(const struct options *o, json_t *verbs, struct error
 	int rc = cluster_role_add(verbs, runtime_api_permissions, err);
 	if (rc == 0)
 		rc = cluster_role_add(verbs, dataset_controller_permissions, err);
+	if (rc == 0)
+		rc = cluster_role_add(verbs, operation_permissions, err);
 	if (rc == 0)
 		rc = cluster_role_add(verbs, event_permissions, err);
 	for (size_t i = 0; rc == 0 && runtime_controllers[i] != NULL; i++) {

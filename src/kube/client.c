@@ -392,7 +392,7 @@ int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const s
 		 struct error *err)
 {
 	CLEANUP(call_clear) struct call k = {0};
-	char tail[24];
+	char tail[24], limit[24];
 	int rc = call_begin(&k, "get", &KUBE_POD, ns, pod, "log", true, err);
 	if (rc < 0)
 		return rc;
@@ -407,6 +407,9 @@ int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const s
 		add_query(&k.path, &k.sep, "timestamps", "true");
 	if (o->tail_lines >= 0)
 		add_query(&k.path, &k.sep, "tailLines", tail);
+	(void)snprintf(limit, sizeof limit, "%lld", (long long)o->limit_bytes); /* at most 20 characters */
+	if (o->limit_bytes > 0)
+		add_query(&k.path, &k.sep, "limitBytes", limit);
 	CLEANUP(free_p) char *path = NULL;
 	rc = strbuf_take(&k.path, &path);
 	if (rc < 0)
@@ -415,7 +418,9 @@ int kube_pod_log(struct kube_client *c, const char *ns, const char *pod, const s
 	const struct kube_request q = {.method = "GET",
 				       .path_query = path,
 				       .what = k.what,
-				       .timeout_ns = o->follow ? 0 : KUBE_TIMEOUT_NS,
+				       .timeout_ns = o->timeout_ns > 0 ? o->timeout_ns
+						     : o->follow       ? 0
+								       : KUBE_TIMEOUT_NS,
 				       .cancel = o->cancel,
 				       .on_data = o->on_data,
 				       .ctx = o->ctx};

@@ -112,7 +112,9 @@ int kube_watch(struct kube_client *c, const struct kube_resource *r, const char 
 struct kube_log_options {
 	const char *container; /* NULL: the pod's only one */
 	bool follow, previous, timestamps;
-	int64_t tail_lines; /* -1: from the beginning */
+	int64_t tail_lines;  /* -1: from the beginning */
+	int64_t limit_bytes; /* 0: all */
+	int64_t timeout_ns;  /* 0: the usual deadline */
 	/** Bytes as they come; a negative return ends the call with it. */
 	int (*on_data)(void *ctx, const void *data, size_t n);
 	void *ctx;

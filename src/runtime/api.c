@@ -228,6 +228,34 @@ static int api_exec(void *ctx, const struct engine_question *q, const struct eng
 	return 0;
 }
 
+#define LOG_TIMEOUT_NS (5 * NSEC_PER_SEC)
+
+static int add_to_line(void *ctx, const void *data, size_t n)
+{
+	struct strbuf *b = ctx;
+	strbuf_add(b, data, n);
+	return b->failed ? -EFBIG : 0;
+}
+
+static int api_last_line(void *ctx, const char *ns, const char *pod, size_t max, char **ret, struct error *err)
+{
+	struct runtime_api *a = ctx;
+	struct strbuf b = STRBUF_INIT(max + 1);
+	int rc = kube_pod_log(manager_client(a->manager), ns, pod,
+			      &(struct kube_log_options){.tail_lines = 1,
+							 .limit_bytes = (int64_t)max,
+							 .timeout_ns = LOG_TIMEOUT_NS,
+							 .on_data = add_to_line,
+							 .ctx = &b},
+			      err);
+	if (rc == 0 && b.n > 0 && b.p[b.n - 1] == '\n')
+		b.p[--b.n] = '\0';
+	if (rc == 0 && strbuf_take(&b, ret) < 0)
+		rc = error_set(err, -ENOMEM, "log of pod %s/%s: out of memory", ns, pod);
+	strbuf_clear(&b);
+	return rc;
+}
+
 static int api_apply(void *ctx, const struct kube_resource *r, const char *ns, const char *name, const json_t *obj,
 		     struct error *err)
 {
@@ -272,6 +300,8 @@ static void (*transform_of(const struct kube_resource *r))(json_t *obj)
 		{&KUBE_DAEMONSET, trim_spec},
 		{&KUBE_PV, trim_volume},
 		{&KUBE_PVC, trim_spec},
+		{&KUBE_JOB, trim_spec},
+		{&KUBE_CRONJOB, trim_spec},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (all[i].r == r)
@@ -279,7 +309,7 @@ static void (*transform_of(const struct kube_resource *r))(json_t *obj)
 	return NULL;
 }
 
-static int add_informer(struct runtime_api *a, const struct kube_resource *r, struct error *err)
+int runtime_api_cache(struct runtime_api *a, const struct kube_resource *r, struct error *err)
 {
 	if (find(a, r) != NULL)
 		return 0;
@@ -350,10 +380,11 @@ int runtime_api_new(struct manager *m, struct event_recorder *recorder, const st
 				     .event = api_event,
 				     .exec = api_exec,
 				     .visit = api_visit,
+				     .last_line = api_last_line,
 				     .ctx = a};
 	int rc = 0;
 	for (size_t i = 0; i < ARRAY_LEN(read) && rc == 0; i++)
-		rc = add_informer(a, read[i], err);
+		rc = runtime_api_cache(a, read[i], err);
 	if (rc == 0 && (informer_add_index(find(a, &KUBE_POD), INDEX_CLAIMS, claims_of) < 0 ||
 			informer_add_index(find(a, &KUBE_POD), INDEX_CACHES, caches_of) < 0 ||
 			informer_add_index(find(a, &KUBE_NODE), INDEX_LABELS, place_labels_of) < 0 ||
@@ -369,9 +400,9 @@ int runtime_api_new(struct manager *m, struct event_recorder *recorder, const st
 
 int runtime_api_add(struct runtime_api *a, const struct runtime_controller *rt, struct error *err)
 {
-	int rc = add_informer(a, rt->resource, err);
+	int rc = runtime_api_cache(a, rt->resource, err);
 	for (size_t i = 0; rt->kinds[i] != NULL && rc == 0; i++)
-		rc = add_informer(a, rt->kinds[i], err);
+		rc = runtime_api_cache(a, rt->kinds[i], err);
 	return rc;
 }
 

@@ -21,6 +21,8 @@ int runtime_api_new(struct manager *m, struct event_recorder *recorder, const st
 		    struct logger *log, struct runtime_api **ret, struct error *err);
 /** Add a Runtime's kind, and those of its objects, to what is read. Before manager_start(). */
 int runtime_api_add(struct runtime_api *a, const struct runtime_controller *rt, struct error *err);
+/** Read objects of @r from a copy too; an index by the label release comes with it. Before manager_start(). */
+int runtime_api_cache(struct runtime_api *a, const struct kube_resource *r, struct error *err);
 /** Who has which port, told also by what StatefulSets use. Borrowed. */
 struct ports *runtime_api_ports(const struct runtime_api *a);
 /** The functions; ctx is set. Borrowed. */

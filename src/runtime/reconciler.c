@@ -300,59 +300,131 @@ static int forget(struct reconciler *r, struct reconcile_ctx *ctx, struct error 
 	return r->o.runtime->steps->remove_engine(r, ctx, err);
 }
 
+/* What a look at the runtime ns/name knows; the trees and figures in it are the caller's, to be cleared by look_clear(). */
+struct look {
+	struct reconcile_ctx ctx;
+	json_t *runtime, *dataset;
+	struct engine_figures figures;
+	char figures_error[512];
+	struct fixed fixed;
+};
+
+static void look_clear(struct look *l)
+{
+	json_decref(l->ctx.runtime_status);
+	json_decref(l->ctx.dataset_status);
+	engine_figures_clear(&l->figures);
+	fixed_clear(&l->fixed);
+	json_decref(l->runtime);
+	json_decref(l->dataset);
+}
+
+/* 1, or 0 when there is no such runtime; @l must be cleared in any case. */
+static int look_at(struct reconciler *r, const char *ns, const char *name, struct look *l, struct error *err)
+{
+	const struct runtime_controller *rt = r->o.runtime;
+	*l = (struct look){.ctx = {
+				   .deadline_mono_ns = clock_mono_ns() + r->o.pass_deadline_ns,
+				   .log = r->o.log,
+				   .ns = ns,
+				   .name = name,
+				   .category = rt->category,
+				   .runtime_type = rt->runtime_type,
+				   .finalizer = rt->finalizer,
+				   .runtime_resource = rt->resource,
+				   .api = r->o.api,
+				   .kinds = rt->kinds,
+				   .limits = r->o.limits,
+				   .pool = r->pool,
+				   .calls = r->calls,
+				   .ports = r->o.ports,
+			   }};
+	struct reconcile_ctx *ctx = &l->ctx;
+	l->runtime = ctx->api->get(ctx->api->ctx, rt->resource, ns, name);
+	if (l->runtime == NULL)
+		return 0;
+	l->dataset = ctx->api->get(ctx->api->ctx, &dataset_kind.resource, ns, name);
+	ctx->runtime = l->runtime;
+	ctx->dataset = l->dataset;
+	if (r->pool != NULL && figures_get(r->pool, ns, name, &l->figures, l->figures_error))
+		ctx->figures = &l->figures;
+	ctx->figures_error = l->figures_error[0] != '\0' ? l->figures_error : NULL;
+	ctx->fixed = &l->fixed;
+	int rc = fixed_look(&l->fixed, ctx, r->o.kind, err);
+	return rc < 0 ? rc : 1;
+}
+
 int reconciler_reconcile(void *reconciler, const char *ns, const char *name, struct reconcile_result *ret,
 			 struct error *err)
 {
 	struct reconciler *r = reconciler;
-	const struct runtime_controller *rt = r->o.runtime;
-	struct reconcile_ctx ctx = {
-		.deadline_mono_ns = clock_mono_ns() + r->o.pass_deadline_ns,
-		.log = r->o.log,
-		.ns = ns,
-		.name = name,
-		.category = rt->category,
-		.runtime_type = rt->runtime_type,
-		.finalizer = rt->finalizer,
-		.runtime_resource = rt->resource,
-		.api = r->o.api,
-		.kinds = rt->kinds,
-		.limits = r->o.limits,
-		.pool = r->pool,
-		.calls = r->calls,
-		.ports = r->o.ports,
-	};
-	JSON_AUTO runtime = ctx.api->get(ctx.api->ctx, rt->resource, ns, name);
-	if (runtime == NULL)
-		return forget(r, &ctx, err);
-	JSON_AUTO dataset = ctx.api->get(ctx.api->ctx, &dataset_kind.resource, ns, name);
-	ctx.runtime = runtime;
-	ctx.dataset = dataset;
-
-	struct engine_figures figures = {0};
-	char figures_error[512] = "";
-	if (r->pool != NULL && figures_get(r->pool, ns, name, &figures, figures_error))
-		ctx.figures = &figures;
-	ctx.figures_error = figures_error[0] != '\0' ? figures_error : NULL;
-
-	struct fixed fixed = {0};
-	ctx.fixed = &fixed;
-	int rc = fixed_look(&fixed, &ctx, r->o.kind, err);
+	CLEANUP(look_clear) struct look l;
+	int rc = look_at(r, ns, name, &l, err);
 	if (rc == 0)
-		rc = shared_reconcile(r, rt, &ctx, err);
+		return forget(r, &l.ctx, err);
+	if (rc > 0)
+		rc = shared_reconcile(r, r->o.runtime, &l.ctx, err);
 	if (rc != -ESTALE) {
 		struct error flush_err = {0};
-		int rc2 = status_flush(&ctx, &flush_err);
+		int rc2 = status_flush(&l.ctx, &flush_err);
 		if (rc >= 0 && rc2 < 0) {
 			rc = rc2;
 			if (err != NULL)
 				*err = flush_err;
 		}
 	}
-	note_waiting(r, &ctx);
-	json_decref(ctx.runtime_status);
-	json_decref(ctx.dataset_status);
-	engine_figures_clear(&figures);
-	fixed_clear(&fixed);
-	ret->requeue_after_ns = ctx.requeue_after_ns;
+	note_waiting(r, &l.ctx);
+	ret->requeue_after_ns = l.ctx.requeue_after_ns;
 	return rc < 0 ? rc : 0;
+}
+
+/* --- data operations ------------------------------------------------------------------------------------------------------------ */
+
+const char *reconciler_runtime_type(const struct reconciler *r)
+{
+	return r->o.runtime->runtime_type;
+}
+
+static void engine_free_p(struct engine **e)
+{
+	engine_free(*e);
+}
+
+/* Ask @e, which nobody else has. */
+static int ask_engine(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation, json_t **ret,
+		      struct error *err)
+{
+	if (e->ops == NULL)
+		return error_set(err, -EOPNOTSUPP, "%s has no %s", ctx->runtime_resource->kind,
+				 json_str(operation, "kind", "such operation"));
+	int rc = e->ops->check_runtime_ready(e, ctx, err);
+	if (rc <= 0 || ret == NULL)
+		return rc;
+	rc = e->ops->data_operation_spec(e, ctx, operation, ret, err);
+	return rc < 0 ? rc : 1;
+}
+
+int reconciler_operation(struct reconciler *r, const char *ns, const char *name, const json_t *operation, json_t **ret,
+			 struct error *err)
+{
+	CLEANUP(look_clear) struct look l;
+	int rc = look_at(r, ns, name, &l, err);
+	if (rc <= 0)
+		return rc < 0 ? rc
+			      : (int)error_set(err, 0, "there is no %s %s/%s", r->o.runtime->resource->kind, ns, name);
+	rc = r->o.runtime->steps->get_runtime_status(r, &l.ctx, err);
+	const json_t *status = json_object_get(l.dataset, "status");
+	l.ctx.dataset_status = status != NULL ? json_deep_copy(status) : json_object();
+	if (rc < 0)
+		return rc;
+	const struct engine_factory *f = engine_factory_find(r->o.runtime->engines, r->o.runtime->default_engine);
+	CLEANUP(free_p) char *id = str_printf("%s/%s", ns, name);
+	CLEANUP(engine_free_p) struct engine *e = NULL;
+	if (f == NULL || id == NULL || l.ctx.dataset_status == NULL)
+		return error_set(err, -ENOMEM, "engine of %s/%s: out of memory", ns, name);
+	rc = f->build(f, &l.ctx, id, &e, err);
+	/* what its specs lack is no fault of the operation */
+	if (rc < 0)
+		return rc == -ENOMEM ? rc : 0;
+	return ask_engine(e, &l.ctx, operation, ret, err);
 }

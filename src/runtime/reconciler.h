@@ -42,5 +42,15 @@ void reconciler_free(struct reconciler *r);
  */
 int reconciler_specs_accepted(struct reconciler *r, struct reconcile_ctx *ctx, int rc);
 
+/** "reservoir": the type of the runtimes that it reconciles. */
+const char *reconciler_runtime_type(const struct reconciler *r);
+/**
+ * What @operation (a DataLoad, ...) runs for the Dataset ns/name: a new JobSpec in *@ret, as the engine says (sluice/engine.h); with a NULL
+ * @ret only whether the runtime is ready. 1, or 0 with the reason in @err: it is not. -EOPNOTSUPP and -EINVAL: it never will be.
+ * An engine is built and freed for it, so that the live one, which may be in its own pass, is left alone. Any thread.
+ */
+int reconciler_operation(struct reconciler *r, const char *ns, const char *name, const json_t *operation, json_t **ret,
+			 struct error *err);
+
 /** The factory entry of @name in @list, or NULL. */
 const struct engine_factory *engine_factory_find(const struct engine_factory *list, const char *name);

@@ -125,9 +125,9 @@ static int reservoir_figures_targets(struct engine *e, struct reconcile_ctx *ctx
 static int reservoir_data_operation_spec(struct engine *e, struct reconcile_ctx *ctx, const json_t *operation,
 					 json_t **ret, struct error *err)
 {
-	(void)e, (void)ctx, (void)ret;
-	return error_set(err, -EOPNOTSUPP, "kind: ReservoirRuntime has no %s yet",
-			 json_str(operation, "kind", "such operation"));
+	if (strcmp(json_str(operation, "kind", ""), data_load_kind.resource.kind) == 0)
+		return reservoir_load_spec(ctx, operation, ret, err);
+	return engine_default_data_operation_spec(e, ctx, operation, ret, err);
 }
 
 /* Pods first, then what they left on the nodes' disks, then the labels that tell where that is. */

@@ -40,6 +40,9 @@ int reservoir_config(const struct reconcile_ctx *ctx, const struct reservoir_spe
 int reservoir_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct reservoir_specs *s,
 		      int port, json_t **ret, struct error *err);
 
+/** What a DataLoad runs: a new JobSpec. -EINVAL with the path of the operation's field that cannot be. */
+int reservoir_load_spec(const struct reconcile_ctx *ctx, const json_t *operation, json_t **ret, struct error *err);
+
 /**
  * Remove what the workers and mounts left on the disks of the nodes that carry the dataset's labels: one pod a node deletes the tiers' and
  * mounts' directories of this dataset; when it has ended the node loses its labels. 1 when no node is left, 0 while one is at it (named in

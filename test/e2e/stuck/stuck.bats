@@ -118,8 +118,6 @@ teardown() {
 @test "1419: a DataLoad can be deleted after its Dataset, and a Dataset although a DataLoad is at work on it" {
 	{ dataset a1419; runtime a1419; } | apply
 	bound a1419
-	"$SLUICE" crds DataLoad | apply
-	until_true 30 kubectl get dataloads
 	kubectl apply -f - >/dev/null <<-'YAML'
 		apiVersion: data.fluid.io/v1alpha1
 		kind: DataLoad
@@ -129,7 +127,7 @@ teardown() {
 	kubectl patch dataset a1419 --subresource=status --type=merge -p '{"status":{"operationRef":{"DataLoad":"load1419"}}}'
 	kubectl delete dataset a1419 --timeout=60s
 	nothing_left a1419
-	kubectl delete dataload load1419 --timeout=20s
+	kubectl delete dataload load1419 --ignore-not-found --timeout=20s
 	gone dataload load1419
 }
 
