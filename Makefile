@@ -43,7 +43,7 @@ bench: all ## measure the main job against the disk and curl, and write its sect
 	@build-aux/install-packages.sh run test
 	@test/bench/run.sh $(BUILD)/sluice
 
-soak: all ## long runs: caches while the API server is killed again and again; the controller killed before each write
+soak: all ## long runs: caches while the API server is killed again and again; a mount's server killed under readers; the controller killed before each write
 	@test -f $(TEST_BUILD)/build.ninja || meson setup $(TEST_BUILD) -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false --werror
 	@build-aux/install-packages.sh run test
 	@test/soak/run.sh $(BUILD) $(TEST_BUILD)

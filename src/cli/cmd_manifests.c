@@ -164,6 +164,16 @@ static int put_arg(json_t *container, const char *option, const char *value)
 													      : 0;
 }
 
+static int put_images(json_t *obj, const char *image)
+{
+	size_t i;
+	json_t *container;
+	json_array_foreach (json_at(obj, "spec.template.spec.containers"), i, container)
+		if (json_put_str(container, "image", image) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
 static int overlay(const struct options *o, json_t *obj)
 {
 	const char *kind = json_str(obj, "kind", "");
@@ -174,7 +184,7 @@ static int overlay(const struct options *o, json_t *obj)
 	if (container != NULL)
 		rc = json_put_str(obj, "metadata.namespace", o->ns);
 	if (rc == 0 && container != NULL)
-		rc = json_put_str(container, "image", o->image);
+		rc = put_images(obj, o->image);
 	if (rc == 0 && strcmp(kind, "Deployment") == 0)
 		rc = put_arg(container, "leader-election-namespace", o->ns);
 	if (rc == 0 && strcmp(kind, "Deployment") == 0 && o->runtimes != NULL)

@@ -219,17 +219,20 @@ static int add_roles(struct up *u, struct error *err)
 	CLEANUP(free_p) char *kubelet = str_printf("%s/kubelet", u->data_dir);
 	CLEANUP(free_p)
 	char *endpoint = str_printf("unix://%s/kubelet/csi-plugins/fuse.csi.fluid.io/csi.sock", u->data_dir);
-	if (kubelet == NULL || endpoint == NULL || add_api(u, u->listen) != 0)
+	CLEANUP(free_p) char *socket = str_printf("%s/runtime-mnt/.keeper/sock", u->data_dir);
+	if (kubelet == NULL || endpoint == NULL || socket == NULL || add_api(u, u->listen) != 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	const char *controller[] = {u->self,       "controller",     "--kubeconfig",         u->kubeconfig,
 				    "--workloads", "--install-crds", "--allowed-host-paths", "/",
 				    NULL};
+	const char *keeper[] = {u->self, "keeper", "--socket", socket, NULL};
 	const char *csi[] = {u->self,        "csi",         "--endpoint",     endpoint, "--nodeid", u->node_name,
 			     "--kubeconfig", u->kubeconfig, "--kubelet-root", kubelet,  NULL};
 	const char *agent[] = {u->self,          "agent",     "--kubeconfig",       u->kubeconfig,
 			       "--data-dir",     u->data_dir, "--node-name",        u->node_name,
 			       "--kubelet-root", kubelet,     "--end-pods-on-exit", NULL};
 	const struct role_options roles[] = {
+		{.name = "keeper", .argv = keeper},
 		{.name = "controller", .argv = controller, .after = "api"},
 		{.name = "csi", .argv = csi, .after = "api"},
 		{.name = "agent", .argv = agent, .after = "api"},

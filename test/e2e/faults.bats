@@ -57,7 +57,7 @@ phase_is() {
 @test "kill -9 of each role while a dataset is mounted: its readers notice nothing, the cluster goes on" {
 	start_run "$WORK/src" --mount "$MNT" --name one --cache 1Gi
 	await_measured
-	for name in agent csi controller api; do
+	for name in agent csi keeper controller api; do
 		pid=$(role "$name")
 		kill -9 "$pid"
 		same "$MNT"
@@ -85,6 +85,50 @@ phase_is() {
 	same "$MNT"
 	end_run
 	assert_clean
+}
+
+# Linux 6.9 and newer repeat what the dead server had not answered.
+repeats() {
+	printf '6.9\n%s\n' "$(uname -r)" | sort -C -V
+}
+
+@test "kill -9 of the mount's server under readers in a pod and here: they wait, and read what is right" {
+	repeats || skip "the kernel is older than 6.9"
+	start_run "$WORK/src" --mount "$MNT" --name kept --cache 1Gi
+	await_mounted
+	want=$(sums "$WORK/src")
+	kubectl apply -f - <<-EOF
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: reader}
+		spec:
+		  restartPolicy: Never
+		  terminationGracePeriodSeconds: 1
+		  containers:
+		  - name: c
+		    image: sluice.local/host
+		    command: [sh, -c, "cd /data && while :; do find . -type f -print0 | sort -z | xargs -0 sha256sum || exit; echo round; done"]
+		    volumeMounts: [{name: data, mountPath: /data}]
+		  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
+	EOF
+	kubectl wait --for=condition=Ready pod/reader --timeout=60s
+	for _ in 1 2; do
+		pid=$(inside fuse)
+		kill -9 "$pid"
+		[ "$(sums "$MNT")" = "$want" ]
+		until_true 60 another inside fuse "$pid"
+	done
+	rounds=$(kubectl logs reader | grep -c '^round$')
+	until_true 30 read_again
+	[ "$(kubectl get pod reader -o 'jsonpath={.status.phase}')" = Running ]
+	[ "$(kubectl logs reader | grep -v '^round$' | sort -u)" = "$(sort -u <<<"$want")" ]
+	kubectl delete pod reader --wait
+	end_run
+	assert_clean
+}
+
+read_again() {
+	[ "$(kubectl logs reader | grep -c '^round$')" -gt "$((rounds + 1))" ]
 }
 
 @test "kill -9 of the cache worker under readers: they wait, and read what is right" {

@@ -42,7 +42,7 @@ restarted() {
 	EOF
 	run -0 "$SLUICE" status --data-dir "$DATA"
 	[ "${lines[0]}" = "cluster ready at $server" ]
-	for part in api controller csi agent; do
+	for part in api keeper controller csi agent; do
 		grep -q "^$part  *ready " <<<"$output"
 	done
 	grep -q '^default  *alone ' <<<"$output"

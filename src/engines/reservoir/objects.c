@@ -145,6 +145,10 @@ static int make_fuse(const struct build *b, json_t **ret, struct error *err)
 		return rc;
 	const struct reservoir_fuse *f = &b->s->runtime.spec.fuse;
 	json_t *pod = json_at(ds, "spec.template"), *container = json_at(pod, "spec." FUSE);
+	/* where the node's mount keeper listens, which belongs to the node plug-in and not to this pod: it stays when the pod ends */
+	CLEANUP(free_p) char *keeper = str_printf("%s/.keeper", b->ctx->limits->mount_root);
+	if (keeper == NULL || pod_host_path(pod, "keeper", keeper, "DirectoryOrCreate") < 0)
+		return no_memory(err, "DaemonSet");
 	rc = common_pod(b, pod, container, &f->pod_metadata, f->resources, &f->env, f->volume_mounts,
 			"spec.fuse.volumeMounts", err);
 	if (rc < 0)
