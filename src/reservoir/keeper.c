@@ -1,5 +1,6 @@
 #include "reservoir/keeper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -49,8 +50,8 @@ struct keeper {
 static void kept_free(struct keeper *k, struct kept *it)
 {
 	struct kept **p = &k->kept;
-	while (*p != it)
-		p = &(*p)->next;
+	for (; *p != it; p = &(*p)->next)
+		assert(*p != NULL);
 	*p = it->next;
 	k->n_kept--;
 	for (size_t i = 0; i < KEEPER_FDS; i++)

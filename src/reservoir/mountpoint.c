@@ -35,13 +35,23 @@ struct mount_line {
 	bool ours;
 };
 
+/* "0:51". */
+static bool parse_device(const char *text, struct mount_line *ret)
+{
+	char *end;
+	const unsigned long major = strtoul(text, &end, 10), minor = *end == ':' ? strtoul(end + 1, &end, 10) : 0;
+	ret->major = (unsigned)major;
+	ret->minor = (unsigned)minor;
+	return end != text && *end == ' ' && major <= UINT_MAX && minor <= UINT_MAX;
+}
+
 /* False when the line makes no sense; the line is changed. */
 static bool parse_line(char *line, struct mount_line *ret)
 {
 	const char *sep = strstr(line, " - ");
-	int dir_at = 0, dir_end = 0;
-	if (sep == NULL || sscanf(line, "%*d %*d %u:%u %*s %n%*s%n", &ret->major, &ret->minor, &dir_at, &dir_end) < 2 ||
-	    dir_end == 0)
+	int dev_at = 0, dir_at = 0, dir_end = 0;
+	if (sep == NULL || sscanf(line, "%*d %*d %n%*s %*s %n%*s%n", &dev_at, &dir_at, &dir_end) < 0 || dir_end == 0 ||
+	    !parse_device(line + dev_at, ret))
 		return false;
 	ret->ours = str_has_prefix(sep + 3, MOUNT_TYPE " ");
 	line[dir_end] = '\0';
