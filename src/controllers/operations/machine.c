@@ -242,7 +242,8 @@ static int step_new(struct operation_pass *p, struct error *err)
 	int rc = adopt(p, err);
 	if (rc <= 0)
 		return rc; /* the change comes back */
-	if (json_put_str(p->status, "duration", "Unfinished") < 0)
+	if (json_put_str(p->status, "duration", "Unfinished") < 0 ||
+	    json_object_set_new(p->status, "conditions", json_array()) < 0)
 		return no_memory(err);
 	return move(p, PHASE_PENDING, err);
 }
@@ -489,8 +490,7 @@ static void pass_clear(struct operation_pass *p)
 static int read_objects(struct operation_pass *p, struct error *err)
 {
 	const json_t *live = json_object_get(p->op, "status");
-	p->status = live != NULL ? json_deep_copy(live)
-				 : json_pack("{s:s,s:s,s:[]}", "phase", "", "duration", "", "conditions");
+	p->status = live != NULL ? json_deep_copy(live) : json_object();
 	if (p->status == NULL)
 		return no_memory(err);
 	/* cut names are refused by validate() */
