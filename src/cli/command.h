@@ -19,7 +19,8 @@ struct command {
 
 extern const struct command cmd_agent, cmd_api, cmd_apply, cmd_bind, cmd_cache, cmd_completion, cmd_controller,
 	cmd_crds, cmd_create, cmd_csi, cmd_delete, cmd_describe, cmd_down, cmd_engine_test, cmd_explain, cmd_fuse,
-	cmd_get, cmd_help, cmd_keeper, cmd_logs, cmd_manifests, cmd_preload, cmd_run, cmd_status, cmd_up, cmd_version;
+	cmd_get, cmd_help, cmd_keeper, cmd_load, cmd_logs, cmd_manifests, cmd_preload, cmd_run, cmd_status, cmd_up,
+	cmd_version;
 
 /** One option of a command, declared as a table. */
 struct option_spec {

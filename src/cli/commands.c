@@ -8,10 +8,10 @@
 #include "cli/suggest.h"
 
 const struct command *const commands[] = {
-	&cmd_run,        &cmd_up,   &cmd_status,  &cmd_get,     &cmd_describe,   &cmd_explain, &cmd_apply,
-	&cmd_delete,     &cmd_logs, &cmd_down,    &cmd_crds,    &cmd_manifests,  &cmd_create,  &cmd_engine_test,
-	&cmd_completion, &cmd_help, &cmd_version, &cmd_api,     &cmd_controller, &cmd_agent,   &cmd_csi,
-	&cmd_cache,      &cmd_fuse, &cmd_keeper,  &cmd_preload, &cmd_bind,       NULL,
+	&cmd_run,         &cmd_up,         &cmd_status, &cmd_get,     &cmd_describe, &cmd_explain,    &cmd_apply,
+	&cmd_delete,      &cmd_load,       &cmd_logs,   &cmd_down,    &cmd_crds,     &cmd_manifests,  &cmd_create,
+	&cmd_engine_test, &cmd_completion, &cmd_help,   &cmd_version, &cmd_api,      &cmd_controller, &cmd_agent,
+	&cmd_csi,         &cmd_cache,      &cmd_fuse,   &cmd_keeper,  &cmd_preload,  &cmd_bind,       NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -2,6 +2,7 @@
 # Data operations on the one-machine cluster, with real Jobs in containers and a real nginx as the source.
 
 load helpers
+bats_require_minimum_version 1.5.0
 
 setup_file() {
 	setup_machine
@@ -110,4 +111,67 @@ nothing_of() {
 	[[ $(field dataload second duration) == *s ]]
 	kubectl delete dataload first second
 	until_true 20 nothing_of first-loader
+}
+
+@test "a script runs on the data; one that fails, and an operation that cannot be, say so" {
+	process_of good 'cmp /data/a/hello.txt <(echo hello) && test -f /data/big.bin'
+	process_of bad 'exit 3'
+	kubectl patch dataprocess bad --type=merge -p '{"spec":{"ttlSecondsAfterFinished":600}}' >/dev/null
+	load_of never 'policy: OnEvent'
+	load_of nowhere 'target: [{path: /nowhere}]'
+	until_true 40 phase dataprocess good Complete
+	until_true 10 phase dataload never Failed
+	event_of never DataOperationNotValid
+	[[ $(field dataload never 'conditions[0].message') == "spec.policy: OnEvent is not supported"* ]]
+	kubectl delete dataprocess good
+	until_true 20 nothing_of good-processor || kubectl get jobs,pods,configmaps --show-labels
+	# deleted while it is tried again: nothing is left
+	until_true 20 has_pod bad-processor Failed
+	kubectl delete dataprocess bad --timeout=20s
+	kubectl delete dataload never nowhere --timeout=20s
+	until_true 20 nothing_of bad-processor
+	until_true 20 nothing_of nowhere-loader
+}
+
+has_pod() {
+	[[ $(kubectl get pods -l "release=$1" -o jsonpath='{.items[*].status.phase}') == *"$2"* ]]
+}
+
+controller_pid() {
+	"$SLUICE" status --data-dir "$DATA" -o json | jq -r '.parts[] | select(.name == "controller") | .pid'
+}
+
+other_controller() {
+	local now
+	now=$(controller_pid) && [ "$now" != "$1" ] && [ "$now" -gt 0 ]
+}
+
+@test "an operation waits for its Dataset; a controller that is killed goes on where it was" {
+	load_of waits '' late
+	until_true 20 event_of waits TargetDatasetNotFound
+	process_of slow 'sleep 4'
+	until_true 20 has_pod slow-processor Running
+	pid=$(controller_pid)
+	kill -9 "$pid"
+	until_true 30 other_controller "$pid"
+	until_true 40 phase dataprocess slow Complete
+	[ "$(kubectl get pods -l release=slow-processor -o name | wc -l)" -eq 1 ]
+	phase dataload waits ""
+	kubectl delete dataload waits --timeout=20s
+	kubectl delete dataprocess slow --timeout=20s
+	until_true 20 nothing_of slow-processor
+}
+
+@test "sluice load shows the receipt; what cannot be loaded is exit status 1" {
+	run --separate-stderr "$SLUICE" load d /a "/a/b c"
+	[ "$status" -eq 0 ]
+	[[ $output == *"listed:   $(find "$WORK/src/a" -type f | wc -l) files"*"failed:   0 files"* ]]
+	run --separate-stderr "$SLUICE" load d --detach
+	[ "$status" -eq 0 ]
+	name=${output#dataload:  }
+	until_true 40 phase dataload "$name" Complete
+	run --separate-stderr "$SLUICE" load d a
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"spec.target[0].path: 'a' must begin with '/'"* ]]
+	kubectl delete dataloads --all --timeout=20s
 }
