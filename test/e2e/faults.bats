@@ -112,12 +112,10 @@ repeats() {
 		  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
 	EOF
 	kubectl wait --for=condition=Ready pod/reader --timeout=60s
-	for _ in 1 2; do
-		pid=$(inside fuse)
-		kill -9 "$pid"
-		[ "$(sums "$MNT")" = "$want" ]
-		until_true 60 another inside fuse "$pid"
-	done
+	pid=$(inside fuse)
+	kill -9 "$pid"
+	[ "$(sums "$MNT")" = "$want" ]
+	until_true 60 another inside fuse "$pid"
 	rounds=$(kubectl logs reader | grep -c '^round$')
 	until_true 30 read_again
 	[ "$(kubectl get pod reader -o 'jsonpath={.status.phase}')" = Running ]
