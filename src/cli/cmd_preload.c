@@ -73,8 +73,9 @@ static int run(int argc, char **argv)
 		return 2;
 	}
 	log_init(STDERR_FILENO, LOG_LVL_WARN, "preload");
-	(void)signal(SIGTERM, end_at_once); /* as process 1 of its container it would be deaf to it otherwise */
-	(void)signal(SIGINT, end_at_once);
+	const struct sigaction end = {.sa_handler = end_at_once};
+	(void)sigaction(SIGTERM, &end, NULL); /* as process 1 of its container it would be deaf to it otherwise */
+	(void)sigaction(SIGINT, &end, NULL);
 	return load(&(struct preload_options){.socket = socket,
 					      .paths = (const char *const *)argv + 1,
 					      .n_paths = (size_t)words,

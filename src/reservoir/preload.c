@@ -41,9 +41,10 @@ struct preload {
 
 static void failed(struct preload *p, struct preload_file *f, const char *why)
 {
+	CLEANUP(free_p) char *copy = strdup(why); /* without memory the receipt says only that it is not in the cache */
 	pthread_mutex_lock(&p->lock);
 	if (f->why == NULL)
-		f->why = strdup(why); /* without memory the receipt says only that it is not in the cache */
+		f->why = TAKE(copy);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -72,7 +72,7 @@ static int find(struct client *c, const char *path, struct rv_attr *ret, struct 
 
 int preload_resolve(struct client *c, const char *path, uint64_t *ret, struct error *err)
 {
-	struct rv_attr at;
+	struct rv_attr at = {0};
 	const int r = find(c, path, &at, err);
 	if (r < 0)
 		return r;
@@ -160,7 +160,7 @@ static int list_directory(struct client *c, const struct pending *dir, char *pag
 
 int preload_list(struct client *c, const char *path, struct preload_manifest *m, struct error *err)
 {
-	struct rv_attr at;
+	struct rv_attr at = {0};
 	CLEANUP(free_p) char *page = malloc(PAGE_SIZE);
 	CLEANUP(free_p) char *start = strdup(path);
 	if (page == NULL || start == NULL)
