@@ -25,12 +25,15 @@ static int resolve(const char *address, uint16_t port, struct addrinfo **ret, st
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_storage sa = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} sa = {.in6 = {0}};
 	socklen_t n = sizeof sa;
-	if (getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
+	if (getsockname(fd, &sa.any, &n) < 0)
 		return 0;
-	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
-					      : ((struct sockaddr_in *)&sa)->sin_port);
+	return ntohs(sa.any.sa_family == AF_INET6 ? sa.in6.sin6_port : sa.in.sin_port);
 }
 
 int listen_tcp(const char *address, uint16_t port, uint16_t *ret_port, struct error *err)

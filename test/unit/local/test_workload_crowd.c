@@ -104,11 +104,11 @@ static void delete (const struct kube_resource *r, const char *ns, const char *n
 		fail_msg("%s", err.msg);
 }
 
-/* Fetch ns/name until @path says @want (NULL: until the object is gone); the object, or NULL when it is gone. At most 20 s. */
+/* Fetch ns/name until @path says @want (NULL: until the object is gone); the object, or NULL when it is gone. At most a minute, for slow tools. */
 static json_t *await(const struct kube_resource *r, const char *ns, const char *name, const char *path,
 		     const char *want)
 {
-	const int64_t deadline = clock_mono_ns() + 20 * NSEC_PER_SEC;
+	const int64_t deadline = clock_mono_ns() + 60 * NSEC_PER_SEC;
 	char have[512] = "absent";
 	while (clock_mono_ns() < deadline) {
 		json_t *obj = NULL;
@@ -151,7 +151,7 @@ static size_t count(const struct kube_resource *r, const char *ns, const char *l
 
 static void expect_count(const struct kube_resource *r, const char *ns, const char *labels, size_t want)
 {
-	const int64_t deadline = clock_mono_ns() + 20 * NSEC_PER_SEC;
+	const int64_t deadline = clock_mono_ns() + 60 * NSEC_PER_SEC;
 	size_t have;
 	while ((have = count(r, ns, labels)) != want && clock_mono_ns() < deadline)
 		(void)poll(NULL, 0, 10);
@@ -161,7 +161,7 @@ static void expect_count(const struct kube_resource *r, const char *ns, const ch
 
 static void expect_event(const char *ns, const char *object, const char *reason, const char *message)
 {
-	const int64_t deadline = clock_mono_ns() + 20 * NSEC_PER_SEC;
+	const int64_t deadline = clock_mono_ns() + 60 * NSEC_PER_SEC;
 	while (clock_mono_ns() < deadline) {
 		JSON_AUTO list = NULL;
 		size_t i;
