@@ -1,9 +1,12 @@
 #include "runtime/guard.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "api/common.h"
 #include "base/str.h"
 #include "sluice/engine.h"
+#include "json/json.h"
 
 int guard_image(const struct engine_limits *l, const char *path, const char *image, struct error *err)
 {
@@ -46,4 +49,33 @@ int guard_host_path(const struct engine_limits *l, const char *path, const char 
 			 "%s: directory '%s' of the host may not be used; the operator allows directories by "
 			 "--allowed-host-paths",
 			 path, dir);
+}
+
+int guard_labels(const char *path, const struct pod_metadata *m, struct error *err)
+{
+	static const char *const ours[] = {"app", "release", "role"};
+	for (size_t i = 0; i < m->labels.n; i++) {
+		const char *key = m->labels.v[i].key;
+		bool taken = str_has_prefix(key, "fluid.io/");
+		for (size_t k = 0; k < ARRAY_LEN(ours); k++)
+			taken = taken || strcmp(key, ours[k]) == 0;
+		if (taken)
+			return error_set(err, -EINVAL, "%s.labels[%s]: this label is set by the controller", path, key);
+	}
+	return 0;
+}
+
+int guard_volumes(const struct engine_limits *l, const json_t *volumes, struct error *err)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach (volumes, i, v) {
+		const json_t *host = json_object_get(v, "hostPath");
+		char path[64];
+		(void)snprintf(path, sizeof path, "spec.volumes[%zu].hostPath.path", i); /* at most 51 characters */
+		int rc = host != NULL ? guard_host_path(l, path, json_str(host, "path", ""), err) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }

@@ -70,9 +70,6 @@ const struct alluxio_component *alluxio_component_of(const struct alluxio_specs 
 const char *alluxio_part_name(enum alluxio_part part);
 /** Where level @medium ("MEM") stands among those that the spec has. */
 int alluxio_tier_rank(const struct alluxio_specs *s, const char *medium);
-/** Whether the FUSE image is of 2.8.0 or later: it takes the mount point as an argument. A tag that is no version is. */
-bool alluxio_fuse_takes_path(const struct alluxio_specs *s);
-
 /** The objects of @parts, with the ports of @s: a new array in the order in which they must be applied. */
 int alluxio_objects(const struct reconcile_ctx *ctx, const struct engine_traits *t, const struct alluxio_specs *s,
 		    int parts, json_t **ret, struct error *err);

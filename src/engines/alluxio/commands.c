@@ -240,7 +240,7 @@ static int count(const struct engine_question *q, const char *pod, int64_t *file
 int alluxio_run_metadata(const struct engine_question *q, const json_t *args, json_t **ret, struct error *err)
 {
 	const char *pod = json_str(args, "pod", "");
-	int64_t files, bytes;
+	int64_t files = 0, bytes = 0;
 	int rc = run_only(q, pod, (const char *const[]){"fs", "loadMetadata", "-R", "/", NULL}, err);
 	if (rc == 0)
 		rc = count(q, pod, &files, &bytes, err);

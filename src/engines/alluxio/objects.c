@@ -13,9 +13,6 @@
 #include "json/json.h"
 #include "json/quantity.h"
 
-#define DEFAULT_IMAGE "alluxio/alluxio-dev"
-#define DEFAULT_TAG   "2.9.0"
-
 struct build {
 	const struct reconcile_ctx *ctx;
 	const struct engine_traits *t;
@@ -27,23 +24,6 @@ struct build {
 static int no_memory(struct error *err, const char *what)
 {
 	return error_set(err, -ENOMEM, "%s: out of memory", what);
-}
-
-char *alluxio_image(const struct version_spec *v)
-{
-	return str_printf("%s:%s", v->image != NULL && *v->image != '\0' ? v->image : DEFAULT_IMAGE,
-			  v->image_tag != NULL && *v->image_tag != '\0' ? v->image_tag : DEFAULT_TAG);
-}
-
-bool alluxio_fuse_takes_path(const struct alluxio_specs *s)
-{
-	const char *tag = s->runtime.spec.fuse.version.image_tag;
-	int major, minor;
-	if (tag == NULL)
-		return true;
-	if (str_has_prefix(tag, "release-"))
-		tag += strlen("release-");
-	return sscanf(tag, "%4d.%4d", &major, &minor) != 2 || major > 2 || (major == 2 && minor >= 8);
 }
 
 static int put_copy(json_t *obj, const char *path, const json_t *value)
@@ -453,7 +433,7 @@ static int fuse_args(const struct build *b, json_t *c, const char *mount)
 		rc = -ENOMEM;
 	if (rc < 0)
 		return rc;
-	if (!alluxio_fuse_takes_path(b->s)) {
+	if (!alluxio_image_takes_mount_point(&b->r->fuse.version)) {
 		const struct string_pair at = {"MOUNT_POINT", mount};
 		return container_env(c, &(struct string_map){.v = &at, .n = 1});
 	}

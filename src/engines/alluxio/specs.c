@@ -234,20 +234,6 @@ static int check_mounts(const struct reconcile_ctx *ctx, const struct alluxio_sp
 
 /* --- the runtime ---------------------------------------------------------------------------------------------------------------- */
 
-static int check_labels(const char *path, const struct pod_metadata *m, struct error *err)
-{
-	static const char *const ours[] = {"app", "release", "role"};
-	for (size_t i = 0; i < m->labels.n; i++) {
-		const char *key = m->labels.v[i].key;
-		bool taken = str_has_prefix(key, "fluid.io/");
-		for (size_t k = 0; k < ARRAY_LEN(ours); k++)
-			taken = taken || strcmp(key, ours[k]) == 0;
-		if (taken)
-			return error_set(err, -EINVAL, "%s.labels[%s]: this label is set by the controller", path, key);
-	}
-	return 0;
-}
-
 static int no_effect(const char *part, const char *field, const char *why, struct error *err)
 {
 	return error_set(err, -EOPNOTSUPP, "spec.%s.%s: %s", part, field, why);
@@ -288,7 +274,7 @@ static int check_component(const struct alluxio_specs *s, enum alluxio_part part
 	if (rc == 0)
 		rc = check_jvm_options(path, &c->jvm_options, err);
 	(void)snprintf(path, sizeof path, "spec.%s.podMetadata", name); /* as above */
-	return rc == 0 ? check_labels(path, &c->pod_metadata, err) : rc;
+	return rc == 0 ? guard_labels(path, &c->pod_metadata, err) : rc;
 }
 
 static int check_level(const struct alluxio_specs *s, size_t i, struct error *err)
@@ -342,21 +328,6 @@ static int check_tiers(const struct reconcile_ctx *ctx, const struct alluxio_spe
 	return 0;
 }
 
-static int check_volumes(const struct reconcile_ctx *ctx, const json_t *volumes, struct error *err)
-{
-	size_t i;
-	json_t *v;
-	json_array_foreach (volumes, i, v) {
-		const json_t *host = json_object_get(v, "hostPath");
-		char path[64];
-		(void)snprintf(path, sizeof path, "spec.volumes[%zu].hostPath.path", i); /* at most 51 characters */
-		int rc = host != NULL ? guard_host_path(ctx->limits, path, json_str(host, "path", ""), err) : 0;
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
 static int check_user(const struct alluxio_runtime_spec *r, struct error *err)
 {
 	const struct user *u = r->run_as;
@@ -379,7 +350,7 @@ static int check_fuse(const struct reconcile_ctx *ctx, const struct alluxio_spec
 	if (rc == 0)
 		rc = check_jvm_options("spec.fuse.jvmOptions", &f->jvm_options, err);
 	if (rc == 0)
-		rc = check_labels("spec.fuse.podMetadata", &f->pod_metadata, err);
+		rc = guard_labels("spec.fuse.podMetadata", &f->pod_metadata, err);
 	CLEANUP(free_p) char *image = alluxio_image(&f->version);
 	if (image == NULL)
 		return error_set(err, -ENOMEM, "spec.fuse: out of memory");
@@ -395,7 +366,7 @@ static int check_runtime(const struct reconcile_ctx *ctx, const struct alluxio_s
 	if (rc == 0)
 		rc = check_jvm_options("spec.jvmOptions", &r->jvm_options, err);
 	if (rc == 0)
-		rc = check_labels("spec.podMetadata", &r->pod_metadata, err);
+		rc = guard_labels("spec.podMetadata", &r->pod_metadata, err);
 	for (int part = 0; part < ALLUXIO_PART_FUSE && rc == 0; part++)
 		rc = check_component(s, (enum alluxio_part)part, err);
 	if (rc == 0)
@@ -403,7 +374,7 @@ static int check_runtime(const struct reconcile_ctx *ctx, const struct alluxio_s
 	if (rc == 0)
 		rc = check_tiers(ctx, s, err);
 	if (rc == 0)
-		rc = check_volumes(ctx, r->volumes, err);
+		rc = guard_volumes(ctx->limits, r->volumes, err);
 	return rc == 0 ? check_user(r, err) : rc;
 }
 

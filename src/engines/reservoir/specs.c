@@ -258,20 +258,6 @@ static int check_fetch(const struct reservoir_runtime_spec *r, struct error *err
 	return 0;
 }
 
-static int check_labels(const char *path, const struct pod_metadata *m, struct error *err)
-{
-	static const char *const ours[] = {"app", "release", "role"};
-	for (size_t i = 0; i < m->labels.n; i++) {
-		const char *key = m->labels.v[i].key;
-		bool taken = str_has_prefix(key, "fluid.io/");
-		for (size_t k = 0; k < ARRAY_LEN(ours); k++)
-			taken = taken || strcmp(key, ours[k]) == 0;
-		if (taken)
-			return error_set(err, -EINVAL, "%s.labels[%s]: this label is set by the controller", path, key);
-	}
-	return 0;
-}
-
 int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
 {
 	const struct tiered_store *ts = &s->runtime.spec.tiered_store;
@@ -301,21 +287,6 @@ int reservoir_check_tiers(const struct reconcile_ctx *ctx, const struct reservoi
 	return 0;
 }
 
-static int check_volumes(const struct reconcile_ctx *ctx, const json_t *volumes, struct error *err)
-{
-	size_t i;
-	json_t *v;
-	json_array_foreach (volumes, i, v) {
-		const json_t *host = json_object_get(v, "hostPath");
-		char path[64];
-		(void)snprintf(path, sizeof path, "spec.volumes[%zu].hostPath.path", i); /* at most 51 characters */
-		int rc = host != NULL ? guard_host_path(ctx->limits, path, json_str(host, "path", ""), err) : 0;
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
 static int check_runtime(const struct reconcile_ctx *ctx, const struct reservoir_specs *s, struct error *err)
 {
 	const struct reservoir_runtime_spec *r = &s->runtime.spec;
@@ -332,13 +303,13 @@ static int check_runtime(const struct reconcile_ctx *ctx, const struct reservoir
 			{"spec.worker.podMetadata", &r->worker.pod_metadata},
 			{"spec.fuse.podMetadata", &r->fuse.pod_metadata}};
 	for (size_t i = 0; i < ARRAY_LEN(metadata); i++) {
-		int rc = check_labels(metadata[i].path, metadata[i].m, err);
+		int rc = guard_labels(metadata[i].path, metadata[i].m, err);
 		if (rc < 0)
 			return rc;
 	}
 	int rc = reservoir_check_tiers(ctx, s, err);
 	if (rc == 0)
-		rc = check_volumes(ctx, r->volumes, err);
+		rc = guard_volumes(ctx->limits, r->volumes, err);
 	return rc == 0 ? check_fetch(r, err) : rc;
 }
 
