@@ -122,6 +122,8 @@ struct engine_figures {
 	struct figures_mount *mounts;  /* at most ENGINE_MAX_MOUNTS */
 	size_t n_mounts;
 	int64_t asked_mono_ns; /* when the answer came */
+	bool has_rates; /* the engine tells the next three: the same as the three of reads, but bytes a minute now */
+	int64_t hit_rate, miss_rate, local_hit_rate;
 };
 
 #define ENGINE_MAX_MOUNTS 256

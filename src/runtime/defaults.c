@@ -194,20 +194,32 @@ static int put_state(json_t *states, const char *key, const char *value)
 	return json_object_set_new(states, key, json_string(value)) < 0 ? -ENOMEM : 0;
 }
 
-static int put_ratios(json_t *states, const struct engine_figures *f)
+/* Of what was read, how much came from the cache, and of that from the reader's own node and from others, under @keys. */
+static int put_ratios(json_t *states, const char *const keys[3], int64_t hits, int64_t misses, int64_t local)
 {
-	char hit[32] = "0.0%", local[32] = "0.0%", remote[32] = "0.0%";
+	char text[3][32] = {"0.0%", "0.0%", "0.0%"};
 	int64_t all = 0;
-	if (!__builtin_add_overflow(f->hit_bytes, f->miss_bytes, &all) && all > 0) {
-		int64_t near = f->local_hit_bytes > 0 ? f->local_hit_bytes : 0;
-		percent(f->hit_bytes, all, hit);
-		percent(near, all, local);
-		percent(f->hit_bytes > near ? f->hit_bytes - near : 0, all, remote);
+	if (!__builtin_add_overflow(hits, misses, &all) && all > 0) {
+		const int64_t near = local > 0 ? local : 0;
+		percent(hits, all, text[0]);
+		percent(near, all, text[1]);
+		percent(hits > near ? hits - near : 0, all, text[2]);
 	}
-	return put_state(states, "cacheHitRatio", hit) < 0 || put_state(states, "localHitRatio", local) < 0 ||
-			       put_state(states, "remoteHitRatio", remote) < 0
-		       ? -ENOMEM
-		       : 0;
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		if (put_state(states, keys[i], text[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int put_reads(json_t *states, const struct engine_figures *f)
+{
+	static const char *const bytes[] = {"cacheHitRatio", "localHitRatio", "remoteHitRatio"},
+				 *const rates[] = {"cacheThroughputRatio", "localThroughputRatio",
+						   "remoteThroughputRatio"};
+	int rc = f->hit_bytes >= 0 && f->miss_bytes >= 0
+			 ? put_ratios(states, bytes, f->hit_bytes, f->miss_bytes, f->local_hit_bytes)
+			 : 0;
+	return rc == 0 && f->has_rates ? put_ratios(states, rates, f->hit_rate, f->miss_rate, f->local_hit_rate) : rc;
 }
 
 static int put_cache_states(struct engine *e, struct reconcile_ctx *ctx)
@@ -237,7 +249,7 @@ static int put_cache_states(struct engine *e, struct reconcile_ctx *ctx)
 		if (put_state(states, "cachedPercentage", text) < 0)
 			return -ENOMEM;
 	}
-	return f->hit_bytes >= 0 && f->miss_bytes >= 0 ? put_ratios(states, f) : 0;
+	return put_reads(states, f);
 }
 
 /* A source that cannot be read is told on both objects, and once in an Event. */

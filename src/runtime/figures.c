@@ -111,7 +111,8 @@ static bool same_figures(const struct engine_figures *a, const struct engine_fig
 	return a->ready == b->ready && a->ufs_bytes == b->ufs_bytes && a->ufs_files == b->ufs_files &&
 	       a->ufs_complete == b->ufs_complete && a->capacity_bytes == b->capacity_bytes &&
 	       a->cached_bytes == b->cached_bytes && a->hit_bytes == b->hit_bytes && a->miss_bytes == b->miss_bytes &&
-	       a->local_hit_bytes == b->local_hit_bytes && same_mounts(a, b);
+	       a->local_hit_bytes == b->local_hit_bytes && a->has_rates == b->has_rates && a->hit_rate == b->hit_rate &&
+	       a->miss_rate == b->miss_rate && a->local_hit_rate == b->local_hit_rate && same_mounts(a, b);
 }
 
 /* Unknown (-1) plus anything known is the known part. */
@@ -135,6 +136,10 @@ static void figures_add(struct engine_figures *all, struct engine_figures *part)
 	all->hit_bytes = sum(all->hit_bytes, part->hit_bytes);
 	all->miss_bytes = sum(all->miss_bytes, part->miss_bytes);
 	all->local_hit_bytes = sum(all->local_hit_bytes, part->local_hit_bytes);
+	all->has_rates = all->has_rates && part->has_rates;
+	all->hit_rate = sum(all->hit_rate, part->hit_rate);
+	all->miss_rate = sum(all->miss_rate, part->miss_rate);
+	all->local_hit_rate = sum(all->local_hit_rate, part->local_hit_rate);
 	for (size_t i = 0; i < all->n_mounts && i < part->n_mounts; i++) {
 		if (!part->mounts[i].failed || all->mounts[i].failed)
 			continue;

@@ -107,28 +107,39 @@ static bool find_line(const char *text, const char *key, struct str *ret)
 	return false;
 }
 
-/* The value in "  (Type: COUNTER, Value: 7.77MB)". */
+/* The value in "  (Type: COUNTER, Value: 7.77MB)"; a rate has "/MIN" behind it. */
 static int metric_value(struct str rest, const char *key, int64_t *ret, struct error *err)
 {
-	static const char word[] = "Value:";
+	static const char word[] = "Value:", minute[] = "/MIN";
 	rest = trimmed(rest);
 	const char *at = memmem(rest.p, rest.n, word, strlen(word));
 	if (at == NULL || rest.p[rest.n - 1] != ')')
 		return error_set(err, -EINVAL, "report metrics: %s has no value", key);
 	at += strlen(word);
-	return bytes_of((struct str){at, (size_t)(rest.p + rest.n - 1 - at)}, key, ret, err);
+	struct str value = {at, (size_t)(rest.p + rest.n - 1 - at)};
+	if (value.n >= strlen(minute) && memcmp(value.p + value.n - strlen(minute), minute, strlen(minute)) == 0)
+		value.n -= strlen(minute);
+	return bytes_of(value, key, ret, err);
 }
 
 /* What both forms of the metrics have, in this order. */
-enum { CAPACITY, USED, READ_LOCAL, READ_REMOTE, READ_UFS, METRICS };
-static const char *const metric_names[METRICS] = {"Cluster.CapacityTotal", "Cluster.CapacityUsed",
-						  "Cluster.BytesReadLocal", "Cluster.BytesReadRemote",
-						  "Cluster.BytesReadUfsAll"};
+enum { CAPACITY, USED, RATE_LOCAL, RATE_REMOTE, RATE_UFS, READ_LOCAL, READ_REMOTE, READ_UFS, METRICS };
+static const char *const metric_names[METRICS] = {
+	"Cluster.CapacityTotal",
+	"Cluster.CapacityUsed",
+	"Cluster.BytesReadLocalThroughput",
+	"Cluster.BytesReadRemoteThroughput",
+	"Cluster.BytesReadUfsThroughput",
+	"Cluster.BytesReadLocal",
+	"Cluster.BytesReadRemote",
+	"Cluster.BytesReadUfsAll",
+};
 
 static int set_figures(const int64_t v[METRICS], struct engine_figures *ret, struct error *err)
 {
-	int64_t hit;
-	if (__builtin_add_overflow(v[READ_LOCAL], v[READ_REMOTE], &hit))
+	int64_t hit, rate;
+	if (__builtin_add_overflow(v[READ_LOCAL], v[READ_REMOTE], &hit) ||
+	    __builtin_add_overflow(v[RATE_LOCAL], v[RATE_REMOTE], &rate))
 		return error_set(err, -ERANGE, "metrics: more bytes than can be");
 	*ret = (struct engine_figures){.ready = true,
 				       .ufs_bytes = -1,
@@ -137,7 +148,11 @@ static int set_figures(const int64_t v[METRICS], struct engine_figures *ret, str
 				       .cached_bytes = v[USED],
 				       .hit_bytes = hit,
 				       .local_hit_bytes = v[READ_LOCAL],
-				       .miss_bytes = v[READ_UFS]};
+				       .miss_bytes = v[READ_UFS],
+				       .has_rates = true,
+				       .hit_rate = rate,
+				       .local_hit_rate = v[RATE_LOCAL],
+				       .miss_rate = v[RATE_UFS]};
 	return 0;
 }
 

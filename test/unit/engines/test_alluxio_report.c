@@ -56,7 +56,9 @@ static void test_bytes(void **state)
 
 #define METRICS                                                                                                        \
 	"Cluster.BytesReadLocal  (Type: COUNTER, Value: 4882.81KB)\n"                                                  \
-	"Cluster.BytesReadLocalThroughput  (Type: GAUGE, Value: 0B/MIN)\n"                                             \
+	"Cluster.BytesReadLocalThroughput  (Type: GAUGE, Value: 2.00KB/MIN)\n"                                         \
+	"Cluster.BytesReadRemoteThroughput  (Type: GAUGE, Value: 1.00KB/MIN)\n"                                        \
+	"Cluster.BytesReadUfsThroughput  (Type: GAUGE, Value: 0B/MIN)\n"                                               \
 	"Cluster.BytesReadRemote  (Type: COUNTER, Value: 1.00KB)\n"                                                    \
 	"Cluster.BytesReadUfsAll  (Type: COUNTER, Value: 7.77MB)\n"                                                    \
 	"Cluster.CapacityTotal  (Type: GAUGE, Value: 268,435,456)\n"                                                   \
@@ -75,6 +77,10 @@ static void test_metrics(void **state)
 	assert_int_equal(f.hit_bytes, 4999997 + 1024);
 	assert_int_equal(f.miss_bytes, 8147436);
 	assert_int_equal(f.ufs_bytes, -1);
+	assert_true(f.has_rates);
+	assert_int_equal(f.hit_rate, 3072);
+	assert_int_equal(f.local_hit_rate, 2048);
+	assert_int_equal(f.miss_rate, 0);
 }
 
 /* Cut anywhere before its end, it is refused: a part of a number is no number. */
@@ -112,9 +118,9 @@ static void test_metrics_refuses(void **state)
 	}
 }
 
-#define JSON_METRICS(used)                                                                                             \
-	"{\"gauges\":{\"Cluster.CapacityTotal\":{\"value\":268435456},\"Cluster.CapacityUsed\":{\"value\":" used       \
-	"}},\"counters\":{\"Cluster.BytesReadLocal\":{\"count\":10},\"Cluster.BytesReadRemote\":{\"count\":5},"        \
+#define JSON_METRICS(used)                                                                                                                                                                                                                                              \
+	"{\"gauges\":{\"Cluster.CapacityTotal\":{\"value\":268435456},\"Cluster.CapacityUsed\":{\"value\":" used                                                                                                                                                        \
+	"},\"Cluster.BytesReadLocalThroughput\":{\"value\":1},\"Cluster.BytesReadRemoteThroughput\":{\"value\":2},\"Cluster.BytesReadUfsThroughput\":{\"value\":3}},\"counters\":{\"Cluster.BytesReadLocal\":{\"count\":10},\"Cluster.BytesReadRemote\":{\"count\":5}," \
 	"\"Cluster.BytesReadUfsAll\":{\"count\":15}}}"
 
 static void test_metrics_json(void **state)
