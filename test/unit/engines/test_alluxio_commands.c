@@ -1,4 +1,4 @@
-/* What is run in a master: which commands, in which order, and what becomes of their answers. */
+/* What is run in a master: which commands, in which order, and what becomes of their answers; what the status tells of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "engines/alluxio/alluxio.h"
+#include "engines/engines.h"
 #include "json/json.h"
 
 /* An Alluxio that answers each command with what the script says, and remembers them. */
@@ -141,12 +142,41 @@ static void test_metadata(void **state)
 	assert_int_equal(json_int(got, "bytes", -1), 8145748);
 }
 
+/* The status outlives the controller; what would be printed alike is all of it. */
+static void test_total_is_what_is_shown(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *shown;
+		int64_t cached, want;
+	} cases[] = {{"7.77MiB", 8145748, 8145748},
+		     {"7.77MiB", 0, 8147436},
+		     {"5.00GiB", 4, INT64_C(5368709120)},
+		     {"[Calculating]", 4, -ENODATA},
+		     {"", 4, -ENODATA}};
+	const struct engine_ops *ops = alluxio_runtime_controller.engines[0].ops;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		JSON_AUTO status = json_pack("{s:s,s:s}", "ufsTotal", cases[i].shown, "fileNum", "12");
+		const struct engine_figures f = {.cached_bytes = cases[i].cached};
+		struct reconcile_ctx ctx = {.dataset_status = status, .figures = &f};
+		struct engine e = {.ops = ops};
+		struct error err = {0};
+		int64_t got = -1, files = -1;
+		int rc = ops->total_storage_bytes(&e, &ctx, &got, &err);
+		if (cases[i].want < 0 ? rc != cases[i].want : rc != 0 || got != cases[i].want)
+			fail_msg("case %zu: %d, %lld", i, rc, (long long)got);
+		assert_int_equal(ops->total_file_nums(&e, &ctx, &files, &err), 0);
+		assert_int_equal(files, 12);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mounts_what_is_missing),         cmocka_unit_test(test_what_is_mounted_stays),
 		cmocka_unit_test(test_what_changed_is_mounted_anew),   cmocka_unit_test(test_unmounts_from_below),
 		cmocka_unit_test(test_failures_say_what_alluxio_said), cmocka_unit_test(test_metadata),
+		cmocka_unit_test(test_total_is_what_is_shown),
 	};
 	return cmocka_run_group_tests_name("engines/alluxio_commands", tests, NULL, NULL);
 }

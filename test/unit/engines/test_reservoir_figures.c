@@ -124,7 +124,11 @@ static void test_figures_in_statuses(void **state)
 					   .cached_bytes = cases[i].cached,
 					   .hit_bytes = cases[i].hit,
 					   .miss_bytes = cases[i].miss,
-					   .local_hit_bytes = cases[i].hit};
+					   .local_hit_bytes = cases[i].hit,
+					   .has_rates = i > 0,
+					   .hit_rate = cases[i].hit,
+					   .miss_rate = cases[i].miss,
+					   .local_hit_rate = cases[i].hit};
 		json_t *d, *r;
 		update(x, &f, &d, &r);
 		if (strcmp(json_str(d, "ufsTotal", ""), cases[i].ufs) != 0 ||
@@ -132,7 +136,8 @@ static void test_figures_in_statuses(void **state)
 		    strcmp(json_str(d, "cacheStates.cacheCapacity", ""), "2.00GiB") != 0 ||
 		    strcmp(json_str(d, "cacheStates.cachedPercentage", "-"),
 			   cases[i].percent != NULL ? cases[i].percent : "-") != 0 ||
-		    strcmp(json_str(d, "cacheStates.cacheHitRatio", ""), cases[i].hit_ratio) != 0)
+		    strcmp(json_str(d, "cacheStates.cacheHitRatio", ""), cases[i].hit_ratio) != 0 ||
+		    strcmp(json_str(d, "cacheStates.localThroughputRatio", "-"), i > 0 ? cases[i].hit_ratio : "-") != 0)
 			fail_msg("case %zu: %s", i, json_dumps(d, 0));
 		json_decref(d);
 		json_decref(r);
