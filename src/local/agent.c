@@ -275,7 +275,7 @@ int agent_end_pods(struct agent *a, struct error *err)
 		pthread_mutex_unlock(&a->lock);
 	}
 	cgroup_remove_parent();
-	return shared_mounts_release(a->shared, "agent", err);
+	return shared_mounts_end(a->shared, "agent", err);
 }
 
 void agent_free(struct agent *a)

@@ -81,6 +81,25 @@ static int mounts_at(const char *dir, struct error *err)
 	return rc < 0 ? rc : c.n;
 }
 
+struct below {
+	const char *dir;
+	const json_t *ours;
+};
+
+static int is_below(void *ctx, const struct mount_entry *m)
+{
+	const struct below *b = ctx;
+	const size_t n = strlen(b->dir);
+	return strncmp(m->target, b->dir, n) == 0 && m->target[n] == '/' && json_object_get(b->ours, m->target) == NULL;
+}
+
+/* Whether somebody else has mounted something in @dir, or it could not be found out. */
+static bool holds_mounts_locked(const struct shared_mounts *s, const char *dir)
+{
+	struct below b = {.dir = dir, .ours = s->dirs};
+	return mount_each(is_below, &b, NULL) != 0;
+}
+
 static void hold_parents_locked(struct shared_mounts *s, const char *dir, const char *user)
 {
 	const char *parent;
@@ -139,7 +158,8 @@ static bool undo_locked(const char *dir, const json_t *entry)
 	return true;
 }
 
-static int undo_unused_locked(struct shared_mounts *s, struct error *err)
+/* @all: also those in which something is mounted still: a mount may outlive the pod that made it, and would go too. */
+static int undo_unused_locked(struct shared_mounts *s, bool all, struct error *err)
 {
 	const char *dir;
 	json_t *entry;
@@ -148,7 +168,8 @@ static int undo_unused_locked(struct shared_mounts *s, struct error *err)
 	for (bool again = true; again;) {
 		again = false;
 		json_object_foreach_safe (s->dirs, next, dir, entry) {
-			if (json_object_size(json_object_get(entry, "users")) > 0 || !undo_locked(dir, entry))
+			if (json_object_size(json_object_get(entry, "users")) > 0 ||
+			    (!all && holds_mounts_locked(s, dir)) || !undo_locked(dir, entry))
 				continue;
 			(void)json_object_del(s->dirs, dir);
 			again = true;
@@ -165,7 +186,19 @@ int shared_mounts_release(struct shared_mounts *s, const char *user, struct erro
 	bool changed = false;
 	json_object_foreach (s->dirs, dir, entry)
 		changed |= json_object_del(json_object_get(entry, "users"), user) == 0;
-	const int rc = changed ? undo_unused_locked(s, err) : 0;
+	const int rc = changed ? undo_unused_locked(s, false, err) : 0;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+int shared_mounts_end(struct shared_mounts *s, const char *user, struct error *err)
+{
+	pthread_mutex_lock(&s->lock);
+	const char *dir;
+	json_t *entry;
+	json_object_foreach (s->dirs, dir, entry)
+		(void)json_object_del(json_object_get(entry, "users"), user);
+	const int rc = undo_unused_locked(s, true, err);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
@@ -181,7 +214,7 @@ int shared_mounts_sweep(struct shared_mounts *s, int (*alive)(void *ctx, const c
 		json_object_foreach_safe (json_object_get(entry, "users"), next, user, v)
 			if (!alive(ctx, user))
 				(void)json_object_del(json_object_get(entry, "users"), user);
-	const int rc = undo_unused_locked(s, err);
+	const int rc = undo_unused_locked(s, false, err);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }

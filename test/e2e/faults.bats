@@ -92,7 +92,7 @@ repeats() {
 	printf '6.9\n%s\n' "$(uname -r)" | sort -C -V
 }
 
-@test "kill -9 of the mount's server under readers in a pod and here: they wait, and read what is right" {
+@test "the mount's server is killed, and its pod deleted, under readers in a pod and here: they wait, and read what is right" {
 	repeats || skip "the kernel is older than 6.9"
 	start_run "$WORK/src" --mount "$MNT" --name kept --cache 1Gi
 	await_mounted
@@ -114,6 +114,13 @@ repeats() {
 	kubectl wait --for=condition=Ready pod/reader --timeout=60s
 	pid=$(inside fuse)
 	kill -9 "$pid"
+	[ "$(sums "$MNT")" = "$want" ]
+	until_true 60 another inside fuse "$pid"
+	rounds=$(kubectl logs reader | grep -c '^round$')
+	until_true 30 read_again
+	# The same when its whole pod goes and another comes.
+	pid=$(inside fuse)
+	kubectl delete pod -l role=reservoir-fuse --wait
 	[ "$(sums "$MNT")" = "$want" ]
 	until_true 60 another inside fuse "$pid"
 	rounds=$(kubectl logs reader | grep -c '^round$')

@@ -608,6 +608,23 @@ static void test_shared_mounts(void **state)
 	check(shared_mounts_release(host.shared, "b", &err), &err);
 	assert_int_equal(mount_count(outer, false, &err), 0);
 
+	/* What somebody has mounted in it stays, until it is gone or the end. */
+	for (int end = 0; end < 2; end++) {
+		check(shared_mounts_acquire(host.shared, outer, "a", &err), &err);
+		assert_int_equal(mount("tmpfs", inner, "tmpfs", 0, NULL), 0);
+		check(shared_mounts_release(host.shared, "a", &err), &err);
+		assert_int_equal(mount_count(inner, false, &err), 1);
+		check(shared_mounts_acquire(host.shared, outer, "b", &err), &err);
+		assert_true(is_shared(outer));
+		if (end == 0) {
+			assert_int_equal(umount(inner), 0);
+			check(shared_mounts_release(host.shared, "b", &err), &err);
+		} else {
+			check(shared_mounts_end(host.shared, "b", &err), &err);
+		}
+		assert_int_equal(mount_count(outer, false, &err), 0);
+	}
+
 	/* Another agent's time: the list is in the file. */
 	check(shared_mounts_acquire(host.shared, outer, "lost", &err), &err);
 	shared_mounts_free(host.shared);
