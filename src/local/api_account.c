@@ -200,6 +200,33 @@ static int check_bound(struct api_server *s, const json_t *of, struct error *err
 	return 0;
 }
 
+/* What a token is, and which pod it is for. NULL on no memory. */
+static const char *const *extra_of(struct arena *a, const json_t *claims)
+{
+	const json_t *of = json_object_get(claims, "kubernetes.io");
+	CLEANUP(free_p) char *id = str_printf("JTI=%s", json_str(claims, "jti", ""));
+	const struct {
+		const char *key, *value;
+	} all[] = {
+		{"authentication.kubernetes.io/credential-id", json_str(claims, "jti", "")[0] != '\0' ? id : ""},
+		{"authentication.kubernetes.io/pod-name", json_str(of, "pod.name", "")},
+		{"authentication.kubernetes.io/pod-uid", json_str(of, "pod.uid", "")},
+	};
+	const char **extra = arena_alloc_array(a, 2 * ARRAY_LEN(all) + 1, sizeof *extra);
+	size_t n = 0;
+	for (size_t i = 0; extra != NULL && id != NULL && i < ARRAY_LEN(all); i++) {
+		if (all[i].value[0] == '\0')
+			continue;
+		extra[n++] = all[i].key;
+		extra[n] = arena_strdup(a, all[i].value);
+		if (extra[n++] == NULL)
+			return NULL;
+	}
+	if (extra != NULL)
+		extra[n] = NULL;
+	return id != NULL ? extra : NULL;
+}
+
 int api_token_user(struct api_server *s, const char *token, const char *const *audiences, size_t n, struct arena *arena,
 		   struct api_user *ret, struct error *err)
 {
@@ -224,7 +251,10 @@ int api_token_user(struct api_server *s, const char *token, const char *const *a
 		return rc;
 	CLEANUP(free_p) char *user = str_printf("system:serviceaccount:%s:%s", ns, name);
 	*ret = (struct api_user){.name = user != NULL ? arena_strdup(arena, user) : NULL,
-				 .uid = arena_strdup(arena, uid)};
-	ret->groups = ret->name != NULL && ret->uid != NULL ? api_user_groups(arena, ret->name, NULL, 0) : NULL;
+				 .uid = arena_strdup(arena, uid),
+				 .extra = extra_of(arena, claims)};
+	ret->groups = ret->name != NULL && ret->uid != NULL && ret->extra != NULL
+			      ? api_user_groups(arena, ret->name, NULL, 0)
+			      : NULL;
 	return ret->groups != NULL ? 0 : error_set(err, -ENOMEM, "out of memory");
 }

@@ -8,8 +8,11 @@
 #include "local/api_internal.h"
 #include "local/api_rbac.h"
 #include "local/api_token.h"
+#include "net/http_reader.h"
 #include "json/json.h"
 
+#define AUTHENTICATION "authentication.k8s.io"
+#define EXTRA_MAX      64
 #define GROUPS_MAX     64
 #define GRANT_TEXT_MAX (64u << 10)
 
@@ -60,11 +63,15 @@ static int check(struct api_request *r, const struct api_access *a)
 
 /* ---- acting for somebody else ---- */
 
-static int may_impersonate(struct api_request *r, const char *resource, const char *ns, const char *name)
+static int may_impersonate(struct api_request *r, const char *group, const char *resource, const char *sub,
+			   const char *ns, const char *name)
 {
-	struct api_access a = {
-		.verb = "impersonate", .group = "", .resource = resource, .sub = "", .ns = ns, .name = name};
-	return check(r, &a);
+	return check(r, &(struct api_access){.verb = "impersonate",
+					     .group = group,
+					     .resource = resource,
+					     .sub = sub,
+					     .ns = ns,
+					     .name = name});
 }
 
 /** "system:serviceaccount:NS:NAME" is a service account, all else a user. */
@@ -74,44 +81,117 @@ static int may_be(struct api_request *r, const char *name)
 	const char *ns = str_has_prefix(name, prefix) ? name + sizeof prefix - 1 : NULL;
 	const char *colon = ns != NULL ? strchr(ns, ':') : NULL;
 	if (colon == NULL)
-		return may_impersonate(r, "users", "", name);
+		return may_impersonate(r, "", "users", "", "", name);
 	const char *space = arena_strndup(&r->arena, ns, (size_t)(colon - ns));
-	return space != NULL ? may_impersonate(r, "serviceaccounts", space, colon + 1) : api_fail_memory(r);
+	return space != NULL ? may_impersonate(r, "", "serviceaccounts", "", space, colon + 1) : api_fail_memory(r);
+}
+
+/** The next of the values that came in headers of one name. 1, 0: none is left, or API_FAILED. */
+static int next_value(struct api_request *r, struct str *rest, const char **ret)
+{
+	struct str one;
+	if (!str_split_next(rest, ',', &one))
+		return 0;
+	while (one.n > 0 && one.p[0] == ' ') {
+		one.p++;
+		one.n--;
+	}
+	if (!str_is_utf8(one.p, one.n))
+		return api_fail_bad(r, "impersonation by a header that is no UTF-8");
+	*ret = arena_strndup(&r->arena, one.p, one.n);
+	return *ret != NULL ? 1 : api_fail_memory(r);
+}
+
+static int impersonate_groups(struct api_request *r, const char *given[static GROUPS_MAX], size_t *ret_n)
+{
+	struct str rest = str_from(http_exchange_header(r->x, "impersonate-group"));
+	const char *group;
+	size_t n = 0;
+	int rc;
+	while ((rc = next_value(r, &rest, &group)) > 0) {
+		if (n == GROUPS_MAX)
+			return api_fail_bad(r, "impersonation of more than %d groups", GROUPS_MAX);
+		rc = may_impersonate(r, "", "groups", "", "", group);
+		if (rc < 0)
+			return rc;
+		given[n++] = group;
+	}
+	*ret_n = n;
+	return rc;
+}
+
+/** The key of a header's name after "Impersonate-Extra-": in small letters, percent-encoded where it has others than a name may have. */
+static int extra_key(struct api_request *r, const char *name, const char **ret)
+{
+	char *key = arena_strdup(&r->arena, name);
+	if (key == NULL)
+		return api_fail_memory(r);
+	for (char *c = key; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (http_percent_decode(key, strlen(key), false, key) < 0 || !str_is_utf8(key, strlen(key)) || key[0] == '\0')
+		return api_fail_bad(r, "impersonation by the header Impersonate-Extra-%s, which names nothing", name);
+	*ret = key;
+	return 0;
+}
+
+static int impersonate_extra(struct api_request *r, const char *const **ret)
+{
+	static const char prefix[] = "impersonate-extra-";
+	const char **extra = arena_alloc_array(&r->arena, 2 * EXTRA_MAX + 1, sizeof *extra), *name, *values, *value;
+	size_t n = 0;
+	if (extra == NULL)
+		return api_fail_memory(r);
+	for (size_t i = 0; (values = http_exchange_header_from(r->x, prefix, i, &name)) != NULL; i++) {
+		struct str rest = str_from(values);
+		const char *key;
+		int rc = extra_key(r, name + sizeof prefix - 1, &key);
+		while (rc == 0 && (rc = next_value(r, &rest, &value)) > 0) {
+			if (n == (size_t)2 * EXTRA_MAX)
+				return api_fail_bad(r, "impersonation with more than %d extra values", EXTRA_MAX);
+			rc = may_impersonate(r, AUTHENTICATION, "userextras", key, "", value);
+			extra[n++] = key;
+			extra[n++] = value;
+		}
+		if (rc < 0)
+			return rc;
+	}
+	extra[n] = NULL;
+	*ret = n > 0 ? extra : NULL;
+	return 0;
 }
 
 static int impersonate(struct api_request *r)
 {
-	const char *name = http_exchange_header(r->x, "impersonate-user");
-	const char *groups = http_exchange_header(r->x, "impersonate-group");
-	if (name == NULL || name[0] == '\0') {
-		if (groups == NULL && http_exchange_header(r->x, "impersonate-uid") == NULL)
-			return 0;
-		return api_fail_bad(r,
-				    "impersonation of groups or a uid needs a user too: Impersonate-User is not set");
-	}
-	if (!str_is_utf8(name, strlen(name)) || (groups != NULL && !str_is_utf8(groups, strlen(groups))))
-		return api_fail_bad(r, "impersonation of a user or a group whose name is no UTF-8");
+	const char *name = http_exchange_header(r->x, "impersonate-user"), *other;
+	const char *uid = http_exchange_header(r->x, "impersonate-uid");
 	const char *given[GROUPS_MAX];
 	size_t n = 0;
-	struct str rest = str_from(groups), one;
-	int rc = may_be(r, name);
-	while (rc == 0 && str_split_next(&rest, ',', &one)) {
-		while (one.n > 0 && one.p[0] == ' ') {
-			one.p++;
-			one.n--;
-		}
-		if (n == GROUPS_MAX)
-			return api_fail_bad(r, "impersonation of more than %d groups", GROUPS_MAX);
-		given[n] = arena_strndup(&r->arena, one.p, one.n);
-		if (given[n] == NULL)
-			return api_fail_memory(r);
-		rc = may_impersonate(r, "groups", "", given[n++]);
+	if (name == NULL || name[0] == '\0') {
+		if (uid == NULL && http_exchange_header(r->x, "impersonate-group") == NULL &&
+		    http_exchange_header_from(r->x, "impersonate-extra-", 0, &other) == NULL)
+			return 0;
+		return api_fail_bad(r, "impersonation of groups, a uid or extra values needs a user too: "
+				       "Impersonate-User is not set");
 	}
+	if (!str_is_utf8(name, strlen(name)) || (uid != NULL && !str_is_utf8(uid, strlen(uid))))
+		return api_fail_bad(r, "impersonation of a user whose name or uid is no UTF-8");
+	struct api_user u = {.name = arena_strdup(&r->arena, name),
+			     .uid = uid != NULL ? arena_strdup(&r->arena, uid) : ""};
+	int rc = u.name != NULL && u.uid != NULL ? may_be(r, name) : api_fail_memory(r);
+	if (rc == 0)
+		rc = impersonate_groups(r, given, &n);
+	if (rc == 0 && uid != NULL)
+		rc = may_impersonate(r, AUTHENTICATION, "uids", "", "", uid);
+	if (rc == 0)
+		rc = impersonate_extra(r, &u.extra);
 	if (rc < 0)
 		return rc;
-	r->user = (struct api_user){.name = arena_strdup(&r->arena, name), .uid = ""};
-	r->user.groups = r->user.name != NULL ? api_user_groups(&r->arena, r->user.name, given, n) : NULL;
-	return r->user.groups != NULL ? 0 : api_fail_memory(r);
+	u.groups = api_user_groups(&r->arena, u.name, given, n);
+	if (u.groups == NULL)
+		return api_fail_memory(r);
+	r->user = u;
+	return 0;
 }
 
 /* ---- the request ---- */

@@ -19,6 +19,31 @@ bool api_user_in(const struct api_user *u, const char *group)
 	return false;
 }
 
+static int add_extra(json_t *extra, const char *key, const char *value)
+{
+	json_t *values = json_object_get(extra, key);
+	if (values == NULL && json_object_set_new(extra, key, values = json_array()) < 0)
+		return -ENOMEM;
+	return json_array_append_new(values, json_string(value));
+}
+
+json_t *api_user_info(const struct api_user *u)
+{
+	JSON_AUTO groups = json_array();
+	JSON_AUTO extra = json_object();
+	int rc = groups != NULL && extra != NULL ? 0 : -ENOMEM;
+	for (const char *const *g = u->groups; rc == 0 && *g != NULL; g++)
+		rc = json_array_append_new(groups, json_string(*g));
+	for (const char *const *e = u->extra; rc == 0 && e != NULL && *e != NULL; e += 2)
+		rc = add_extra(extra, e[0], e[1]);
+	JSON_AUTO info = rc == 0 ? json_pack("{s:s, s:O}", "username", u->name, "groups", groups) : NULL;
+	if (info != NULL && u->uid[0] != '\0')
+		rc = json_object_set_new(info, "uid", json_string(u->uid));
+	if (info != NULL && rc == 0 && json_object_size(extra) > 0)
+		rc = json_object_set(info, "extra", extra);
+	return rc == 0 ? TAKE(info) : NULL;
+}
+
 const char *const *api_user_groups(struct arena *a, const char *name, const char *const *given, size_t n)
 {
 	static const char account[] = "system:serviceaccount:";

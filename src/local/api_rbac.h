@@ -16,7 +16,11 @@ struct error;
 struct api_user {
 	const char *name, *uid;
 	const char *const *groups; /* NULL-terminated */
+	const char *const *extra;  /* key, value, key, value, ..., NULL; a key may come again. NULL: none */
 };
+
+/** UserInfo of authentication.k8s.io: a new object, NULL on no memory. */
+json_t *api_user_info(const struct api_user *u);
 
 /** What is asked for: a resource, or when @path is set that path. "" where a member does not matter. */
 struct api_access {

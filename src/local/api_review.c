@@ -105,34 +105,20 @@ static int review_rules(struct api_request *r, const json_t *spec, json_t **ret)
 static int review_self(struct api_request *r, const json_t *spec, json_t **ret)
 {
 	(void)spec;
-	JSON_AUTO groups = json_array();
-	for (const char *const *g = r->user.groups; *g != NULL; g++)
-		(void)json_array_append_new(groups, json_string(*g));
-	*ret = json_pack("{s:{s:s, s:O}}", "userInfo", "username", r->user.name, "groups", groups);
+	*ret = json_pack("{s:o}", "userInfo", api_user_info(&r->user));
 	return 0;
 }
 
-static void add_extra(json_t *extra, const char *key, const char *prefix, const char *value)
+/** Of the audiences asked for those that a good token has. */
+static void add_audiences(const json_t *claims, const char *const *asked, size_t n, json_t *status)
 {
-	if (value[0] != '\0')
-		(void)json_object_set_new(extra, key, json_pack("[o]", json_sprintf("%s%s", prefix, value)));
-}
-
-/** What else the claims of a good token say: of @status the audiences asked for that it has, and of its user what it is bound to. */
-static void add_claims(const json_t *claims, const char *const *asked, size_t n, json_t *status)
-{
-	json_t *audiences = json_array(), *extra = json_object(), *v;
+	json_t *audiences = json_array(), *v;
 	size_t i;
 	for (size_t k = 0; k < n; k++)
 		json_array_foreach (json_object_get(claims, "aud"), i, v)
 			if (str_same(json_string_value(v), asked[k]))
 				(void)json_array_append_new(audiences, json_string(asked[k]));
-	const json_t *of = json_object_get(claims, "kubernetes.io");
-	add_extra(extra, "authentication.kubernetes.io/credential-id", "JTI=", json_str(claims, "jti", ""));
-	add_extra(extra, "authentication.kubernetes.io/pod-name", "", json_str(of, "pod.name", ""));
-	add_extra(extra, "authentication.kubernetes.io/pod-uid", "", json_str(of, "pod.uid", ""));
 	(void)json_object_set_new(status, "audiences", audiences);
-	(void)json_object_set_new(json_object_get(status, "user"), "extra", extra);
 }
 
 /** A token that is not good is an answer, no failure. */
@@ -156,14 +142,10 @@ static int review_token(struct api_request *r, const json_t *spec, json_t **ret)
 	}
 	if (rc < 0)
 		return api_fail_internal(r, &err);
-	JSON_AUTO groups = json_array();
-	for (const char *const *g = u.groups; *g != NULL; g++)
-		(void)json_array_append_new(groups, json_string(*g));
-	*ret = json_pack("{s:b, s:{s:s, s:s, s:O}}", "authenticated", 1, "user", "username", u.name, "uid", u.uid,
-			 "groups", groups);
+	*ret = json_pack("{s:b, s:o}", "authenticated", 1, "user", api_user_info(&u));
 	JSON_AUTO claims = NULL;
 	if (*ret != NULL && api_token_verify(r->server->tokens, json_str(spec, "token", ""), &claims) == 0)
-		add_claims(claims, audiences, n > 0 ? n : 1, *ret);
+		add_audiences(claims, audiences, n > 0 ? n : 1, *ret);
 	return 0;
 }
 

@@ -43,17 +43,6 @@ static json_t *in_version(const struct api_webhook_question *q, const json_t *ob
 	return copy;
 }
 
-static json_t *user_info(const struct api_user *u)
-{
-	json_t *groups = json_array();
-	for (const char *const *g = u->groups; *g != NULL; g++)
-		(void)json_array_append_new(groups, json_string(*g));
-	json_t *info = json_pack("{s:s, s:o}", "username", u->name, "groups", groups);
-	if (u->uid[0] != '\0')
-		(void)json_object_set_new(info, "uid", json_string(u->uid));
-	return info;
-}
-
 /** The options of the request, as their own type. */
 static json_t *options_of(const struct api_webhook_question *q)
 {
@@ -90,7 +79,7 @@ static json_t *make_review(const struct api_webhook_question *q, const char *uid
 			  group_version_resource(res->group, q->version, res->plural), "requestKind",
 			  group_version_kind(of->group, of->version, of->kind), "requestResource",
 			  group_version_resource(res->group, res->version, res->plural), "operation", c->operation,
-			  "userInfo", user_info(&r->user), "object", in_version(q, c->obj), "oldObject",
+			  "userInfo", api_user_info(&r->user), "object", in_version(q, c->obj), "oldObject",
 			  in_version(q, c->old), "dryRun", r->dry_run, "options", options_of(q));
 	int rc = request != NULL ? 0 : -1;
 	if (r->sub[0] != '\0') {

@@ -124,6 +124,17 @@ const char *http_exchange_header(struct http_exchange *x, const char *name)
 	return http_parsed_header(&x->q, name);
 }
 
+const char *http_exchange_header_from(struct http_exchange *x, const char *prefix, size_t index, const char **ret_name)
+{
+	for (size_t i = 0; i < x->q.n_headers; i++) {
+		if (strncasecmp(x->q.headers[i].name, prefix, strlen(prefix)) != 0 || index-- > 0)
+			continue;
+		*ret_name = x->q.headers[i].name;
+		return x->q.headers[i].value;
+	}
+	return NULL;
+}
+
 const char *http_exchange_query_at(struct http_exchange *x, const char *name, size_t index)
 {
 	for (size_t i = 0; i < x->q.n_params; i++)

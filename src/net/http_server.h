@@ -72,6 +72,8 @@ void http_server_free(struct http_server *s);
 const struct http_request *http_exchange_request(struct http_exchange *x);
 /** Request header @name (any case), or NULL. Several of one name are joined by ", ". Borrowed. */
 const char *http_exchange_header(struct http_exchange *x, const char *name);
+/** The request header at @index among those whose names begin with @prefix (any case), its whole name in *@ret_name; NULL: no more. */
+const char *http_exchange_header_from(struct http_exchange *x, const char *prefix, size_t index, const char **ret_name);
 /** Decoded query parameter (first of that name; UTF-8), or NULL. Borrowed from the exchange. */
 const char *http_exchange_query(struct http_exchange *x, const char *name);
 /** The same: of several parameters of one name the one at @index. */

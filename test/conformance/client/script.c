@@ -127,7 +127,7 @@ static bool is_header(struct str line)
 	if (line.n == 0 || !isupper((unsigned char)line.p[0]) || colon == NULL)
 		return false;
 	for (const char *c = line.p; c < colon; c++)
-		if (!isalnum((unsigned char)*c) && *c != '-')
+		if (!isalnum((unsigned char)*c) && strchr("-.%", *c) == NULL)
 			return false;
 	return true;
 }
