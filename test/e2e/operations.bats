@@ -13,6 +13,8 @@ setup_file() {
 	export WORK DATA MNT KUBECONFIG URL NGINX PIDS
 	until_true 30 kubectl get dataloads
 	dataset d | kubectl apply -f -
+	dataset c | kubectl apply -f -
+	load_of each-minute 'policy: Cron, schedule: "* * * * *"' c # it waits for its Dataset, then for the minute
 	until_true 60 bound d
 }
 
@@ -37,7 +39,7 @@ dataset() {
 		apiVersion: data.fluid.io/v1alpha1
 		kind: Dataset
 		metadata: {name: $1}
-		spec: {mounts: [{mountPoint: "$URL", name: src, path: /}]}
+		spec: {placement: Shared, mounts: [{mountPoint: "$URL", name: src, path: /}]}
 		---
 		apiVersion: data.fluid.io/v1alpha1
 		kind: ReservoirRuntime
@@ -173,5 +175,18 @@ other_controller() {
 	run --separate-stderr "$SLUICE" load d a
 	[ "$status" -eq 1 ]
 	[[ $stderr == *"spec.target[0].path: 'a' must begin with '/'"* ]]
-	kubectl delete dataloads --all --timeout=20s
+	kubectl get dataloads -o name | grep -v each-minute | xargs kubectl delete --timeout=20s
+}
+
+ran() {
+	[ -n "$(field dataload each-minute lastSuccessfulTime)" ] && phase dataload each-minute Complete
+}
+
+@test "a load by a schedule has run with its minute, and is taken away whole" {
+	until_true 90 ran
+	[ "$(field dataload each-minute infos.bytesListed)" = "$(find "$WORK/src" -type f -printf '%s\n' | awk '{s += $1} END {print s}')" ]
+	[ "$(kubectl get cronjob each-minute-loader-job -o jsonpath='{.metadata.labels.fluid\.io/jobPolicy}')" = cron ]
+	kubectl delete dataload each-minute --timeout=30s
+	until_true 30 nothing_of each-minute-loader
+	[ -z "$(field dataset c operationRef)" ]
 }
