@@ -310,7 +310,8 @@ static int pass_begin(struct cron_pass *p, struct error *err)
 	p->now_s = clock_wall_ns() / NSEC_PER_SEC;
 	(void)snprintf(p->last_success, sizeof p->last_success, "%s", json_str(p->cj, "status.lastSuccessfulTime", ""));
 	if (!cron_parse(json_str(p->cj, "spec.schedule", ""), &p->cron, wrong)) {
-		event_emit(p->w->events, p->cj, "Warning", "UnparseableSchedule", "the schedule cannot be read: %s", wrong);
+		event_emit(p->w->events, p->cj, "Warning", "UnparseableSchedule", "the schedule cannot be read: %s",
+			   wrong);
 		return 0;
 	}
 	int rc = zone_load(json_str(p->cj, "spec.timeZone", NULL), &p->zone, &why);
