@@ -108,7 +108,7 @@ pods_end_and_is_gone() {
 	run -0 "$KUBECTL" apply -f "$BATS_TEST_TMPDIR/all.yaml"
 	[ "$(grep -c -v ' unchanged$' <<<"$output")" -eq 0 ]
 	run -0 "$KUBECTL" -n elsewhere get deployment,daemonset -o 'jsonpath={.items[*].spec.template.spec.containers[*].image}'
-	[ "$output" = "registry.example.org/sluice:1 registry.example.org/sluice:1" ]
+	[ "$output" = "registry.example.org/sluice:1 registry.example.org/sluice:1 registry.example.org/sluice:1" ]
 	run -0 "$KUBECTL" -n elsewhere get deployment sluice-controller -o 'jsonpath={.spec.template.spec.containers[0].args}'
 	[[ $output == *--leader-election-namespace=elsewhere* ]]
 	"$KUBECTL" delete -f "$BATS_TEST_TMPDIR/all.yaml" --wait=false
