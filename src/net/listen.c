@@ -55,14 +55,14 @@ int listen_tcp(const char *address, uint16_t port, uint16_t *ret_port, struct er
 }
 
 /* 0 when the way is free. */
-static int clear_stale(const char *path, const struct sockaddr_un *sa, struct error *err)
+static int clear_stale(const char *path, int type, const struct sockaddr_un *sa, struct error *err)
 {
 	struct stat st;
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : error_set(err, -errno, "listen on '%s': %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, -EEXIST, "listen on '%s': a file that is no socket is there; move it away", path);
-	CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CLEANUP(close_fd) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set(err, -errno, "listen on '%s': %s", path, strerror(errno));
 	if (connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0 || errno != ECONNREFUSED)
@@ -72,16 +72,16 @@ static int clear_stale(const char *path, const struct sockaddr_un *sa, struct er
 	return 0;
 }
 
-int listen_unix(const char *path, struct error *err)
+static int listen_at(const char *path, int type, struct error *err)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	if (str_copy(sa.sun_path, sizeof sa.sun_path, path) < 0)
 		return error_set(err, -ENAMETOOLONG, "listen on '%s': a socket's path has at most %zu bytes", path,
 				 sizeof sa.sun_path - 1);
-	const int rc = clear_stale(path, &sa, err);
+	const int rc = clear_stale(path, type, &sa, err);
 	if (rc < 0)
 		return rc;
-	CLEANUP(close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CLEANUP(close_fd) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* Nobody can connect between bind and listen, so the mode is right before the first peer comes. */
 	const bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof sa) == 0;
 	if (bound && chmod(path, 0600) == 0 && listen(fd, BACKLOG) == 0)
@@ -90,4 +90,14 @@ int listen_unix(const char *path, struct error *err)
 	if (bound)
 		(void)unlink(path); /* the first error is the one to tell */
 	return error_set(err, -code, "listen on '%s': %s", path, strerror(code));
+}
+
+int listen_unix(const char *path, struct error *err)
+{
+	return listen_at(path, SOCK_STREAM, err);
+}
+
+int listen_unix_messages(const char *path, struct error *err)
+{
+	return listen_at(path, SOCK_SEQPACKET, err);
 }

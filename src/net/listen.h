@@ -12,3 +12,5 @@ int listen_tcp(const char *address, uint16_t port, uint16_t *ret_port, struct er
  * file is -EEXIST.
  */
 int listen_unix(const char *path, struct error *err);
+/** The same of messages (SOCK_SEQPACKET). */
+int listen_unix_messages(const char *path, struct error *err);
