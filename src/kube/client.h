@@ -138,3 +138,5 @@ const char *obj_annotation(const json_t *obj, const char *key); /* NULL when abs
 bool obj_has_finalizer(const json_t *obj, const char *finalizer);
 /** Borrowed controller ownerReference, or NULL. */
 json_t *obj_controller_ref(const json_t *obj);
+/** Condition Complete or Failed of a Job that has ended; borrowed, NULL while it has not. */
+const json_t *job_end(const json_t *job);

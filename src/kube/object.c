@@ -72,3 +72,16 @@ json_t *obj_controller_ref(const json_t *obj)
 	}
 	return NULL;
 }
+
+const json_t *job_end(const json_t *job)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach (json_at(job, "status.conditions"), i, c) {
+		const char *type = json_str(c, "type", "");
+		if ((strcmp(type, "Complete") == 0 || strcmp(type, "Failed") == 0) &&
+		    strcmp(json_str(c, "status", ""), "True") == 0)
+			return c;
+	}
+	return NULL;
+}

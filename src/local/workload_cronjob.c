@@ -42,16 +42,10 @@ static void pass_clear(struct cron_pass *p)
 
 /* ---- its Jobs ---- */
 
+/* "Complete" or "Failed"; NULL: it runs. */
 static const char *ended_as(const json_t *job)
 {
-	static const char *const ends[] = {"Complete", "Failed"};
-	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
-		const json_t *c =
-			json_at(job, i == 0 ? "status.conditions[type=Complete]" : "status.conditions[type=Failed]");
-		if (strcmp(json_str(c, "status", ""), "True") == 0)
-			return ends[i];
-	}
-	return NULL;
+	return json_str(job_end(job), "type", NULL);
 }
 
 static const json_t *job_of_uid(const struct cron_pass *p, const char *uid)

@@ -329,14 +329,6 @@ static json_t *status_of(const struct job_pass *p)
 
 /* ---- after the end ---- */
 
-static const json_t *ending(const json_t *job)
-{
-	const json_t *c = json_at(job, "status.conditions[type=Complete]");
-	if (strcmp(json_str(c, "status", ""), "True") != 0)
-		c = json_at(job, "status.conditions[type=Failed]");
-	return strcmp(json_str(c, "status", ""), "True") == 0 ? c : NULL;
-}
-
 /** A Job that has ended goes after ttlSecondsAfterFinished, if it says so. */
 static int reap(struct workload *w, const json_t *job, const json_t *end, struct reconcile_result *ret,
 		struct error *err)
@@ -381,7 +373,7 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 	const char *managed = json_str(job, "spec.managedBy", "kubernetes.io/job-controller");
 	if (job == NULL || obj_deleting(job) || strcmp(managed, "kubernetes.io/job-controller") != 0)
 		return 0;
-	const json_t *end = ending(job);
+	const json_t *end = job_end(job);
 	if (end != NULL)
 		return reap(w, job, end, ret, err);
 	const char *why_not = refusal(job);

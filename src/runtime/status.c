@@ -147,31 +147,33 @@ const char *workload_phase(int64_t replicas, int64_t ready)
 	return ready > 0 ? "PartialReady" : "NotReady";
 }
 
-/* One conditional patch of @obj's status from what it was to @want; nothing when they are the same. */
-static int flush_one(struct reconcile_ctx *ctx, const struct kube_resource *r, const json_t *obj, json_t *want,
-		     struct error *err)
+int status_patch(const struct engine_api *api, const struct kube_resource *r, const json_t *obj, const json_t *want,
+		 struct error *err)
 {
-	if (obj == NULL || want == NULL)
-		return 0;
+	const char *ns = obj_namespace(obj), *name = obj_name(obj);
 	JSON_AUTO empty = json_object();
 	const json_t *was = json_object_get(obj, "status");
 	JSON_AUTO diff = NULL;
 	int rc = json_merge_diff(was != NULL ? was : empty, want, &diff, err);
 	if (rc < 0)
-		return error_wrap(err, rc, "status of %s %s/%s", r->kind, ctx->ns, ctx->name);
+		return error_wrap(err, rc, "status of %s %s/%s", r->kind, ns, name);
 	if (json_object_size(diff) == 0)
 		return 0;
 	JSON_AUTO patch =
 		json_pack("{s:{s:s},s:O}", "metadata", "resourceVersion", obj_resource_version(obj), "status", diff);
 	if (patch == NULL)
-		return error_set(err, -ENOMEM, "status of %s %s/%s: out of memory", r->kind, ctx->ns, ctx->name);
-	rc = ctx->api->patch(ctx->api->ctx, r, ctx->ns, ctx->name, "status", patch, err);
+		return error_set(err, -ENOMEM, "status of %s %s/%s: out of memory", r->kind, ns, name);
+	rc = api->patch(api->ctx, r, ns, name, "status", patch, err);
 	return rc == -ENOENT ? 0 : rc;
 }
 
 int status_flush(struct reconcile_ctx *ctx, struct error *err)
 {
-	int rc = flush_one(ctx, &dataset_kind.resource, ctx->dataset, ctx->dataset_status, err);
-	int rc2 = flush_one(ctx, ctx->runtime_resource, ctx->runtime, ctx->runtime_status, rc < 0 ? NULL : err);
+	int rc = 0, rc2 = 0;
+	if (ctx->dataset != NULL && ctx->dataset_status != NULL)
+		rc = status_patch(ctx->api, &dataset_kind.resource, ctx->dataset, ctx->dataset_status, err);
+	if (ctx->runtime != NULL && ctx->runtime_status != NULL)
+		rc2 = status_patch(ctx->api, ctx->runtime_resource, ctx->runtime, ctx->runtime_status,
+				   rc < 0 ? NULL : err);
 	return rc < 0 ? rc : rc2;
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 struct error;
+struct engine_api;
+struct kube_resource;
 struct reconcile_ctx;
 
 /* Condition types and reasons as Fluid writes them. */
@@ -38,6 +40,12 @@ bool dataset_setup_done(const json_t *status);
 /** "NotReady", "PartialReady" or "Ready" of a workload's numbers. */
 const char *workload_phase(int64_t replicas, int64_t ready);
 
+/**
+ * One merge patch of @obj's status from what it was to @want, with its resourceVersion; none when they are the same. -ESTALE on a conflict.
+ * An object that is gone is no error.
+ */
+int status_patch(const struct engine_api *api, const struct kube_resource *r, const json_t *obj, const json_t *want,
+		 struct error *err);
 /**
  * Send what the pass changed: Dataset first, then Runtime, each one merge patch with its resourceVersion, none when nothing changed.
  * -ESTALE on a conflict. A Dataset or Runtime that is gone is no error.

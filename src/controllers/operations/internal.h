@@ -54,8 +54,6 @@ bool operation_owns(const struct operation_pass *p, const json_t *obj);
 int operation_make_job(struct operation_pass *p, json_t *spec, struct error *err);
 /** The Job that counts: the one, or the latest of the CronJob @cron. New tree or NULL. */
 json_t *operation_latest_job(const struct operation_pass *p, const json_t *cron);
-/** Condition Complete or Failed of a Job that has ended. Borrowed, or NULL. */
-json_t *operation_job_end(const json_t *job);
 /** Remove what was made. 1 when nothing is left, 0 while it still goes. */
 int operation_remove_jobs(struct operation_pass *p, struct error *err);
 

@@ -183,19 +183,6 @@ json_t *operation_latest_job(const struct operation_pass *p, const json_t *cron)
 	return latest != NULL ? json_incref(latest) : NULL;
 }
 
-json_t *operation_job_end(const json_t *job)
-{
-	size_t i;
-	json_t *c;
-	json_array_foreach (json_at(job, "status.conditions"), i, c) {
-		const char *type = json_str(c, "type", "");
-		if ((strcmp(type, "Complete") == 0 || strcmp(type, "Failed") == 0) &&
-		    strcmp(json_str(c, "status", ""), "True") == 0)
-			return c;
-	}
-	return NULL;
-}
-
 int operation_remove_jobs(struct operation_pass *p, struct error *err)
 {
 	const struct {

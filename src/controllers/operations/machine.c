@@ -358,7 +358,7 @@ static int step_executing(struct operation_pass *p, struct error *err)
 		return rc;
 	if (job == NULL)
 		return 0; /* the schedule has not come yet */
-	const json_t *end = operation_job_end(job);
+	const json_t *end = job_end(job);
 	if (end != NULL)
 		return finish(p, job, end, err);
 	if (p->k->has_receipt)
@@ -392,7 +392,7 @@ static int step_ended(struct operation_pass *p, struct error *err)
 		return 0; /* no Job ended here: it never began, and never will */
 	JSON_AUTO cron = cron_job(p);
 	JSON_AUTO job = cron != NULL ? operation_latest_job(p, cron) : NULL;
-	const json_t *end = operation_job_end(job);
+	const json_t *end = job_end(job);
 	if (cron != NULL && ((rc = copy_times(p, cron, err)) < 0 || job == NULL ||
 			     (end != NULL && str_same(json_str(end, "lastTransitionTime", NULL),
 						      json_str(p->status, "conditions[0].lastTransitionTime", NULL)))))
@@ -471,13 +471,7 @@ static int step(struct operation_pass *p, struct error *err)
 	int rc = steps[phase](p, err);
 	if (rc < 0)
 		return rc;
-	struct reconcile_ctx as_runtime = {.ns = p->ns,
-					   .name = p->name,
-					   .api = p->api,
-					   .runtime_resource = &p->k->kind->resource,
-					   .runtime = p->op,
-					   .runtime_status = p->status};
-	return status_flush(&as_runtime, err);
+	return status_patch(p->api, &p->k->kind->resource, p->op, p->status, err);
 }
 
 static void pass_clear(struct operation_pass *p)
