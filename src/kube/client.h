@@ -139,4 +139,4 @@ bool obj_has_finalizer(const json_t *obj, const char *finalizer);
 /** Borrowed controller ownerReference, or NULL. */
 json_t *obj_controller_ref(const json_t *obj);
 /** Condition Complete or Failed of a Job that has ended; borrowed, NULL while it has not. */
-const json_t *job_end(const json_t *job);
+const json_t *obj_job_end(const json_t *job);

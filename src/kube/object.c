@@ -73,7 +73,7 @@ json_t *obj_controller_ref(const json_t *obj)
 	return NULL;
 }
 
-const json_t *job_end(const json_t *job)
+const json_t *obj_job_end(const json_t *job)
 {
 	size_t i;
 	json_t *c;

@@ -45,7 +45,7 @@ static void pass_clear(struct cron_pass *p)
 /* "Complete" or "Failed"; NULL: it runs. */
 static const char *ended_as(const json_t *job)
 {
-	return json_str(job_end(job), "type", NULL);
+	return json_str(obj_job_end(job), "type", NULL);
 }
 
 static const json_t *job_of_uid(const struct cron_pass *p, const char *uid)

@@ -373,7 +373,7 @@ static int reconcile(void *ctx, const char *ns, const char *name, struct reconci
 	const char *managed = json_str(job, "spec.managedBy", "kubernetes.io/job-controller");
 	if (job == NULL || obj_deleting(job) || strcmp(managed, "kubernetes.io/job-controller") != 0)
 		return 0;
-	const json_t *end = job_end(job);
+	const json_t *end = obj_job_end(job);
 	if (end != NULL)
 		return reap(w, job, end, ret, err);
 	const char *why_not = refusal(job);

@@ -358,7 +358,7 @@ static int step_executing(struct operation_pass *p, struct error *err)
 		return rc;
 	if (job == NULL)
 		return 0; /* the schedule has not come yet */
-	const json_t *end = job_end(job);
+	const json_t *end = obj_job_end(job);
 	if (end != NULL)
 		return finish(p, job, end, err);
 	if (p->k->has_receipt)
@@ -392,7 +392,7 @@ static int step_ended(struct operation_pass *p, struct error *err)
 		return 0; /* no Job ended here: it never began, and never will */
 	JSON_AUTO cron = cron_job(p);
 	JSON_AUTO job = cron != NULL ? operation_latest_job(p, cron) : NULL;
-	const json_t *end = job_end(job);
+	const json_t *end = obj_job_end(job);
 	if (cron != NULL && ((rc = copy_times(p, cron, err)) < 0 || job == NULL ||
 			     (end != NULL && str_same(json_str(end, "lastTransitionTime", NULL),
 						      json_str(p->status, "conditions[0].lastTransitionTime", NULL)))))

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "engines/alluxio/alluxio.h"
 #include "net/http_client.h"
+#include "runtime/ask.h"
 #include "json/json.h"
 
 #define ANSWER_MAX (4u << 20)
@@ -58,28 +59,16 @@ static int run_only(const struct engine_question *q, const char *pod, const char
 
 /* --- figures -------------------------------------------------------------------------------------------------------------------- */
 
-static int ask_http(const struct engine_question *q, const char *url, int64_t timeout_ns, struct engine_figures *ret,
-		    struct error *err)
+static int ask_metrics(const struct engine_question *q, const char *url, int64_t timeout_ns, struct engine_figures *ret,
+		       struct error *err)
 {
-	struct http_client *client = NULL;
 	struct http_answer a = {0};
-	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1},
-				 &client, err);
-	if (rc < 0)
-		return rc;
-	rc = http_client_do(client,
-			    &(struct http_call){.method = "GET",
-						.url = url,
-						.timeout_ns = timeout_ns,
-						.max_body = ANSWER_MAX,
-						.cancel = q->cancel},
-			    &a, err);
-	if (rc == 0 && a.status != 200)
-		rc = error_set(err, -EPROTO, "GET %s: HTTP status %d", url, a.status);
-	else if (rc == 0 && (rc = alluxio_read_metrics_json(a.body, a.body_n, ret, err)) < 0)
+	int rc = ask_http(
+		q, &(struct http_call){.method = "GET", .url = url, .timeout_ns = timeout_ns, .max_body = ANSWER_MAX},
+		200, &a, err);
+	if (rc == 0 && (rc = alluxio_read_metrics_json(a.body, a.body_n, ret, err)) < 0)
 		(void)error_wrap(err, rc, "GET %s", url);
 	http_answer_clear(&a);
-	http_client_free(client);
 	return rc;
 }
 
@@ -107,7 +96,7 @@ int alluxio_query_figures(const struct engine_question *q, struct engine_figures
 	if (left <= 0)
 		return error_set(err, -ETIMEDOUT, "GET %s: no time left", url);
 	struct error why = {0};
-	int rc = ask_http(q, url, left / 2, ret, &why);
+	int rc = ask_metrics(q, url, left / 2, ret, &why);
 	if (rc < 0 && (q->cancel == NULL || !atomic_load(q->cancel)))
 		rc = ask_command(q, space + 1, ret, err);
 	return rc;

@@ -16,6 +16,7 @@
 #include "engines/engines.h"
 #include "kube/client.h"
 #include "net/http_client.h"
+#include "runtime/ask.h"
 #include "runtime/guard.h"
 #include "runtime/mounts.h"
 #include "runtime/objects.h"
@@ -259,26 +260,13 @@ static int rclone_query_figures(const struct engine_question *q, struct engine_f
 	if (space == NULL || space - q->target >= (ptrdiff_t)sizeof url || str_to_i64(space + 1, &cache) < 0)
 		return error_set(err, -EINVAL, "figures: '%s' is no target", q->target);
 	(void)snprintf(url, sizeof url, "%.*s", (int)(space - q->target), q->target);
-	struct http_client *client = NULL;
 	struct http_answer a = {0};
-	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1},
-				 &client, err);
-	if (rc < 0)
-		return rc;
-	const int64_t left = q->deadline_mono_ns - clock_mono_ns();
-	rc = left <= 0 ? error_set(err, -ETIMEDOUT, "PROPFIND %s: no time left", url)
-		       : http_client_do(client,
-					&(struct http_call){.method = "PROPFIND",
-							    .url = url,
-							    .headers = &depth,
-							    .n_headers = 1,
-							    .timeout_ns = left,
-							    .max_body = 1u << 16,
-							    .cancel = q->cancel},
-					&a, err);
-	if (rc == 0 && a.status != 207)
-		rc = error_set(err, -EPROTO, "PROPFIND %s: HTTP status %d", url, a.status);
-	else if (rc == 0 && strstr(a.body, "multistatus") == NULL)
+	int rc = ask_http(
+		q,
+		&(struct http_call){
+			.method = "PROPFIND", .url = url, .headers = &depth, .n_headers = 1, .max_body = 1u << 16},
+		207, &a, err);
+	if (rc == 0 && strstr(a.body, "multistatus") == NULL)
 		rc = error_set(err, -EPROTO, "PROPFIND %s: the answer is no WebDAV", url);
 	if (rc == 0)
 		*ret = (struct engine_figures){.ready = true,
@@ -290,7 +278,6 @@ static int rclone_query_figures(const struct engine_question *q, struct engine_f
 					       .miss_bytes = -1,
 					       .local_hit_bytes = -1};
 	http_answer_clear(&a);
-	http_client_free(client);
 	return rc;
 }
 

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/str.h"
 #include "engines/reservoir/reservoir.h"
 #include "net/http_client.h"
+#include "runtime/ask.h"
 #include "json/json.h"
 
 #define ANSWER_MAX (1u << 20)
@@ -95,25 +95,11 @@ int reservoir_status_parse(const char *text, size_t n, struct engine_figures *re
 
 int reservoir_query_figures(const struct engine_question *q, struct engine_figures *ret, struct error *err)
 {
-	struct http_client *client = NULL;
-	/* One question in seconds: a client of its own costs nothing and leaves no state behind. */
-	int rc = http_client_new(&(struct http_client_options){.user_agent = "sluice", .no_proxy = true, .max_idle = 1},
-				 &client, err);
-	if (rc < 0)
-		return rc;
-	int64_t left = q->deadline_mono_ns - clock_mono_ns();
 	struct http_answer a = {0};
-	rc = left <= 0 ? error_set(err, -ETIMEDOUT, "GET %s: no time left", q->target)
-		       : http_client_do(
-				 client,
-				 &(struct http_call){
-					 .method = "GET", .url = q->target, .timeout_ns = left, .max_body = ANSWER_MAX},
-				 &a, err);
-	if (rc == 0 && a.status != 200)
-		rc = error_set(err, -EPROTO, "GET %s: HTTP status %d", q->target, a.status);
-	else if (rc == 0 && (rc = reservoir_status_parse(a.body, a.body_n, ret, err)) < 0)
+	int rc = ask_http(q, &(struct http_call){.method = "GET", .url = q->target, .max_body = ANSWER_MAX}, 200, &a,
+			  err);
+	if (rc == 0 && (rc = reservoir_status_parse(a.body, a.body_n, ret, err)) < 0)
 		(void)error_wrap(err, rc, "GET %s", q->target);
 	http_answer_clear(&a);
-	http_client_free(client);
 	return rc;
 }
