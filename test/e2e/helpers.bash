@@ -184,3 +184,21 @@ stop_nginx() {
 free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
+
+# reader CLAIM COMMAND: a pod "reader" that runs COMMAND in a shell, the claim's files below /data.
+reader() {
+	kubectl apply -f - <<-EOF
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: reader}
+		spec:
+		  restartPolicy: Never
+		  terminationGracePeriodSeconds: 1
+		  containers:
+		  - name: c
+		    image: sluice.local/host
+		    command: [sh, -c, "$2"]
+		    volumeMounts: [{name: data, mountPath: /data}]
+		  volumes: [{name: data, persistentVolumeClaim: {claimName: $1}}]
+	EOF
+}

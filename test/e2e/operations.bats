@@ -82,6 +82,22 @@ process_of() {
 	YAML
 }
 
+# job_of NAME COMMAND: a DataProcess with a pod of its own.
+job_of() {
+	kubectl apply -f - <<-YAML
+		apiVersion: data.fluid.io/v1alpha1
+		kind: DataProcess
+		metadata: {name: $1}
+		spec:
+		  dataset: {name: d, mountPath: /data, subPath: a}
+		  processor:
+		    job:
+		      podSpec:
+		        restartPolicy: Never
+		        containers: [{name: c, image: sluice.local/host, command: [bash, -c, "$2"]}]
+	YAML
+}
+
 event_of() {
 	[[ $(kubectl get events --field-selector "involvedObject.name=$1" -o jsonpath='{.items[*].reason}') == *"$2"* ]]
 }
@@ -115,17 +131,19 @@ nothing_of() {
 	until_true 20 nothing_of first-loader
 }
 
-@test "a script runs on the data; one that fails, and an operation that cannot be, say so" {
+@test "a script and a pod run on the data; one that fails, and an operation that cannot be, say so" {
 	process_of good 'cmp /data/a/hello.txt <(echo hello) && test -f /data/big.bin'
+	job_of pod 'cmp /data/hello.txt <(echo hello)'
 	process_of bad 'exit 3'
 	kubectl patch dataprocess bad --type=merge -p '{"spec":{"ttlSecondsAfterFinished":600}}' >/dev/null
 	load_of never 'policy: OnEvent'
 	load_of nowhere 'target: [{path: /nowhere}]'
 	until_true 40 phase dataprocess good Complete
+	until_true 40 phase dataprocess pod Complete
 	until_true 10 phase dataload never Failed
 	event_of never DataOperationNotValid
 	[[ $(field dataload never 'conditions[0].message') == "spec.policy: OnEvent is not supported"* ]]
-	kubectl delete dataprocess good
+	kubectl delete dataprocess good pod
 	until_true 20 nothing_of good-processor || kubectl get jobs,pods,configmaps --show-labels
 	# deleted while it is tried again: nothing is left
 	until_true 20 has_pod bad-processor Failed

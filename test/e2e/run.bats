@@ -55,21 +55,7 @@ figures_are() {
 @test "a second pod with the dataset's claim shows the same files" {
 	start_run "$WORK/src" --mount "$MNT" --name shared --cache 1Gi
 	await_mounted
-	cat >"$WORK/pod.yaml" <<-EOF
-		apiVersion: v1
-		kind: Pod
-		metadata: {name: reader}
-		spec:
-		  restartPolicy: Never
-		  terminationGracePeriodSeconds: 1
-		  containers:
-		  - name: c
-		    image: sluice.local/host
-		    command: [sh, -c, "cd /data && find . -type f -print0 | sort -z | xargs -0 sha256sum; sleep 1000"]
-		    volumeMounts: [{name: data, mountPath: /data}]
-		  volumes: [{name: data, persistentVolumeClaim: {claimName: shared}}]
-	EOF
-	kubectl apply -f "$WORK/pod.yaml"
+	reader shared 'cd /data && find . -type f -print0 | sort -z | xargs -0 sha256sum; sleep 1000'
 	kubectl wait --for=condition=Ready pod/reader --timeout=60s
 	sums "$WORK/src" >"$WORK/want"
 	until_true 30 reader_is_done
