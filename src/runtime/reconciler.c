@@ -1,5 +1,6 @@
 #include "runtime/reconciler.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -420,7 +421,8 @@ int reconciler_operation(struct reconciler *r, const char *ns, const char *name,
 	const struct engine_factory *f = engine_factory_find(r->o.runtime->engines, r->o.runtime->default_engine);
 	CLEANUP(free_p) char *id = str_printf("%s/%s", ns, name);
 	CLEANUP(engine_free_p) struct engine *e = NULL;
-	if (f == NULL || id == NULL || l.ctx.dataset_status == NULL)
+	assert(f != NULL); /* as when it was registered */
+	if (id == NULL || l.ctx.dataset_status == NULL)
 		return error_set(err, -ENOMEM, "engine of %s/%s: out of memory", ns, name);
 	rc = f->build(f, &l.ctx, id, &e, err);
 	/* what its specs lack is no fault of the operation */
