@@ -181,8 +181,7 @@ static const json_t *root_of(const json_t *mounts)
 }
 
 /* Mounts below "/" come and go; the root and the pods' volumes are as the pods were started. */
-static int check_mounts_change(const struct reconcile_ctx *ctx, const json_t *served, const json_t *wanted,
-			       struct error *err)
+static int check_mounts_change(const json_t *served, const json_t *wanted, struct error *err)
 {
 	const json_t *root = root_of(served);
 	size_t i, k;
@@ -202,7 +201,6 @@ static int check_mounts_change(const struct reconcile_ctx *ctx, const json_t *se
 					 "they run; make a new Dataset",
 					 point);
 	}
-	(void)ctx;
 	return 0;
 }
 
@@ -228,8 +226,8 @@ static int check_mounts(const struct reconcile_ctx *ctx, const struct alluxio_sp
 		     *wanted = json_at(ctx->dataset, "spec.mounts");
 	if (served == NULL || ctx->dataset == NULL)
 		return 0;
-	int rc = check_mounts_change(ctx, served, wanted, err);
-	return rc == 0 ? check_mounts_change(ctx, wanted, served, err) : rc;
+	int rc = check_mounts_change(served, wanted, err);
+	return rc == 0 ? check_mounts_change(wanted, served, err) : rc;
 }
 
 /* --- the runtime ---------------------------------------------------------------------------------------------------------------- */
